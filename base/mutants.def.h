@@ -1,0 +1,18 @@
+/* The list of mutants. Each part adds its own lines in its own block. */
+#ifndef HF_BASE_MUTANTS_DEF_H
+#define HF_BASE_MUTANTS_DEF_H
+
+#define MUTANTS(M)                                                           \
+    MUTANTS_DRIVER(M)                                                        \
+    MUTANTS_LOG(M)                                                           \
+    MUTANTS_PEER(M)                                                          \
+    MUTANTS_STORE(M)                                                         \
+    MUTANTS_NODE(M)
+
+#include "base/mutants_driver.def.h"
+#include "base/mutants_log.def.h"
+#include "base/mutants_node.def.h"
+#include "base/mutants_peer.def.h"
+#include "base/mutants_store.def.h"
+
+#endif

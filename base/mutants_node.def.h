@@ -1,0 +1,7 @@
+/* Mutants of this part: M(NAME, "what is wrong with it"). */
+#ifndef HF_BASE_MUTANTS_NODE_DEF_H
+#define HF_BASE_MUTANTS_NODE_DEF_H
+
+#define MUTANTS_NODE(M)
+
+#endif
