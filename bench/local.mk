@@ -1,0 +1,1 @@
+# Measurements; built with everything else, installed nowhere.

@@ -1,0 +1,2 @@
+noinst_LIBRARIES += resp/libresp.a
+resp_libresp_a_SOURCES =

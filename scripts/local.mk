@@ -1,0 +1,2 @@
+EXTRA_DIST += \
+	scripts/lib.sh
