@@ -1,2 +1,8 @@
 EXTRA_DIST += \
-	scripts/lib.sh
+	scripts/build.sh \
+	scripts/cluster.sh \
+	scripts/demo.sh \
+	scripts/deps.sh \
+	scripts/down.sh \
+	scripts/lib.sh \
+	scripts/up.sh
