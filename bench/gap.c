@@ -69,7 +69,7 @@ static int64_t now_ms(void)
     return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
-static void writer_end(struct run* r, struct writer* w, const char* why)
+static void writer_end(struct run *r, struct writer *w, const char *why)
 {
     fprintf(stderr, "gap: %s after %lld: %s\n", w->key, (long long)w->acked,
             why);
@@ -79,7 +79,7 @@ static void writer_end(struct run* r, struct writer* w, const char* why)
     w->waiting = false;
 }
 
-static int writer_open(struct writer* w, int port)
+static int writer_open(struct writer *w, int port)
 {
     struct sockaddr_in a = {.sin_family = AF_INET,
                             .sin_port = htons((uint16_t)port)};
@@ -87,7 +87,7 @@ static int writer_open(struct writer* w, int port)
 
     a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     w->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (w->fd < 0 || connect(w->fd, (struct sockaddr*)&a, sizeof a) != 0) {
+    if (w->fd < 0 || connect(w->fd, (struct sockaddr *)&a, sizeof a) != 0) {
         fprintf(stderr, "gap: port %d: %s\n", port, strerror(errno));
         return -1;
     }
@@ -96,7 +96,7 @@ static int writer_open(struct writer* w, int port)
     return 0;
 }
 
-static void writer_send(struct run* r, struct writer* w)
+static void writer_send(struct run *r, struct writer *w)
 {
     char cmd[128];
     int n = snprintf(cmd, sizeof cmd, "*2\r\n$4\r\nINCR\r\n$%zu\r\n%s\r\n",
@@ -110,7 +110,7 @@ static void writer_send(struct run* r, struct writer* w)
 }
 
 /* One whole reply line is in w->in. */
-static void writer_reply(struct run* r, struct writer* w)
+static void writer_reply(struct run *r, struct writer *w)
 {
     int64_t now = now_ms();
     int64_t value;
@@ -135,7 +135,7 @@ static void writer_reply(struct run* r, struct writer* w)
     w->acked = value;
 }
 
-static void writer_read(struct run* r, struct writer* w)
+static void writer_read(struct run *r, struct writer *w)
 {
     ssize_t n = recv(w->fd, w->in + w->in_n, sizeof w->in - 1 - w->in_n, 0);
 
@@ -154,7 +154,7 @@ static void writer_read(struct run* r, struct writer* w)
 
 /* Serve all writers until @until_ms, or until no reply is awaited when
  * @drain. New requests are sent only when not draining. */
-static void run_until(struct run* r, int64_t until_ms, bool drain)
+static void run_until(struct run *r, int64_t until_ms, bool drain)
 {
     struct pollfd p[WRITERS_MAX];
 
@@ -162,7 +162,7 @@ static void run_until(struct run* r, int64_t until_ms, bool drain)
         int open = 0;
 
         for (int i = 0; i < r->writers; i++) {
-            struct writer* w = &r->w[i];
+            struct writer *w = &r->w[i];
 
             if (w->fd >= 0 && !w->waiting && !drain) {
                 writer_send(r, w);
@@ -186,17 +186,17 @@ static void run_until(struct run* r, int64_t until_ms, bool drain)
     }
 }
 
-static int report(struct run* r)
+static int report(struct run *r)
 {
     int64_t acked = 0, gap = 0, end = now_ms();
-    FILE* f = NULL;
+    FILE *f = NULL;
 
     if (r->acked_path != NULL && (f = fopen(r->acked_path, "w")) == NULL) {
         fprintf(stderr, "gap: %s: %s\n", r->acked_path, strerror(errno));
         return 1;
     }
     for (int i = 0; i < r->writers; i++) {
-        struct writer* w = &r->w[i];
+        struct writer *w = &r->w[i];
 
         if (w->waiting) { /* no answer at all: a gap and an error */
             w->gap_ms = end - w->last_ms;
@@ -225,10 +225,10 @@ static int usage(void)
     return 2;
 }
 
-static int options(struct run* r, int argc, char** argv)
+static int options(struct run *r, int argc, char **argv)
 {
     for (int i = 1; i < argc; i++) {
-        const char* value = i + 1 < argc ? argv[i + 1] : NULL;
+        const char *value = i + 1 < argc ? argv[i + 1] : NULL;
 
         if (strncmp(argv[i], "--", 2) != 0) {
             if (r->ports == PORTS_MAX) {
@@ -260,7 +260,7 @@ static int options(struct run* r, int argc, char** argv)
     return 0;
 }
 
-int main(int argc, char** argv)
+int main(int argc, char **argv)
 {
     static struct run r = {.writers = 1, .seconds = 10};
     char prefix[40];

@@ -11,9 +11,9 @@
 #include <cmocka.h>
 
 /* Keys sort as unsigned bytes, shorter first on a common prefix. */
-static void order_of_keys(void** state)
+static void order_of_keys(void **state)
 {
-    static const char* const sorted[] = {"", "a", "aa", "ab", "b", "\xff"};
+    static const char *const sorted[] = {"", "a", "aa", "ab", "b", "\xff"};
     const size_t n = sizeof sorted / sizeof sorted[0];
 
     (void)state;
@@ -28,7 +28,7 @@ static void order_of_keys(void** state)
 }
 
 /* A command's name matches in any case, and only as a whole. */
-static void literal_in_any_case(void** state)
+static void literal_in_any_case(void **state)
 {
     (void)state;
     assert_true(bytes_ieq(bytes_str("gEt"), "GET"));
@@ -37,7 +37,7 @@ static void literal_in_any_case(void** state)
     assert_false(bytes_ieq(bytes_str("g\0t"), "GET"));
 }
 
-static void write_record(struct buf* b)
+static void write_record(struct buf *b)
 {
     buf_u8(b, 0xA1);
     buf_u16(b, 0xB1B2);
@@ -47,7 +47,7 @@ static void write_record(struct buf* b)
 }
 
 /* What was written is read back, to the last byte. */
-static void round_trip(void** state)
+static void round_trip(void **state)
 {
     struct buf b = BUF_INIT;
     struct reader r;
@@ -67,14 +67,14 @@ static void round_trip(void** state)
 
 /* Cut anywhere, a record is refused, and nothing past the end is read (the
  * copy is exactly as long as the cut, so that a sanitizer sees it). */
-static void cut_at_every_length(void** state)
+static void cut_at_every_length(void **state)
 {
     struct buf b = BUF_INIT;
 
     (void)state;
     write_record(&b);
     for (size_t n = 0; n < b.n; n++) {
-        uint8_t* copy = hf_malloc(n + 1);
+        uint8_t *copy = hf_malloc(n + 1);
         struct reader r = reader_of(bytes_of(copy, n));
 
         memcpy(copy, b.p, n);
@@ -91,7 +91,7 @@ static void cut_at_every_length(void** state)
 }
 
 /* A foreign length near the top of its range is refused, not added up. */
-static void huge_length_is_refused(void** state)
+static void huge_length_is_refused(void **state)
 {
     struct buf b = BUF_INIT;
     struct reader r;
@@ -109,7 +109,7 @@ static void huge_length_is_refused(void** state)
 }
 
 /* Bytes are taken from the front in the order they went in. */
-static void consume_keeps_the_rest(void** state)
+static void consume_keeps_the_rest(void **state)
 {
     struct buf b = BUF_INIT;
 

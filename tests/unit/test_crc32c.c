@@ -9,7 +9,7 @@
 #include <cmocka.h>
 
 /* The vectors of RFC 3720 B.4 come out, so other tools can check our files. */
-static void known_vectors(void** state)
+static void known_vectors(void **state)
 {
     uint8_t b[32];
 
@@ -27,7 +27,7 @@ static void known_vectors(void** state)
 
 /* However a message is cut in two, and however it lies in memory, its
  * checksum is the same. */
-static void pieces_and_alignment(void** state)
+static void pieces_and_alignment(void **state)
 {
     enum { LEN = 67 };
     uint8_t b[LEN + 8];
@@ -49,7 +49,7 @@ static void pieces_and_alignment(void** state)
 }
 
 /* Any single flipped bit changes the checksum. */
-static void any_flipped_bit(void** state)
+static void any_flipped_bit(void **state)
 {
     uint8_t b[40];
     uint32_t whole;
