@@ -1,2 +1,5 @@
 dist_doc_DATA += \
-	docs/ARCHITECTURE.md
+	docs/ARCHITECTURE.md \
+	docs/FORMATS.md \
+	docs/OPERATIONS.md \
+	docs/PROTOCOL.md
