@@ -36,10 +36,7 @@ fail() {
 
 mkdir -p "$CL_DIR"
 step "Build"
-"$HF_ROOT/scripts/deps.sh" >"$CL_DIR/deps.out" 2>"$CL_DIR/deps.log" || {
-    cat "$CL_DIR/deps.log" >&2
-    die "installing what is missing failed"
-}
+"$HF_ROOT/scripts/deps.sh" || die "installing what is missing failed"
 run_logged "$CL_DIR/build.log" "the build" "$HF_ROOT/scripts/build.sh"
 say "build/holdfastd and build/kv"
 

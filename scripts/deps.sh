@@ -47,16 +47,24 @@ fi
 # No package of the list brings a server, but what they pull in may: forbid
 # starting anything while this runs.
 policy=/usr/sbin/policy-rc.d
+made=
+log=$(mktemp)
+trap 'rm -f "$log" $made' EXIT
+trap 'exit 1' HUP INT TERM
 if [ ! -e "$policy" ]; then
+    made=$policy
     printf '#!/bin/sh\nexit 101\n' >"$policy"
     chmod 755 "$policy"
-    trap 'rm -f "$policy"' EXIT
-    trap 'exit 1' HUP INT TERM
 fi
 
 export DEBIAN_FRONTEND=noninteractive
+# Quiet while all is well.
 apt_get() {
-    apt-get -qq -y -o Acquire::Retries=3 -o Dpkg::Use-Pty=0 "$@" </dev/null
+    apt-get -qq -y -o Acquire::Retries=3 -o Dpkg::Use-Pty=0 "$@" \
+        </dev/null >"$log" 2>&1 || {
+        tail -n 20 "$log" >&2
+        return 1
+    }
 }
 install_packages() {
     apt_get install --no-install-recommends "$@"

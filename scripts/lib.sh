@@ -55,3 +55,20 @@ build_dir() {
     fi
     make -C "$dir" --no-print-directory -j"$(nproc)"
 }
+
+# The commit of the tree, with "+changes" where git can tell; a machine
+# without git reads it from the files.
+commit_name() {
+    if command -v git >/dev/null; then
+        c=$(git -C "$HF_ROOT" rev-parse --short=12 HEAD 2>/dev/null)
+        [ -z "$(git -C "$HF_ROOT" status --porcelain 2>/dev/null)" ] ||
+            c=$c+changes
+    else
+        c=$(cat "$HF_ROOT/.git/HEAD" 2>/dev/null || true)
+        case $c in
+            'ref: '*) c=$(cat "$HF_ROOT/.git/${c#ref: }" 2>/dev/null || true) ;;
+        esac
+        c=$(printf %.12s "$c")
+    fi
+    echo "${c:-unknown}"
+}

@@ -6,8 +6,6 @@ set -eu
 
 sim=$HF_ROOT/build/holdfast-sim
 [ -x "$sim" ] || "$HF_ROOT/scripts/build.sh"
-HF_COMMIT=$(git -C "$HF_ROOT" rev-parse --short HEAD 2>/dev/null || echo unknown)
-[ -z "$(git -C "$HF_ROOT" status --porcelain 2>/dev/null)" ] ||
-    HF_COMMIT=$HF_COMMIT+changes
+HF_COMMIT=$(commit_name)
 export HF_COMMIT
 exec "$sim" "$@"
