@@ -99,7 +99,7 @@ check_tidy() {
 }
 
 check_scripts() {
-    shellcheck -S warning -x -P SCRIPTDIR dev scripts/*.sh || true
+    shellcheck -S warning -x -P SCRIPTDIR dev scripts/*.sh tests/fault/*.sh || true
 }
 
 total=0

@@ -3,6 +3,15 @@ UNIT_TESTS = \
 	tests/unit/test_bytes \
 	tests/unit/test_crc32c
 
-check_PROGRAMS += $(UNIT_TESTS)
-TESTS += $(UNIT_TESTS)
+# Tests of real processes; each makes its own cluster.
+PROCESS_TESTS =
+
+check_PROGRAMS += $(UNIT_TESTS) tests/fault/freeport
+TESTS += $(UNIT_TESTS) $(PROCESS_TESTS)
 LDADD = $(ALL_LIBS) $(CMOCKA_LIBS)
+tests_fault_freeport_LDADD =
+EXTRA_DIST += \
+	tests/fault/process.sh \
+	tests/fault/failover.sh \
+	tests/fault/cold_start.sh
+TEST_EXTENSIONS = .sh
