@@ -3,3 +3,6 @@ dist_doc_DATA += \
 	docs/FORMATS.md \
 	docs/OPERATIONS.md \
 	docs/PROTOCOL.md
+dist_man_MANS += \
+	docs/man/holdfastd.8 \
+	docs/man/kv.1
