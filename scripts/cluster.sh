@@ -63,7 +63,14 @@ node_start() {
         --peer-listen "127.0.0.1:$((port + 10000))" \
         --join "$(cluster_peers)" $CL_FLAGS \
         >>"$(node_log "$1")" 2>&1 </dev/null &
-    echo $! >"$CL_DIR/n$1.pid"
+    started=$!
+    echo "$started" >"$CL_DIR/n$1.pid"
+    # Until it has become holdfastd it does not look like one.
+    while kill -0 "$started" 2>/dev/null && ! node_pid "$1" >/dev/null; do
+        grep -q '^State:[[:space:]]*Z' "/proc/$started/status" 2>/dev/null &&
+            break
+        sleep 0.01
+    done
 }
 
 # node_signal I SIGNAL

@@ -26,11 +26,15 @@ while [ "$n" -lt "${HF_ROUNDS:-2}" ]; do
         node_wait_gone "$i" 5
         node_start "$i"
     done
+    for i in $(cluster_nodes); do
+        node_wait_ready "$i" 30 || die "round $n: node $i did not start"
+    done
     kv --timeout 30s status --wait >/dev/null || die "round $n: no cluster"
     while read -r key number; do
         [ "$number" -gt 0 ] || die "round $n: nothing was acknowledged"
         for i in $(cluster_nodes); do
-            have=$(redis-cli -p "$(node_port "$i")" GET "$key")
+            have=$(redis-cli -p "$(node_port "$i")" GET "$key") ||
+                die "round $n: node $i does not answer"
             # One more may have been applied without its reply.
             [ "${have:-0}" -ge "$number" ] && [ "$have" -le $((number + 1)) ] ||
                 die "node $i: $key is '$have', acknowledged was $number"

@@ -38,11 +38,13 @@ round() {
         kill) node_start "$leader" ;;
         stop) node_signal "$leader" CONT ;;
     esac
+    node_wait_ready "$leader" 30 || die "node $leader did not start"
     kv --timeout 30s status --wait >/dev/null ||
         die "node $leader did not come back"
     while read -r key number; do
         for i in $(cluster_nodes); do
-            have=$(redis-cli -p "$(node_port "$i")" GET "$key")
+            have=$(redis-cli -p "$(node_port "$i")" GET "$key") ||
+                die "node $i does not answer"
             [ "$have" = "$number" ] ||
                 die "node $i: $key is '$have', acknowledged was $number"
         done
