@@ -1,5 +1,5 @@
 #!/bin/sh
-# ./dev bench: see bench/README.md for what is measured and how.
+# ./dev bench: beside etcd and redis-server; bench/run.sh says how.
 set -eu
 . "$(dirname "$0")/lib.sh"
 

@@ -1,6 +1,6 @@
 #!/bin/sh
-# ./dev deps [--lint]: install what is missing to build, demo and test; with
-# --lint also what ./dev lint runs. Does nothing, fast, when all is there.
+# ./dev deps: install what is missing to build, demo and test (with
+# --lint or --bench also what those run). Does nothing, fast, when all is there.
 #
 # libraft must be 0.22.1 or a later 0.22. Debian bookworm has an older one;
 # only then bookworm-backports is added, from the mirror that this machine's
@@ -11,10 +11,13 @@ set -eu
 packages="autoconf automake make gcc libc6-dev pkg-config libuv1-dev
     liblz4-dev libssl-dev libinih-dev libedit-dev libcmocka-dev
     libjemalloc-dev redis-tools"
-if [ "${1:-}" = --lint ]; then
-    packages="$packages clang clang-format clang-tidy universal-ctags
-        shellcheck"
-fi
+case "${1:-}" in
+    --lint)
+        packages="$packages clang clang-format clang-tidy universal-ctags
+            shellcheck"
+        ;;
+    --bench) packages="$packages redis-server etcd-server etcd-client" ;;
+esac
 
 installed() {
     case $(dpkg-query -W -f '${db:Status-Abbrev}' "$1" 2>/dev/null) in
