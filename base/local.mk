@@ -18,6 +18,7 @@ base_libbase_a_SOURCES = \
 	base/mutant.c \
 	base/mutant.h \
 	base/mutants.def.h \
+	base/mutants_client.def.h \
 	base/mutants_driver.def.h \
 	base/mutants_log.def.h \
 	base/mutants_node.def.h \
