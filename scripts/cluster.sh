@@ -182,7 +182,7 @@ cluster_up() {
         }
     done
     if [ ! -e "$CL_DIR/initialised" ]; then
-        kv init || {
+        kv --timeout 30s init || {
             cluster_explain
             return 1
         }
