@@ -37,14 +37,21 @@ int mutant_find(const char *name)
 #ifdef HF_MUTANTS
 enum mutant_id mutant_chosen = MUT_NONE;
 
-/* Any program of such a build takes its mutant from the environment. A name
- * that is misspelt must not pass for a mutant that nothing catches. */
+/* Any program of such a build takes its mutant from the environment; "list"
+ * prints them. A name that is misspelt must not pass for a mutant that
+ * nothing catches. */
 __attribute__((constructor)) static void mutant_from_environment(void)
 {
     const char *name = getenv("HF_MUTANT");
 
     if (name == NULL || *name == '\0') {
         return;
+    }
+    if (strcmp(name, "list") == 0) {
+        for (int i = 1; i < MUT_COUNT; i++) {
+            printf("%s %s\n", mutants[i].name, mutants[i].text);
+        }
+        exit(0);
     }
     mutant_chosen = (enum mutant_id)mutant_find(name);
     if (mutant_chosen == MUT_NONE) {

@@ -15,13 +15,6 @@ run_logged "$dir/build.log" "the mutants build" \
 run_logged "$dir/check.log" "the tests without a mutant" \
     make -C "$dir" --no-print-directory -j"$(nproc)" check
 
-# "NAME text" of each, from the lists in base/mutants_*.def.h.
-mutants() {
-    cat "$HF_ROOT"/base/mutants_*.def.h | tr -d '\\\n' |
-        grep -oE 'M\([A-Z0-9_]+, *("[^"]*"[[:space:]]*)+\)' |
-        sed 's/^M(\([A-Z0-9_]*\), *"/\1 /; s/"[[:space:]]*"//g; s/" *)$//'
-}
-
 # Name of the first test that fails with mutant $1 in place.
 caught_by() {
     for t in $(find "$dir/tests/unit" -type f -name 'test_*' -perm -u+x |
@@ -44,7 +37,7 @@ caught_by() {
 
 list=$(mktemp)
 trap 'rm -f "$list"' EXIT
-mutants >"$list"
+HF_MUTANT=list "$dir/tests/unit/test_bytes" >"$list"
 missed=0
 total=0
 while read -r name text; do
