@@ -10,8 +10,8 @@
 
 #include "client/kv_int.h"
 
-#ifndef PACKAGE_VERSION
-#define PACKAGE_VERSION "unreleased"
+#ifndef HF_VERSION
+#define HF_VERSION "unreleased"
 #endif
 
 #define ENDPOINTS_DEFAULT "127.0.0.1:7379"
@@ -388,7 +388,7 @@ static int run(struct kv *kv)
     int status;
 
     if (kv->version) {
-        printf("kv %s\n", PACKAGE_VERSION);
+        printf("kv %s\n", HF_VERSION);
         return KV_DONE;
     }
     if (kv->help && kv->verb == NULL) {

@@ -182,20 +182,33 @@ static void run_once(struct fake *f, const struct resp_args *a, struct buf *out)
     }
 }
 
-static void run_range(struct fake *f, struct buf *out)
+/* The keys of a test lie in their order, few of them. At most 2 a page, to
+ * have pages; more than 10 asked for: too large a reply. */
+static void run_range(struct fake *f, const struct resp_args *a,
+                      struct buf *out)
 {
+    bool rev = has_word(a, "REV");
+    struct buf found = BUF_INIT;
     size_t n = 0;
 
-    for (size_t i = 0; i < FAKE_KEYS; i++) {
-        n += f->keys[i].used;
+    if (a->argc >= 5 && is(a->argv[3], "LIMIT") && number(a->argv[4]) > 10) {
+        resp_error(out, "ERR the reply is too large");
+        return;
     }
-    resp_array(out, 2 * n);
-    for (size_t i = 0; i < FAKE_KEYS; i++) {
-        if (f->keys[i].used) {
-            resp_bulk(out, buf_bytes(&f->keys[i].key));
-            resp_bulk(out, buf_bytes(&f->keys[i].value));
+    for (size_t i = 0; i < FAKE_KEYS && n < 2; i++) {
+        struct fake_key *k = &f->keys[rev ? FAKE_KEYS - 1 - i : i];
+
+        if (k->used && bytes_cmp(buf_bytes(&k->key), a->argv[1]) >= 0 &&
+            (a->argv[2].n == 0 ||
+             bytes_cmp(buf_bytes(&k->key), a->argv[2]) < 0)) {
+            resp_bulk(&found, buf_bytes(&k->key));
+            resp_bulk(&found, buf_bytes(&k->value));
+            n++;
         }
     }
+    resp_array(out, 2 * n);
+    buf_bytes_append(out, buf_bytes(&found));
+    buf_release(&found);
 }
 
 static void run_scan(struct fake *f, struct buf *out)
@@ -263,7 +276,7 @@ static void run(struct fake *f, const struct resp_args *a, struct buf *out)
     } else if (is(a->argv[0], "SCAN")) {
         run_scan(f, out);
     } else if (is(a->argv[0], "RANGE")) {
-        run_range(f, out);
+        run_range(f, a, out);
     } else if (is(a->argv[0], "STATUS")) {
         run_status(out);
     } else if (is(a->argv[0], "PING")) {

@@ -9,7 +9,6 @@
 
 #include <cmocka.h>
 
-#include "base/mutant.h"
 #include "base/rng.h"
 #include "client/hf_int.h"
 #include "client/holdfast.h"
@@ -507,17 +506,6 @@ static void random_faults(void **state)
     assert_int_equal(fake_applied(&x->fake), 150);
 }
 
-static void choose_mutant(void)
-{
-#ifdef HF_MUTANTS
-    const char *name = getenv("HF_MUTANT");
-
-    if (name != NULL) {
-        mutant_chosen = (enum mutant_id)mutant_find(name);
-    }
-#endif
-}
-
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -549,6 +537,5 @@ int main(void)
         T(random_faults),
     };
 
-    choose_mutant();
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
