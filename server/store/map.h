@@ -123,7 +123,8 @@ struct map_root *map_freeze(struct map *m);
 /* Loop thread; nobody may read @r any more. O(1): garbage goes by
  * map_free_step(). */
 void map_release(struct map *m, struct map_root *r);
-/* Free about @budget pieces of garbage. True when more is left. */
+/* Free @budget pieces of garbage: an item, a node, or a leaf with the up to
+ * 63 items in it. True when more is left. */
 bool map_free_step(struct map *m, size_t budget);
 unsigned map_roots(const struct map *m);
 

@@ -11,7 +11,9 @@ uint64_t key_prefix(struct bytes key)
 {
     uint64_t v = 0;
 
-    memcpy(&v, key.p, key.n < 8 ? key.n : 8);
+    if (key.n > 0) {
+        memcpy(&v, key.p, key.n < 8 ? key.n : 8);
+    }
     return be64toh(v);
 }
 
