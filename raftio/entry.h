@@ -22,15 +22,15 @@ struct entry {
     uint64_t term;
     uint8_t type; /* enum entry_type */
     struct bytes data;
-    struct blob *blob; /* what @data points into; NULL if static or none */
+    struct blob* blob; /* what @data points into; NULL if static or none */
 };
 
-static inline void entry_ref(const struct entry *e)
+static inline void entry_ref(const struct entry* e)
 {
     (void)blob_ref(e->blob);
 }
 
-static inline void entry_unref(struct entry *e)
+static inline void entry_unref(struct entry* e)
 {
     blob_unref(e->blob);
     e->blob = NULL;
