@@ -1,9 +1,4 @@
-/* One entry of the replicated log, as the log, the driver and the peers hand
- * it around.
- *
- * @data points into @blob, which is shared: a whole received message or read
- * chunk may stand behind many entries. entry_ref() before keeping a copy,
- * entry_unref() when done; loop thread only. */
+/* One entry of the replicated log in memory. */
 #ifndef HF_RAFTIO_ENTRY_H
 #define HF_RAFTIO_ENTRY_H
 
@@ -11,29 +6,27 @@
 
 #include "base/bytes.h"
 
-/* On disk and on the wire; equal to enum raft_entry_type. */
-enum entry_type {
-    ENTRY_COMMAND = 1, /* for the state machine */
-    ENTRY_BARRIER = 2, /* made at an election */
-    ENTRY_CHANGE = 3,  /* the whole new configuration */
-};
+/* Values equal the engine's RAFT_COMMAND, RAFT_BARRIER, RAFT_CHANGE, and are
+ * stored on disk: never renumber. */
+enum entry_type { ENTRY_COMMAND = 1, ENTRY_BARRIER = 2, ENTRY_CHANGE = 3 };
 
 struct entry {
     uint64_t term;
-    uint8_t type; /* enum entry_type */
-    struct bytes data;
-    struct blob* blob; /* what @data points into; NULL if static or none */
+    uint8_t type;
+    struct bytes data; /* inside @blob; empty allowed, @blob then NULL too */
+    struct blob *blob; /* one reference held; several entries may share it */
 };
 
-static inline void entry_ref(const struct entry* e)
+/* Take or drop the entry's reference. Loop thread only. */
+static inline void entry_ref(const struct entry *e)
 {
-    (void)blob_ref(e->blob);
+    blob_ref(e->blob);
 }
-
-static inline void entry_unref(struct entry* e)
+static inline void entry_unref(struct entry *e)
 {
     blob_unref(e->blob);
     e->blob = NULL;
+    e->data = bytes_of(NULL, 0);
 }
 
 #endif
