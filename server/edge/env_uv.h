@@ -45,12 +45,4 @@ void env_uv_run(struct env_uv *u);
 /* From the loop thread: env_uv_run() returns after this turn. */
 void env_uv_stop(struct env_uv *u);
 
-/* True when @hostport reads as "host:port", "[v6]:port" or ":port"; fills
- * the caller's arrays. Pure. */
-int hostport_split(const char *hostport,
-                   char *host,
-                   size_t host_max,
-                   char *port,
-                   size_t port_max);
-
 #endif
