@@ -46,6 +46,8 @@ enum {
     PEER_HANDSHAKE_MS = 1000,     /* from accept or connect to the first frame */
     PEER_FRAME_MS = 10000,        /* to complete a frame once begun */
     PEER_LINGER_MS = 200,         /* for a refusal to reach the other side */
+    PEER_ANSWER_MS = 2000,        /* for an asker to take its answer */
+    PEER_PARTS_MAX = 8,           /* of peer_send() */
     PEER_REDIAL_MIN_MS = 50,
     PEER_REDIAL_MAX_MS = 500,
     PEER_REASON_MAX = 200, /* bytes of a refusal's reason */
@@ -113,31 +115,32 @@ struct peer_config {
 
 /* ---- life ---- */
 struct peer_net *peer_new(const struct peer_config *c);
-/* Closes everything at once. No callback runs any more; open peer_anon
- * handles may still be given back. */
+/* Closes everything at once; not from inside a callback of this module. No
+ * callback runs any more; open peer_anon handles may still be given back. */
 void peer_free(struct peer_net *p);
 
 /* @hostport with port 0 picks one: peer_port(). */
 int peer_listen(struct peer_net *p, const char *hostport, struct errmsg *em);
 uint16_t peer_port(const struct peer_net *p);
 
-/* Identity changed (ids were given out by the cluster). Live connections are
- * closed and made again. */
+/* Identity changed (ids were given out by the cluster). Connections of members
+ * are closed, without on_down, and made again; questions go on. */
 void peer_set_self(struct peer_net *p, const struct peer_ident *self);
 void peer_set_timeouts(struct peer_net *p, uint32_t silence_ms,
                        uint32_t ping_ms);
 
 /* The members to dial; replaces the earlier list (own id is skipped, at most
- * LIM_NODES others). A member that is gone from it is closed; a changed
- * address is dialled on the next dial, a changed directory id at once. */
+ * LIM_NODES others). A member that is gone from it is closed, in both
+ * directions and without on_down; a changed address counts from the next
+ * dial on, a changed directory id closes at once. */
 void peer_set_members(struct peer_net *p, const struct peer_member *m,
                       size_t n);
 
 /* ---- members ---- */
 bool peer_is_up(const struct peer_net *p, uint64_t id);
 /* Copy header and parts into one message to @id. False: not up, or the queue
- * is full, and the message is dropped; counted. CONTROL messages are at most
- * LIM_PEER_CHUNK bytes (asserted). */
+ * is full, and the message is dropped; counted. A CONTROL message that does
+ * not fit one frame travels as BULK. At most PEER_PARTS_MAX parts. */
 bool peer_send(struct peer_net *p, uint64_t id, enum peer_class c,
                uint8_t type, struct bytes header, const struct bytes *parts,
                size_t n);
