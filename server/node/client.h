@@ -1,68 +1,68 @@
-/* What a client's connection may ask of its node: the only door between
- * server/edge and server/node. Loop thread only.
+/* Order within one client connection.
  *
- * A connection is one struct client: a context of order. Its operations take
- * effect and complete in the order in which they were submitted, whatever
- * their kinds. */
-#ifndef HF_SERVER_NODE_CLIENT_H
-#define HF_SERVER_NODE_CLIENT_H
+ * The edge gives each connection a struct client and each command a struct
+ * client_op. Operations take effect and complete in the order of
+ * client_submit(), whatever the mix: a write is numbered only when all
+ * earlier reads of the connection are evaluated, a read begins only when all
+ * earlier writes have their replies. Writes of one connection are pipelined,
+ * and so are reads.
+ *
+ *   QUEUED --may begin--> RUNNING --reply there--> DONE --at the head--> done()
+ */
+#ifndef HF_NODE_CLIENT_H
+#define HF_NODE_CLIENT_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
 #include "base/bytes.h"
-#include "server/command/admin.h"
 
 struct node;
 struct client;
 
 enum client_op_kind {
-    OP_LOCAL, /* local() answers when it is this operation's turn */
-    OP_READ,  /* linearizable, or stale after client_set_stale() */
-    OP_WRITE, /* through the log */
-    OP_NODE,  /* INFO STATUS MEMBER CLUSTER INIT TIME CONFIG ...: the node */
+    OP_LOCAL, /* the edge answers by itself when its turn comes */
+    OP_READ,  /* evaluated on the machine after a read round */
+    OP_WRITE, /* goes through the log */
+    OP_NODE,  /* administration: answered from the node's knowledge */
 };
 
-/* One operation; the submitter embeds it. */
+enum client_op_state { OP_QUEUED, OP_RUNNING, OP_DONE };
+
+/* Embedded in the edge's per-command struct; zeroed by its owner. */
 struct client_op {
     enum client_op_kind kind;
-    /* Command bytes (server/command/command.h), NULL for OP_LOCAL. One
-     * reference that stays the submitter's until done() or client_free();
-     * the node takes its own where it keeps the bytes longer. */
+    /* READ, WRITE: command bytes (server/command: command_encode()); NODE:
+     * likewise. One reference, released by the owner after done(). */
     struct blob *command;
-    /* Runs exactly once, never before client_submit() returned. @reply is
-     * one canonical RESP3 reply, borrowed during the call. The operation
-     * may be gone when it returns; client_free() must not be called in it.
-     * Not called for OP_LOCAL. */
+    /* Once, in submission order. @reply is canonical RESP3, borrowed during
+     * the call. The op is the owner's again: done() may free it. */
     void (*done)(struct client_op *op, struct bytes reply);
-    /* OP_LOCAL: its turn; the operation is over when it returns. May run
-     * before client_submit() returns. */
+    /* OP_LOCAL: called when all earlier operations are done. done() is not
+     * called; the op is the owner's again and may be freed in the call. */
     void (*local)(struct client_op *op);
-    void *priv[8]; /* the node's */
+
+    /* Private to server/node. */
+    struct client *client; /* NULL: cancelled */
+    enum client_op_state state;
+    struct client_op *next;      /* in the connection's order */
+    struct client_op *list_next; /* in the parked, reading or admin list */
+    struct buf reply;            /* held until the op is at the head */
+    uint64_t deadline_us;
+    uint64_t number; /* WRITE: of the node session; 0 = not yet numbered */
 };
 
-/* @data is for the node's log lines only. */
+/* @data is the owner's; never NULL is returned. */
 struct client *client_new(struct node *n, void *data);
-/* Pending operations are cancelled: done() and local() are never called.
- * What was already handed to the cluster may still take effect. */
-void client_free(struct client *c);
+void *client_data(const struct client *c);
+/* Pending operations are cancelled: neither done() nor local() is called for
+ * them; @drop is called for each so that its owner can free it. A write that
+ * has its number may still take effect. */
+void client_free(struct client *c, void (*drop)(struct client_op *op));
+/* May call done() or local() of this or earlier ops before it returns? No:
+ * completions are delivered from a deferred task, never inside submit. */
 void client_submit(struct client *c, struct client_op *op);
-/* Reads submitted from here on are local while @on; with @max_age_ms over 0
- * they fail with -STALE when the data is older. */
+/* Stale reads: OP_READ is answered locally. @max_age_ms 0: no bound. */
 void client_set_stale(struct client *c, bool on, uint64_t max_age_ms);
-
-/* Parked requests reached their limit: the edge stops reading sockets. When
- * there is room again @on_room runs (once per time that node_full() was
- * true). One edge per node. */
-bool node_full(struct node *n);
-void node_on_room(struct node *n, void (*on_room)(void *data), void *data);
-
-bool node_is_leader(struct node *n);
-/* The leader's cluster port as announced, "host:port"; "" = unknown. The
- * same string as in CLUSTER SLOTS at every instant. */
-const char *node_leader_cluster_address(struct node *n);
-/* Counters of the edge, for INFO: the node puts this pointer into each
- * node_view. Valid until replaced; NULL at the end. */
-void node_set_counters(struct node *n, const struct edge_counters *counters);
 
 #endif
