@@ -1,34 +1,47 @@
-/* What one member shows to whoever checks it (the simulator). All callbacks
- * may be NULL; they run on the loop and must not call back into the node. */
-#ifndef HF_NODE_OBSERVER_H
-#define HF_NODE_OBSERVER_H
+/* What a node tells a watcher about itself, for checks that the outside
+ * cannot make. Every pointer may be NULL; all calls come on the loop thread,
+ * must not call back into the node, and cost nothing when nobody watches.
+ *
+ * @self is config's, handed back unchanged; @id is the node's raft id. */
+#ifndef HF_SERVER_NODE_OBSERVER_H
+#define HF_SERVER_NODE_OBSERVER_H
 
-#include <stdbool.h>
 #include <stdint.h>
 
-struct entry;
-struct machine;
+#include "base/bytes.h"
+
+enum node_event {
+    NODE_EV_TRUNCATE,    /* a = first index cut from the log */
+    NODE_EV_INSTALL,     /* a = index of a snapshot installed */
+    NODE_EV_SNAPSHOT,    /* a = index of an own snapshot, durable */
+    NODE_EV_MEMBERSHIP,  /* a = index of an applied membership entry */
+    NODE_EV_TORN,        /* a = last index kept: a torn tail was cut */
+    NODE_EV_RESEND,      /* a = number sent again to a next leader */
+    NODE_EV_VOID,        /* a = number: a void was sent for it */
+    NODE_EV_EXPIRE,      /* a = keys removed by time, b = index */
+    NODE_EV_TRANSFER,    /* a = id that leadership is handed to */
+    NODE_EV_NOSPACE,     /* writes are refused for want of room */
+    NODE_EV_COUNT
+};
 
 struct node_observer {
-    void *data;
-    /* This node leads @term from now on. */
-    void (*on_leader)(void *data, uint64_t node, uint64_t term,
-                      uint64_t last_index);
-    /* An entry went into this node's log (not yet durable). Lower than an
-     * earlier @index: what was there from @index on is truncated. */
-    void (*on_append)(void *data, uint64_t node, uint64_t index,
-                      const struct entry *e);
-    /* The entry was applied; @m is the machine afterwards. */
-    void (*on_apply)(void *data, uint64_t node, uint64_t index,
-                     const struct entry *e, struct machine *m);
-    /* A snapshot was installed (from a leader) or loaded (at start). */
-    void (*on_restore)(void *data, uint64_t node, uint64_t index,
-                       uint64_t term, struct machine *m);
-    /* A snapshot of this node's own became durable. */
-    void (*on_snapshot)(void *data, uint64_t node, uint64_t index);
-    /* Something worth counting: "resend", "void", "expire", "truncate",
-     * "install", "change", "transfer", "torn", "lost_session". */
-    void (*on_event)(void *data, uint64_t node, const char *what, uint64_t n);
+    void *self;
+    /* Became leader of @term. */
+    void (*on_leader)(void *self, uint64_t id, uint64_t term);
+    /* The log now holds (@index, @term) with this payload; also called for
+     * each entry loaded at start. @type is the engine's entry type. */
+    void (*on_append)(void *self, uint64_t id, uint64_t index, uint64_t term,
+                      int type, struct bytes payload);
+    /* Applied, in index order; @digest is the state's digest after it (0
+     * where the store has none cheap enough). */
+    void (*on_apply)(void *self, uint64_t id, uint64_t index, uint64_t term,
+                     int type, struct bytes payload, uint64_t digest);
+    /* The state is now that of a snapshot: at start and on install.
+     * @config is the encoded configuration in it. */
+    void (*on_state)(void *self, uint64_t id, uint64_t index, uint64_t term,
+                     uint64_t digest, struct bytes config);
+    void (*on_event)(void *self, uint64_t id, enum node_event what,
+                     uint64_t a, uint64_t b);
 };
 
 #endif
