@@ -4,12 +4,14 @@
 
 #define MUTANTS(M)                                                           \
     MUTANTS_DRIVER(M)                                                        \
+    MUTANTS_EDGE(M)                                                          \
     MUTANTS_LOG(M)                                                           \
     MUTANTS_PEER(M)                                                          \
     MUTANTS_STORE(M)                                                         \
     MUTANTS_NODE(M)
 
 #include "base/mutants_driver.def.h"
+#include "base/mutants_edge.def.h"
 #include "base/mutants_log.def.h"
 #include "base/mutants_node.def.h"
 #include "base/mutants_peer.def.h"

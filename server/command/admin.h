@@ -94,7 +94,7 @@ struct node_view {
     /* process */
     double cpu_user_s;
     double cpu_system_s;
-    /* members, self included, in order of id */
+    /* members, self included (on a blank node: with id 0), in order of id */
     const struct member_view *members;
     size_t n_members;
     /* settings for CONFIG GET */
@@ -131,6 +131,9 @@ int admin_action(struct bytes command, struct admin_action *out,
 /* The 40 hexadecimal digits by which cluster-aware clients know a member:
  * stable over restarts. */
 void admin_member_hex(const struct node_view *v, uint64_t id, char out[41]);
+
+/* "host:port", "[v6]:port" into its host (without brackets) and port. */
+uint16_t admin_split(const char *address, char host[LIM_ADDR]);
 
 /* The member whose cluster port clients should take for the master: the
  * leader, or this node while it knows none (a live node that parks requests

@@ -34,8 +34,8 @@ enum command_flag {
 enum {
     REPLY_MAX = 64 << 20,       /* bytes of one reply; beyond: -ERR */
     VALUE_MAX = 64 << 20,       /* bytes of a value (APPEND); beyond: -ERR */
-    RANGE_LIMIT_MAX = 1 << 20,  /* pairs of one RANGE; more: syntax error */
     SCAN_COUNT_MAX = 100000,    /* keys that one SCAN looks at, at most */
+    SCAN_BYTES = 1 << 20,       /* keys after which a SCAN ends early */
     TXN_COMMANDS_MAX = 1 << 16, /* commands and conditions of one TXN */
 };
 
@@ -80,21 +80,29 @@ static inline bool command_has(const struct command *c, uint32_t flags)
     return (c->flags & flags) != 0;
 }
 
-/* Find the row for @argv, subcommand included, and check the number of words
- * and the syntax. NULL: an error reply was appended to @reply. */
+/* Find the row for @argv, subcommand included, and check the number of words.
+ * NULL: the reply was appended, an error or what HELP asked for. */
 const struct command *command_find(const struct bytes *argv, int argc,
                                    struct buf *reply);
 /* The syntax alone: true, or an error reply was appended. */
 bool command_check(const struct command *c, const struct bytes *argv, int argc,
                    struct buf *reply);
 
+/* May it stand in a TXN, and so between MULTI and EXEC? */
+bool command_nests(const struct command *c);
 /* Does @argv write? CMD_WRITE, except that a TXN of reads alone does not. */
 bool command_writes(const struct command *c, const struct bytes *argv,
                     int argc);
-/* The first key of @argv, nested commands of ONCE and TXN included: true and
- * *@key (borrowed from @argv), or false when it names none. */
+/* Give @fn each key of @argv, nested commands of ONCE and TXN included, until
+ * it returns false. What is malformed has no keys. */
+void command_each_key(const struct command *c, const struct bytes *argv,
+                      int argc, bool (*fn)(void *ctx, struct bytes key),
+                      void *ctx);
+/* The first key: true and *@key (borrowed), or false when it names none. */
 bool command_first_key(const struct command *c, const struct bytes *argv,
                        int argc, struct bytes *key);
+/* The text of "unknown command", "wrong number of arguments". */
+void command_error_arity(const struct command *c, struct buf *reply);
 /* CRC16 of the key (of its {tag}), modulo 16384. */
 uint16_t command_key_slot(struct bytes key);
 
@@ -109,7 +117,7 @@ uint16_t command_key_slot(struct bytes key);
  *        8      -  count times: u32 length, bytes
  *
  * EXEC has no row of its own there: it is encoded as the TXN it equals. */
-enum { COMMAND_HEADER = 8 };
+enum { COMMAND_HEADER = 8, COMMAND_WORDS_FEW = 8 };
 enum command_mark {
     COMMAND_CLUSTER_PORT = 1, /* came in by the cluster port: INFO, HELLO */
 };
@@ -123,7 +131,8 @@ struct command_words {
     const struct command *command;
     uint8_t marks;
     int argc;
-    struct bytes *argv; /* array owned, strings borrowed from the bytes */
+    struct bytes *argv; /* strings borrowed from the bytes */
+    struct bytes few[COMMAND_WORDS_FEW]; /* private: do not copy the struct */
 };
 /* 0, HF_EINVAL for bytes that are no command. @out unchanged on failure. */
 int command_decode(struct bytes command, struct command_words *out);
@@ -134,12 +143,15 @@ void command_words_release(struct command_words *w);
  * error reply that is the same on every node. @ctx is not used. */
 void command_run(void *ctx, struct machine *m, struct bytes command,
                  struct buf *reply);
+/* The same for a read outside of the log: what would write is refused. */
+void command_read(struct machine *m, struct bytes command, struct buf *reply);
 
 /* ---- COMMAND and the documentation ---- */
 
-/* COMMAND [COUNT | LIST | DOCS [name...] | INFO [name...] | GETKEYS ...] */
-void command_cmd(struct machine *m, const struct bytes *argv, int argc,
-                 struct buf *reply);
+/* PING, ECHO and COMMAND [COUNT | LIST | DOCS | INFO | GETKEYS]: those that
+ * need neither machine nor connection. */
+void command_local(const struct command *c, const struct bytes *argv,
+                   int argc, struct buf *reply);
 /* The generated part of docs/PROTOCOL.md, as Markdown. */
 void command_markdown(struct buf *out);
 

@@ -21,7 +21,9 @@
 
 #include "base/env.h"
 #include "base/err.h"
+#include "base/limits.h"
 #include "base/log.h"
+#include "server/command/admin.h"
 #include "server/node/client.h"
 
 enum {
@@ -58,6 +60,9 @@ int edge_listen(struct edge *e, enum edge_port port, const char *hostport,
 uint16_t edge_port_number(const struct edge *e, enum edge_port port);
 /* Stop taking connections; those that are there go on. */
 void edge_stop_listening(struct edge *e);
+/* The node has room again (node_cbs.on_room): read sockets that were left
+ * unread as node_full() was true. */
+void edge_on_room(struct edge *e);
 /* Closes every connection; replies not yet sent are lost. */
 void edge_free(struct edge *e);
 const struct edge_counters *edge_counters(const struct edge *e);
