@@ -242,15 +242,22 @@ static int last_words(struct conn* c, int status, struct bytes* reply)
 int conn_exchange(struct conn* c, struct bytes request, int64_t deadline_ms,
                   int64_t silence_ms, bool* sent_out, struct bytes* reply_out)
 {
+    int rv;
+
     hf_assert(c->fd >= 0);
     *sent_out = false;
     buf_consume(&c->in, c->used);
     c->used = 0;
+    /* A node that closed this connection since its last use is found out
+     * here, while it is certain that it did not get the request. */
+    rv = receive_some(c);
+    if (rv != CONN_OK) {
+        return rv;
+    }
     for (;;) {
         int64_t until = conn_now_ms() + silence_ms;
         short events = (short)(request.n > 0 ? POLLIN | POLLOUT : POLLIN);
         int ready;
-        int rv;
 
         until = until < deadline_ms ? until : deadline_ms;
         ready = wait_for(c->fd, events, until);

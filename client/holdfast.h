@@ -54,6 +54,7 @@ enum hf_result {
 };
 
 enum {
+    HF_PORT_DEFAULT = 7379,
     HF_TIMEOUT_DEFAULT = 5000, /* ms; longer than a node's deadline */
     HF_CONNECT_TIMEOUT = 500,  /* ms per node, greeting included */
     HF_SILENCE_TIMEOUT = 1000, /* ms without a byte: next node */
@@ -120,8 +121,8 @@ struct hf_options {
     uint32_t max_age_ms; /* of such data; 0: any age */
 };
 
-/* Make a handle for the nodes @endpoints, "host:port,host:port,...". Nothing
- * is connected yet. @opt may be NULL.
+/* Make a handle for the nodes @endpoints, "host:port,host:port,..."; the port
+ * may be left out: HF_PORT_DEFAULT. Nothing is connected yet. @opt may be NULL.
  * HF_OK, or HF_EARGUMENT: not of that form, or too many; *@out unchanged. */
 int hf_open(const char* endpoints, const struct hf_options* opt,
             struct hf** out);

@@ -75,7 +75,11 @@ static int finish(struct resp_parser* p, const uint8_t* base,
 {
     hf_assert(p->argc > 0);
     for (size_t i = 0; i < p->argc; i++) {
-        p->argv[i] = bytes_of(base + p->slices[i].off, p->slices[i].len);
+        size_t len = p->slices[i].len;
+
+        /* @base is NULL when all arguments are empty. */
+        p->argv[i] = bytes_of(len == 0 ? (const uint8_t *)""
+                                       : base + p->slices[i].off, len);
     }
     out->argv = p->argv;
     out->argc = p->argc;

@@ -297,13 +297,16 @@ static void cluster_keyslot(const struct ask *a)
 
 /* ---- STATUS, MEMBER LIST ---- */
 
-static const char *member_role(const struct node_view *v,
-                               const struct member_view *m)
+static const char *member_state(const struct node_view *v,
+                                const struct member_view *m)
 {
+    if (!m->alive && !m->self) {
+        return "down";
+    }
     if (m->id == v->leader_id && m->id != 0) {
         return "leader";
     }
-    return m->voter ? "follower" : "learner";
+    return m->voter ? "follower" : "joining";
 }
 
 static void members_reply(const struct ask *a)
@@ -321,8 +324,8 @@ static void members_reply(const struct ask *a)
         field_str(b, "client_address", m->address);
         field_str(b, "cluster_address", m->cluster_address);
         field_str(b, "peer_address", m->peer_address);
-        field_str(b, "role", member_role(v, m));
-        field_str(b, "state", m->alive || m->self ? "up" : "down");
+        field_str(b, "role", m->voter ? "voter" : "learner");
+        field_str(b, "state", member_state(v, m));
         field_int(b, "self", m->self);
         field_int(b, "match_index", m->match_index);
         field_int(b, "lag", m->lag);

@@ -134,9 +134,12 @@ const struct command *command_find(const struct bytes *argv, int argc,
         error_unknown(argv, argc, reply);
         return NULL;
     }
-    if (argc >= 2 && c->arity == -2 && c->handler == NULL &&
-        has_subcommands(c)) {
+    /* ONCE has a form of its own beside its subcommands. */
+    if (argc >= 2 && c->arity == -2 && has_subcommands(c)) {
         sub = command_sub(c, argv[1]);
+        if (sub == NULL && c->handler != NULL) {
+            sub = c;
+        }
         if (sub == NULL) {
             if (argc == 2 && bytes_ieq(argv[1], "HELP")) {
                 help(c, reply);

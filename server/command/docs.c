@@ -363,6 +363,12 @@ static void markdown_row(struct buf *out, const struct command *c)
     buf_printf(out, " |\n");
 }
 
+/* A name that is nothing without one of its subcommands. */
+static bool is_container(const struct command *c)
+{
+    return c->parent == NULL && c->handler == NULL && children(c) > 0;
+}
+
 void command_markdown(struct buf *out)
 {
     static const char *const groups[] = {"string",     "keyspace",
@@ -377,7 +383,7 @@ void command_markdown(struct buf *out)
                    "|---|---|---|---|\n",
                    groups[g]);
         for (size_t i = 0; i < n; i++) {
-            bool container = rows[i].parent == NULL && children(&rows[i]) > 0;
+            bool container = is_container(&rows[i]);
 
             if (strcmp(rows[i].group, groups[g]) == 0 && !container &&
                 (rows[i].flags & CMD_HIDDEN) == 0) {
@@ -388,8 +394,7 @@ void command_markdown(struct buf *out)
         buf_printf(out, "\n");
     }
     for (size_t i = 0; i < n; i++) {
-        all += (rows[i].flags & CMD_HIDDEN) == 0 &&
-               (rows[i].parent != NULL || children(&rows[i]) == 0);
+        all += (rows[i].flags & CMD_HIDDEN) == 0 && !is_container(&rows[i]);
     }
     hf_assert(shown == all); /* every group is named above */
 }

@@ -376,7 +376,8 @@ void cmd_range(struct machine *m, const struct bytes *argv, int argc,
                struct buf *reply)
 {
     struct buf found = BUF_INIT;
-    size_t n = 0, start = reply->n;
+    size_t start = reply->n;
+    uint64_t n = 0;
     struct store_iter walk;
     struct range r;
 
@@ -392,12 +393,11 @@ void cmd_range(struct machine *m, const struct bytes *argv, int argc,
                   : r.end.n > 0 && bytes_cmp(key, r.end) >= 0) {
             break;
         }
-        resp_array(&found, 2);
         resp_bulk(&found, key);
         resp_bulk(&found, item_value(it));
         n++;
     }
-    resp_array(reply, n);
+    resp_array(reply, 2 * (size_t)n);
     buf_bytes_append(reply, buf_bytes(&found));
     buf_release(&found);
     (void)args_fits(reply, start);

@@ -93,7 +93,7 @@
       "[ASYNC | SYNC]", "Remove all keys.")                                    \
     X(47, range, -3, CMD_READ, 1, 1, 1, "keyspace", cmd_range,                 \
       "start end [LIMIT n] [REV]",                                             \
-      "[key, value] of start <= key < end in order; empty end: to the last.")
+      "Keys and values of start <= key < end, in order; empty end: no end.")
 
 #define COMMANDS_TXN(X)                                                        \
     X(60, multi, 1, CMD_CONN | CMD_LOCAL, 0, 0, 0, "transactions", NULL, "",   \
@@ -110,7 +110,7 @@
       "ncond [key revision ...] ncommands [argc arg ...] ...",                 \
       "Execute all commands if each key has its revision (0: is absent).")     \
     X(66, once, -2, CMD_WRITE | CMD_NOMULTI, 0, 0, 0, "transactions", cmd_once,\
-      "OPEN | CLOSE session | session number command [arg ...]",               \
+      "session number command [arg ...]",                                      \
       "A named request: applied once, however often it is sent.")              \
     X(67, revs, -2, CMD_READ | CMD_HIDDEN, 1, -1, 1, "transactions", cmd_revs, \
       "key [key ...]", "Last revisions of keys, 0 where absent.")
@@ -177,6 +177,10 @@
       "Name the client's library.")                                            \
     S(204, client, info, 2, CMD_LOCAL | CMD_OPEN, 0, 0, 0, "connection",       \
       NULL, "", "Facts on this connection, as text.")                          \
+    S(205, once, open, 2, CMD_WRITE | CMD_NOMULTI, 0, 0, 0, "transactions",    \
+      cmd_once, "", "Open a session for named requests: its number.")          \
+    S(206, once, close, 3, CMD_WRITE | CMD_NOMULTI, 0, 0, 0, "transactions",   \
+      cmd_once, "session", "Close it: 1, or 0 when there was none.")           \
     S(210, config, get, -3, CMD_NODE | CMD_ADMIN | CMD_OPEN, 0, 0, 0,          \
       "server", NULL, "pattern [pattern ...]", "Settings and their values.")   \
     S(220, member, list, 2, CMD_NODE | CMD_ADMIN | CMD_OPEN, 0, 0, 0,          \

@@ -207,7 +207,7 @@ static void once_refuse(enum once_verdict v, struct buf *reply)
             resp_error(reply, "ERR number is not the next of this session");
             break;
         default:
-            resp_error(reply, "ERR unknown session: never opened, or "
+            resp_error(reply, "NOSESSION this session was never opened, or "
                               "expired; nothing was applied now");
             break;
     }
