@@ -1,0 +1,225 @@
+#include "server/node/client.h"
+
+#include <stdlib.h>
+
+#include "base/assert.h"
+#include "server/node/node_int.h"
+
+/* A connection's operations, oldest first. Everything before @next has begun;
+ * the counters say what of it is still without a reply. */
+struct client {
+    struct node *node;
+    void *data;
+    struct client_op *head;
+    struct client_op *tail;
+    struct client_op *next; /* first that has not begun; NULL: all have */
+    size_t reads_out;
+    size_t writes_out;
+    struct env_task task; /* delivers and begins; see client_turn() */
+    bool stale;
+    uint64_t max_age_ms;
+    uint64_t min_index; /* local reads wait until this is applied */
+};
+
+static void client_turn(struct env_task *t);
+
+struct client *client_new(struct node *n, void *data)
+{
+    struct client *c = hf_calloc(1, sizeof *c);
+
+    c->node = n;
+    c->data = data;
+    env_task_init(&c->task, client_turn, c);
+    return c;
+}
+
+void *client_data(const struct client *c)
+{
+    return c->data;
+}
+
+void client_set_stale(struct client *c, bool on, uint64_t max_age_ms)
+{
+    if (c->stale) {
+        read_stale_user(c->node, c->max_age_ms, -1);
+    }
+    c->stale = on;
+    c->max_age_ms = max_age_ms;
+    if (on) {
+        read_stale_user(c->node, max_age_ms, 1);
+    }
+}
+
+bool client_is_stale(const struct client *c, uint64_t *max_age_ms)
+{
+    *max_age_ms = c->max_age_ms;
+    return c->stale;
+}
+
+uint64_t client_min_index(const struct client *c)
+{
+    return c->min_index;
+}
+
+void client_free(struct client *c, void (*drop)(struct client_op *op))
+{
+    client_set_stale(c, false, 0);
+    env_undefer(c->node->env, &c->task);
+    while (c->head != NULL) {
+        struct client_op *op = c->head;
+
+        c->head = op->next;
+        if (op->state == OP_RUNNING) {
+            node_op_cancel(c->node, op);
+        }
+        buf_release(&op->reply);
+        op->client = NULL;
+        drop(op);
+    }
+    free(c);
+}
+
+void client_submit(struct client *c, struct client_op *op)
+{
+    hf_assert(op->client == NULL);
+    op->client = c;
+    op->state = OP_QUEUED;
+    op->next = NULL;
+    op->list_next = NULL;
+    op->number = 0;
+    buf_init(&op->reply);
+    op->deadline_us =
+        env_now_us(c->node->env) + c->node->cfg.request_timeout_ms * 1000;
+    if (c->tail != NULL && c->head != NULL) {
+        c->tail->next = op;
+    } else {
+        c->head = op;
+    }
+    c->tail = op;
+    if (c->next == NULL) {
+        c->next = op;
+    }
+    env_defer(c->node->env, &c->task);
+}
+
+/* May @op begin, given what is still out before it? */
+static bool client_may_begin(const struct client *c, const struct client_op *op)
+{
+    switch (op->kind) {
+        case OP_WRITE:
+            if (mutant(ORDER_WRITE_EARLY)) {
+                return true;
+            }
+            return c->reads_out == 0;
+        case OP_READ:
+            if (mutant(ORDER_READ_EARLY)) {
+                return true;
+            }
+            return c->writes_out == 0;
+        case OP_LOCAL:
+        case OP_NODE:
+            return op == c->head;
+    }
+    hf_assert(false);
+    return false;
+}
+
+/* Begin what may begin. Stops at a local operation that is not at the head:
+ * it runs when the ones before it have been delivered. */
+static void client_begin(struct client *c)
+{
+    while (c->next != NULL && c->next->kind != OP_LOCAL &&
+           client_may_begin(c, c->next)) {
+        struct client_op *op = c->next;
+
+        c->next = op->next;
+        op->state = OP_RUNNING;
+        if (op->kind == OP_WRITE) {
+            c->writes_out++;
+            session_write(c->node, op);
+        } else if (op->kind == OP_READ) {
+            c->reads_out++;
+            read_begin(c->node, op);
+        } else {
+            admin_begin(c->node, op);
+        }
+    }
+}
+
+static void client_pop(struct client *c)
+{
+    struct client_op *op = c->head;
+
+    c->head = op->next;
+    if (c->head == NULL) {
+        c->tail = NULL;
+    }
+    if (c->next == op) {
+        c->next = op->next;
+    }
+    op->client = NULL;
+}
+
+/* Deliver from the head, then begin what that made possible. A callback may
+ * free the whole client: its owner then finds no queued task, and we must
+ * not touch it again, hence one delivery per round. */
+static void client_turn(struct env_task *t)
+{
+    struct client *c = t->data;
+    struct client_op *op = c->head;
+
+    client_begin(c);
+    if (op == NULL) {
+        return;
+    }
+    if (op->kind == OP_LOCAL && op->state == OP_QUEUED) {
+        client_pop(c);
+        env_defer(c->node->env, &c->task);
+        op->local(op);
+        return;
+    }
+    if (op->state == OP_DONE) {
+        struct buf reply = op->reply;
+
+        client_pop(c);
+        env_defer(c->node->env, &c->task);
+        buf_init(&op->reply);
+        op->done(op, buf_bytes(&reply));
+        buf_release(&reply);
+    }
+}
+
+void client_op_done(struct client_op *op, uint64_t index)
+{
+    struct client *c = op->client;
+
+    hf_assert(c != NULL && op->state == OP_RUNNING);
+    op->state = OP_DONE;
+    if (index > c->min_index) {
+        c->min_index = index;
+    }
+    if (op->kind == OP_WRITE) {
+        hf_assert(c->writes_out > 0);
+        c->writes_out--;
+    } else if (op->kind == OP_READ) {
+        hf_assert(c->reads_out > 0);
+        c->reads_out--;
+    }
+    env_defer(c->node->env, &c->task);
+}
+
+void client_op_reply(struct client_op *op, struct bytes reply, uint64_t index)
+{
+    buf_clear(&op->reply);
+    buf_bytes_append(&op->reply, reply);
+    client_op_done(op, index);
+}
+
+void client_op_error(struct client_op *op, const char *line)
+{
+    buf_clear(&op->reply);
+    buf_u8(&op->reply, '-');
+    buf_append(&op->reply, line, strlen(line));
+    buf_append(&op->reply, "\r\n", 2);
+    client_op_done(op, 0);
+}

@@ -1,0 +1,68 @@
+/* Order within one client connection.
+ *
+ * The edge gives each connection a struct client and each command a struct
+ * client_op. Operations take effect and complete in the order of
+ * client_submit(), whatever the mix: a write is numbered only when all
+ * earlier reads of the connection are evaluated, a read begins only when all
+ * earlier writes have their replies. Writes of one connection are pipelined,
+ * and so are reads.
+ *
+ *   QUEUED --may begin--> RUNNING --reply there--> DONE --at the head--> done()
+ */
+#ifndef HF_NODE_CLIENT_H
+#define HF_NODE_CLIENT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/bytes.h"
+
+struct node;
+struct client;
+
+enum client_op_kind {
+    OP_LOCAL, /* the edge answers by itself when its turn comes */
+    OP_READ,  /* evaluated on the machine after a read round */
+    OP_WRITE, /* goes through the log */
+    OP_NODE,  /* administration: answered from the node's knowledge */
+};
+
+enum client_op_state { OP_QUEUED, OP_RUNNING, OP_DONE };
+
+/* Embedded in the edge's per-command struct; zeroed by its owner. */
+struct client_op {
+    enum client_op_kind kind;
+    /* READ, WRITE: command bytes (server/command: command_encode()); NODE:
+     * likewise. One reference, released by the owner after done(). */
+    struct blob *command;
+    /* Once, in submission order. @reply is canonical RESP3, borrowed during
+     * the call. The op is the owner's again: done() may free it. */
+    void (*done)(struct client_op *op, struct bytes reply);
+    /* OP_LOCAL: called when all earlier operations are done. done() is not
+     * called; the op is the owner's again and may be freed in the call. */
+    void (*local)(struct client_op *op);
+
+    /* Private to server/node. */
+    struct client *client; /* NULL: cancelled */
+    enum client_op_state state;
+    struct client_op *next;      /* in the connection's order */
+    struct client_op *list_next; /* in the parked, reading or admin list */
+    struct buf reply;            /* held until the op is at the head */
+    uint64_t deadline_us;
+    uint64_t number; /* WRITE: of the node session; 0 = not yet numbered */
+};
+
+/* @data is the owner's; never NULL is returned. */
+struct client *client_new(struct node *n, void *data);
+void *client_data(const struct client *c);
+/* Pending operations are cancelled: neither done() nor local() is called for
+ * them; @drop is called for each so that its owner can free it. A write that
+ * has its number may still take effect. */
+void client_free(struct client *c, void (*drop)(struct client_op *op));
+/* May call done() or local() of this or earlier ops before it returns? No:
+ * completions are delivered from a deferred task, never inside submit. */
+void client_submit(struct client *c, struct client_op *op);
+/* Stale reads: OP_READ is answered locally. @max_age_ms 0: no bound. */
+void client_set_stale(struct client *c, bool on, uint64_t max_age_ms);
+
+#endif

@@ -1,0 +1,102 @@
+/* One member: the life of a request between the client's connection and the
+ * replicated machine (docs/ARCHITECTURE.md tours the files).
+ *
+ *   client.c    order within one connection
+ *   session.c   numbered writes of this node: parked, sent, resent, voided
+ *   leader.c    intake of numbered writes at the leader, batches, replies
+ *   read.c      read rounds, stale reads, reads passed to the leader
+ *   ctime.c     cluster time
+ *   member.c    init, join, seats, promotion, removal, transfer
+ *   snapshot.c  taking, sending, installing snapshots
+ *   node.c      start, stop, and the wiring of log, vote, peers and engine
+ *
+ * Everything here runs on the loop thread. */
+#ifndef HF_NODE_NODE_H
+#define HF_NODE_NODE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/env.h"
+#include "base/limits.h"
+#include "base/log.h"
+#include "server/node/observer.h"
+
+struct node;
+
+/* Exit statuses of the process; holdfastd(8) and the service file list them.
+ */
+enum node_exit {
+    NODE_EXIT_OK = 0,
+    NODE_EXIT_USAGE = 2,
+    NODE_EXIT_BUG = 70,       /* an internal contradiction was found */
+    NODE_EXIT_DISK = 74,      /* a log or vote write or sync failed */
+    NODE_EXIT_DAMAGED = 75,   /* the data directory cannot be trusted */
+    NODE_EXIT_IDENTITY = 76,  /* another cluster's, node's, process's data */
+    NODE_EXIT_REMOVED = 77,   /* this member was removed from its cluster */
+};
+
+/* Copied by node_start(), strings included. Zero means the default. */
+struct node_config {
+    char peer_listen[LIM_ADDR];      /* where to accept peers */
+    char peer_announce[LIM_ADDR];    /* what peers dial: this node's seat */
+    char client_announce[LIM_ADDR];  /* plain port, as clients should dial */
+    char cluster_announce[LIM_ADDR]; /* cluster port, likewise */
+    char bind_host[LIM_ADDR];        /* source address for dialling peers */
+    char join[LIM_SEATS][LIM_ADDR];  /* peer addresses of all seats */
+    int join_n;
+
+    uint64_t election_ms;        /* 300 */
+    uint64_t heartbeat_ms;       /* 50 */
+    uint64_t request_timeout_ms; /* 4000 */
+    uint64_t silence_ms;         /* 3000: a seat's holder may be replaced */
+    uint64_t segment_bytes;      /* 64 MiB */
+    uint64_t snapshot_floor;     /* 64 MiB of log before the first snapshot */
+    uint64_t snapshot_rate;      /* bytes/s of a transfer, 64 MiB */
+    uint64_t log_budget;         /* bytes of log at which writes slow down */
+    uint64_t cache_bytes;        /* entry payloads kept in memory, 32 MiB */
+    uint64_t memory_limit;       /* bytes of keys and values; 0 = none */
+    uint64_t request_max;        /* bytes of one request, LIM_REQUEST */
+
+    struct logger *log;
+    const struct node_observer *observer; /* may be NULL */
+};
+
+struct node_cbs {
+    void *data;
+    /* The node has ended by itself or after node_stop(): the owner calls
+     * node_free() from a later turn. @why is one line, never NULL. */
+    void (*on_exit)(void *data, enum node_exit status, const char *why);
+    /* Identity and data are read; the node takes part (or waits for init). */
+    void (*on_ready)(void *data);
+    /* Parked requests fell below their limits again: read sockets. */
+    void (*on_room)(void *data);
+};
+
+/* Open the data directory of @e->disk and take part. Returns at once; data
+ * are read off the loop while requests are parked. Errors that show later
+ * come through on_exit. */
+int node_start(struct env *e, const struct node_config *cfg,
+               const struct node_cbs *cbs, struct node **out,
+               struct errmsg *em);
+
+/* Orderly end: refuse new requests, hand leadership over, close the log.
+ * on_exit(NODE_EXIT_OK) follows within NODE_STOP_MAX_MS. */
+void node_stop(struct node *n);
+enum { NODE_STOP_MAX_MS = 5000 };
+
+/* Free everything at once without writing anything more: after on_exit, or
+ * as a crash in simulation. No work of this node may still be running. */
+void node_free(struct node *n);
+
+/* ---- what edge and admin need to know ---- */
+bool node_is_leader(const struct node *n); /* and ready to serve */
+uint64_t node_id(const struct node *n);    /* 0: blank */
+/* Cluster address of the leader ("" when unknown or not announced yet). */
+const char *node_leader_cluster_address(const struct node *n);
+bool node_full(const struct node *n); /* stop reading client sockets */
+bool node_draining(const struct node *n);
+struct machine *node_machine(struct node *n); /* NULL while loading */
+uint64_t node_time_ms(struct node *n);        /* cluster time, estimated */
+
+#endif

@@ -1,0 +1,501 @@
+#include "server/node/session.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/assert.h"
+#include "server/node/node_int.h"
+
+_Static_assert((LIM_SESSION_WINDOW & (LIM_SESSION_WINDOW - 1)) == 0,
+               "the ring is indexed by the low bits of the number");
+
+static struct numbered *slot(struct session *s, uint64_t number)
+{
+    hf_assert(number >= s->base && number < s->next);
+    return &s->ring[number & (LIM_SESSION_WINDOW - 1)];
+}
+
+static void session_timer(struct env_timer *t);
+
+static void session_pump_task(struct env_task *t)
+{
+    session_pump(t->data, false);
+}
+
+void session_init(struct node *n)
+{
+    struct session *s = &n->session;
+
+    memset(s, 0, sizeof *s);
+    s->base = s->next = s->sent = s->voiding = 1;
+    s->ring = hf_calloc(LIM_SESSION_WINDOW, sizeof *s->ring);
+    env_timer_init(&s->timer, session_timer, n);
+    env_task_init(&s->pump, session_pump_task, n);
+}
+
+void session_release(struct node *n)
+{
+    struct session *s = &n->session;
+
+    for (uint64_t i = s->base; i < s->next; i++) {
+        blob_unref(slot(s, i)->command);
+    }
+    free(s->ring);
+    s->ring = NULL;
+    env_timer_stop(n->env, &s->timer);
+    env_undefer(n->env, &s->pump);
+}
+
+/* ---- parked ---- */
+
+static void parked_remove(struct session *s, struct client_op *op)
+{
+    struct client_op **p = &s->parked_head;
+    struct client_op *prev = NULL;
+
+    while (*p != NULL && *p != op) {
+        prev = *p;
+        p = &(*p)->list_next;
+    }
+    hf_assert(*p == op);
+    *p = op->list_next;
+    if (s->parked_tail == op) {
+        s->parked_tail = prev;
+    }
+    op->list_next = NULL;
+    s->parked_n--;
+    s->parked_bytes -= op->command->n;
+}
+
+bool node_full(const struct node *n)
+{
+    return n->session.parked_n >= LIM_PARKED ||
+           n->session.parked_bytes >= LIM_PARKED_BYTES;
+}
+
+static void parked_room(struct node *n, bool was_full)
+{
+    if (was_full && !node_full(n) && n->cbs.on_room != NULL) {
+        n->cbs.on_room(n->cbs.data);
+    }
+}
+
+void session_write(struct node *n, struct client_op *op)
+{
+    struct session *s = &n->session;
+
+    if (n->stopping) {
+        client_op_error(op, "TRYAGAIN this node is shutting down");
+        return;
+    }
+    if (s->parked_n >= 2 * LIM_PARKED ||
+        s->parked_bytes >= LIM_PARKED_BYTES + LIM_REQUEST_TOP) {
+        client_op_error(op, "TRYAGAIN too many requests are waiting");
+        return;
+    }
+    if (s->parked_tail != NULL) {
+        s->parked_tail->list_next = op;
+    } else {
+        s->parked_head = op;
+    }
+    s->parked_tail = op;
+    s->parked_n++;
+    s->parked_bytes += op->command->n;
+    env_defer(n->env, &s->pump);
+}
+
+void session_cancel(struct node *n, struct client_op *op)
+{
+    struct session *s = &n->session;
+
+    if (op->number == 0) {
+        bool full = node_full(n);
+
+        parked_remove(s, op);
+        parked_room(n, full);
+        return;
+    }
+    if (op->number >= s->base) {
+        struct numbered *q = slot(s, op->number);
+
+        hf_assert(q->op == op);
+        q->op = NULL;
+    }
+}
+
+/* ---- giving numbers and sending ---- */
+
+/* A refusal that the leader has announced, or NULL. Said of requests that
+ * have no number: certainly not applied. */
+static const char *leader_refusal(const struct node *n,
+                                  const struct client_op *op)
+{
+    unsigned flags = node_leader_flags(n);
+
+    if ((flags & LEADER_NOSPACE) != 0) {
+        return "NOSPACE no majority of the nodes has room on disk";
+    }
+    if ((flags & LEADER_OOM) != 0 && !command_frees(op->command)) {
+        return "OOM command not allowed when used memory > 'memory-limit'";
+    }
+    return NULL;
+}
+
+static void session_number_parked(struct node *n)
+{
+    struct session *s = &n->session;
+    bool full = node_full(n);
+    uint64_t now = env_now_us(n->env);
+    /* A number is worth giving only while there is time to hear of it. */
+    uint64_t patience = n->cfg.request_timeout_ms * 1000 / 8;
+
+    while (s->parked_head != NULL && s->next - s->base < LIM_SESSION_WINDOW) {
+        struct client_op *op = s->parked_head;
+        const char *no = leader_refusal(n, op);
+        struct numbered *q;
+
+        parked_remove(s, op);
+        if (no == NULL && op->deadline_us <= now + patience) {
+            no = "CLUSTERDOWN no leader was found before the deadline";
+        }
+        if (no != NULL) {
+            client_op_error(op, no);
+            continue;
+        }
+        op->number = s->next++;
+        q = slot(s, op->number);
+        memset(q, 0, sizeof *q);
+        q->command = blob_ref(op->command);
+        q->op = op;
+        q->deadline_us = op->deadline_us;
+        q->void_us = op->deadline_us - patience;
+    }
+    parked_room(n, full);
+}
+
+/* One message with as many unsent requests as fit. */
+static bool session_send_remote(struct node *n, uint64_t leader)
+{
+    struct session *s = &n->session;
+    struct buf b = BUF_INIT;
+    uint64_t to = s->sent;
+    bool ok;
+
+    node_envelope(n, &b);
+    buf_u64(&b, s->id);
+    buf_u64(&b, s->sent);
+    while (to < s->next && b.n < SESSION_SEND_MAX) {
+        struct numbered *q = slot(s, to);
+        bool as_void = to < s->voiding;
+
+        buf_u8(&b, as_void ? NUMBERED_VOID : NUMBERED_REQUEST);
+        buf_lbytes(&b, as_void ? bytes_of(NULL, 0) : blob_bytes(q->command));
+        to++;
+    }
+    ok = peer_send(n->peers, leader, PEER_BULK, NMSG_WRITES, buf_bytes(&b),
+                   NULL, 0);
+    if (ok) {
+        s->sent = to;
+    }
+    buf_release(&b);
+    return ok;
+}
+
+static void session_send_local(struct node *n)
+{
+    struct session *s = &n->session;
+
+    while (s->sent < s->next) {
+        struct numbered *q = slot(s, s->sent);
+        bool as_void = s->sent < s->voiding;
+
+        if (leader_take(n, s->id, s->sent, as_void,
+                        as_void ? bytes_of(NULL, 0)
+                                : blob_bytes(q->command)) != 0) {
+            break;
+        }
+        s->sent++;
+    }
+}
+
+/* Ask the leader for a session. Its id comes with the own apply. */
+static void session_open(struct node *n, uint64_t leader)
+{
+    struct session *s = &n->session;
+    uint64_t now = env_now_us(n->env);
+
+    if (s->open_us != 0 && now - s->open_us < SESSION_OPEN_MS * 1000) {
+        return;
+    }
+    if (!s->nonce_set) {
+        env_random(n->env, s->nonce, sizeof s->nonce);
+        s->nonce_set = true;
+    }
+    s->open_us = now;
+    if (leader == n->id) {
+        leader_open_session(n, n->id, s->nonce);
+    } else {
+        struct buf b = BUF_INIT;
+
+        node_envelope(n, &b);
+        buf_append(&b, s->nonce, sizeof s->nonce);
+        peer_send(n->peers, leader, PEER_BULK, NMSG_OPEN, buf_bytes(&b), NULL,
+                  0);
+        buf_release(&b);
+    }
+}
+
+void session_pump(struct node *n, bool again)
+{
+    struct session *s = &n->session;
+    uint64_t leader = node_ready_leader(n);
+
+    if (again && s->sent > s->base) {
+        node_event(n, NODE_EV_RESEND, s->base, s->sent - s->base);
+        s->sent = mutant(NO_RESEND) ? s->sent : s->base;
+        s->progress_us = env_now_us(n->env);
+    }
+    if (!env_timer_armed(&s->timer) &&
+        (s->parked_n > 0 || s->base < s->next || s->id == 0)) {
+        env_timer_start(n->env, &s->timer,
+                        env_now_us(n->env) + SESSION_TICK_MS * 1000);
+    }
+    if (leader == 0) {
+        return;
+    }
+    if (s->id == 0) {
+        session_open(n, leader);
+        return;
+    }
+    if (!(node_leader_flags(n) & LEADER_INIT)) {
+        session_number_parked(n);
+    }
+    if (leader == n->id) {
+        session_send_local(n);
+        return;
+    }
+    while (s->sent < s->next && session_send_remote(n, leader)) {
+    }
+}
+
+void session_nack(struct node *n, uint64_t id, uint64_t expected)
+{
+    struct session *s = &n->session;
+
+    if (id != s->id || expected < s->base || expected >= s->sent) {
+        return; /* of an earlier state of things */
+    }
+    s->sent = expected;
+    session_pump(n, false);
+}
+
+/* ---- resolution ---- */
+
+static void session_advance(struct node *n)
+{
+    struct session *s = &n->session;
+
+    while (s->base < s->next && slot(s, s->base)->resolved) {
+        s->base++;
+        s->progress_us = env_now_us(n->env);
+    }
+    if (s->sent < s->base) {
+        s->sent = s->base;
+    }
+    if (s->voiding < s->base) {
+        s->voiding = s->base;
+    }
+    if (s->parked_head != NULL) {
+        env_defer(n->env, &s->pump);
+    }
+}
+
+static void numbered_settle(struct numbered *q)
+{
+    blob_unref(q->command);
+    q->command = NULL;
+    q->op = NULL;
+    q->resolved = true;
+}
+
+void session_resolve(struct node *n, uint64_t number, bool voided,
+                     struct bytes reply, uint64_t index)
+{
+    struct session *s = &n->session;
+    struct numbered *q;
+    struct client_op *op;
+
+    if (number < s->base || number >= s->next) {
+        return; /* answered before, by the leader or by the own apply */
+    }
+    q = slot(s, number);
+    op = q->op;
+    if (q->resolved) {
+        return;
+    }
+    numbered_settle(q);
+    if (op == NULL) {
+        /* answered at its deadline, or its connection is gone */
+    } else if (voided) {
+        client_op_error(op, "CLUSTERDOWN not applied: no leader took the "
+                            "request before its deadline");
+    } else {
+        client_op_reply(op, reply, index);
+    }
+    session_advance(n);
+}
+
+void session_opened(struct node *n, uint64_t id, const uint8_t nonce[16])
+{
+    struct session *s = &n->session;
+
+    if (s->nonce_set && memcmp(nonce, s->nonce, sizeof s->nonce) == 0) {
+        if (s->id == id) {
+            return;
+        }
+        hf_assert(s->id == 0 && s->base == s->next);
+        s->id = id;
+        s->base = s->next = s->sent = s->voiding = 1;
+        log_debug(n->log, "session %llu open", (unsigned long long)id);
+        session_pump(n, false);
+        return;
+    }
+    /* Another incarnation's, of this directory, applied late. */
+    if (s->id != 0) {
+        session_lost(n, "another session of this node was opened");
+    }
+}
+
+void session_lost(struct node *n, const char *why)
+{
+    struct session *s = &n->session;
+
+    log_warn(n->log, "session %llu lost: %s", (unsigned long long)s->id, why);
+    for (uint64_t i = s->base; i < s->next; i++) {
+        struct numbered *q = slot(s, i);
+        struct client_op *op = q->op;
+
+        if (!q->resolved) {
+            numbered_settle(q);
+            if (op != NULL) {
+                client_op_error(op, "UNKNOWN the node's session was lost; "
+                                    "the request may have been applied");
+            }
+        }
+    }
+    s->id = 0;
+    s->nonce_set = false;
+    s->open_us = 0;
+    s->base = s->next = s->sent = s->voiding = 1;
+    env_defer(n->env, &s->pump);
+}
+
+void session_restored(struct node *n)
+{
+    struct session *s = &n->session;
+    uint64_t id = 0;
+    uint64_t last = 0;
+    uint8_t nonce[16];
+
+    if (!machine_session_of_node(n->machine, n->id, &id, &last, nonce)) {
+        id = 0;
+    }
+    if (s->id == 0) {
+        if (id != 0) {
+            session_opened(n, id, nonce);
+        }
+        return;
+    }
+    if (id != s->id) {
+        session_lost(n, "a snapshot does not know it");
+        return;
+    }
+    for (uint64_t i = s->base; i < s->next && i <= last; i++) {
+        struct numbered *q = slot(s, i);
+        struct client_op *op = q->op;
+
+        if (q->resolved) {
+            continue;
+        }
+        numbered_settle(q);
+        if (op != NULL) {
+            client_op_error(op, "UNKNOWN applied, reply lost");
+        }
+    }
+    session_advance(n);
+}
+
+/* ---- time ---- */
+
+/* Parked requests at their deadline never had a number. */
+static void session_expire_parked(struct node *n, uint64_t now)
+{
+    struct session *s = &n->session;
+    bool full = node_full(n);
+
+    while (s->parked_head != NULL && s->parked_head->deadline_us <= now) {
+        struct client_op *op = s->parked_head;
+
+        parked_remove(s, op);
+        if (n->machine == NULL) {
+            client_op_error(op, "LOADING the node is still reading its data");
+        } else if (n->id == 0) {
+            client_op_error(op, "CLUSTERDOWN this node is in no cluster yet: "
+                                "run kv init");
+        } else {
+            client_op_error(op, "CLUSTERDOWN no leader was found before the "
+                                "deadline");
+        }
+    }
+    parked_room(n, full);
+}
+
+static void session_expire_numbered(struct node *n, uint64_t now)
+{
+    struct session *s = &n->session;
+    uint64_t first = 0;
+
+    while (s->voiding < s->next && slot(s, s->voiding)->void_us <= now) {
+        if (first == 0) {
+            first = s->voiding;
+        }
+        s->voiding++;
+    }
+    if (first != 0) {
+        if (mutant(NO_VOID)) {
+            return;
+        }
+        node_event(n, NODE_EV_VOID, first, s->voiding - first);
+        if (s->sent > first) {
+            s->sent = first;
+        }
+    }
+    for (uint64_t i = s->base; i < s->voiding; i++) {
+        struct numbered *q = slot(s, i);
+        struct client_op *op = q->op;
+
+        if (op == NULL || q->resolved || q->deadline_us > now) {
+            continue;
+        }
+        q->op = NULL;
+        if (mutant(UNKNOWN_AS_FAILED)) {
+            client_op_error(op, "CLUSTERDOWN deadline passed");
+        } else {
+            client_op_error(op, "UNKNOWN the deadline passed while the "
+                                "request was in the cluster's hands");
+        }
+    }
+}
+
+static void session_timer(struct env_timer *t)
+{
+    struct node *n = t->data;
+    struct session *s = &n->session;
+    uint64_t now = env_now_us(n->env);
+    bool stalled = s->base < s->sent &&
+                   now - s->progress_us > 2 * n->cfg.election_ms * 1000;
+
+    session_expire_parked(n, now);
+    session_expire_numbered(n, now);
+    session_pump(n, stalled);
+}
