@@ -203,7 +203,7 @@ static struct op* done(struct hist* h, uint32_t op, uint64_t now)
 
     hf_assert(o->state == OP_OPEN);
     o->state = OP_OK;
-    o->ended = now;
+    o->ended = now < o->ended ? now : o->ended;
     h->acknowledged++;
     h->keys[o->key].oks++;
     return o;
