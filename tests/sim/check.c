@@ -45,6 +45,7 @@ struct check {
     uint64_t* leaders; /* by term: id */
     size_t leaders_cap;
     uint64_t leader_changes;
+    int last_leader; /* slot, -1: none yet */
     uint64_t events[NODE_EV_COUNT];
     uint64_t hash;
     bool verbose;
@@ -250,6 +251,7 @@ static void on_leader(void* self, uint64_t id, uint64_t term)
     }
     if (c->leaders[term] == 0) {
         c->leader_changes++;
+        c->last_leader = sl->n - 1;
     }
     c->leaders[term] = id;
     check_complete(sl, term);
@@ -358,6 +360,7 @@ struct check* check_new(uint64_t (*now)(void* data), void* data)
     struct check* c = hf_calloc(1, sizeof *c);
 
     c->now = now;
+    c->last_leader = -1;
     c->now_data = data;
     for (int i = 0; i < CHECK_SLOTS; i++) {
         struct slot* sl = &c->slots[i];
@@ -419,6 +422,11 @@ uint64_t check_count(const struct check* c, enum node_event what)
 uint64_t check_leaders(const struct check* c)
 {
     return c->leader_changes;
+}
+
+int check_last_leader(const struct check* c)
+{
+    return c->last_leader;
 }
 
 uint64_t check_applied(const struct check* c, int slot)

@@ -36,7 +36,8 @@ bool check_failed(const struct check* c);
 const char* check_text(const struct check* c); /* "" when all is well */
 
 uint64_t check_count(const struct check* c, enum node_event what);
-uint64_t check_leaders(const struct check* c);           /* leader changes */
+uint64_t check_leaders(const struct check* c); /* leader changes */
+int check_last_leader(const struct check* c);  /* its slot; -1: none yet */
 uint64_t check_applied(const struct check* c, int slot); /* index */
 uint64_t check_applied_max(const struct check* c);
 /* Print everything reported, as it comes. */
