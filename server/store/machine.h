@@ -169,6 +169,9 @@ void entry_initialized(struct buf *b);
 enum { ENTRY_REQUEST_OVERHEAD = 21 };
 /* The cluster time stamped on an entry; 0 when it is too short. */
 uint64_t entry_time(struct bytes entry);
+/* Stamp a built entry: a batch gets its time when it leaves, not when it is
+ * begun. */
+void entry_set_time(uint8_t *entry, uint64_t time_ms);
 
 /* Walk the records of an entry that was not applied yet (a leader that looks
  * for a session's numbers in its log). False at the end or when malformed. */
