@@ -57,8 +57,8 @@ struct buf {
     size_t cap; /* bytes allocated */
 };
 
-#define BUF_INIT \
-    {            \
+#define BUF_INIT   \
+    {              \
         NULL, 0, 0 \
     }
 
@@ -69,7 +69,10 @@ void buf_append(struct buf *b, const void *p, size_t n);
 void buf_consume(struct buf *b, size_t n); /* drop @n bytes at the front */
 void buf_printf(struct buf *b, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
-static inline void buf_clear(struct buf *b) { b->n = 0; }
+static inline void buf_clear(struct buf *b)
+{
+    b->n = 0;
+}
 static inline struct bytes buf_bytes(const struct buf *b)
 {
     return bytes_of(b->p, b->n);
@@ -92,10 +95,10 @@ struct blob {
     uint8_t d[];
 };
 
-struct blob *blob_new(size_t n);                   /* uninitialised, 1 ref */
-struct blob *blob_copy(const void *p, size_t n);   /* 1 ref */
-struct blob *blob_ref(struct blob *b);             /* NULL is allowed */
-void blob_unref(struct blob *b);                   /* NULL is allowed */
+struct blob *blob_new(size_t n);                 /* uninitialised, 1 ref */
+struct blob *blob_copy(const void *p, size_t n); /* 1 ref */
+struct blob *blob_ref(struct blob *b);           /* NULL is allowed */
+void blob_unref(struct blob *b);                 /* NULL is allowed */
 static inline struct bytes blob_bytes(const struct blob *b)
 {
     return bytes_of(b->d, b->n);
@@ -153,7 +156,10 @@ static inline struct reader reader_of(struct bytes b)
     return r;
 }
 /* True when nothing was read past the end. */
-static inline bool reader_ok(const struct reader *r) { return !r->bad; }
+static inline bool reader_ok(const struct reader *r)
+{
+    return !r->bad;
+}
 /* True when all was well and every byte was used. */
 static inline bool reader_done(const struct reader *r)
 {

@@ -7,7 +7,9 @@ static struct disk *disk_of(const struct disk_file *f)
     return ((const struct disk_file_head *)(const void *)f)->disk;
 }
 
-int disk_open(struct disk *d, const char *name, int flags,
+int disk_open(struct disk *d,
+              const char *name,
+              int flags,
               struct disk_file **out)
 {
     return d->ops->open(d, name, flags, out);
@@ -60,8 +62,10 @@ int disk_sync_dir(struct disk *d, const char *dir)
     return d->ops->sync_dir(d, dir);
 }
 
-int disk_list(struct disk *d, const char *dir,
-              int (*cb)(void *data, const char *name), void *data)
+int disk_list(struct disk *d,
+              const char *dir,
+              int (*cb)(void *data, const char *name),
+              void *data)
 {
     return d->ops->list(d, dir, cb, data);
 }

@@ -19,18 +19,20 @@ struct disk_file;
 
 enum disk_open_flags {
     DISK_READ = 0,
-    DISK_WRITE = 1,     /* read and write */
-    DISK_CREATE = 2,    /* must not exist; mode 0600 */
-    DISK_TRUNC = 4,     /* with CREATE: an old one is emptied instead */
-    DISK_DIRECT = 8,    /* bypass the page cache where the file system can;
-                           buffers, offsets, lengths then in 4096s/512s */
-    DISK_DSYNC = 16,    /* each write is synced on return */
+    DISK_WRITE = 1,  /* read and write */
+    DISK_CREATE = 2, /* must not exist; mode 0600 */
+    DISK_TRUNC = 4,  /* with CREATE: an old one is emptied instead */
+    DISK_DIRECT = 8, /* bypass the page cache where the file system can;
+                        buffers, offsets, lengths then in 4096s/512s */
+    DISK_DSYNC = 16, /* each write is synced on return */
 };
 
 enum { DISK_SECTOR = 512, DISK_ALIGN = 4096, DISK_NAME_MAX = 64 };
 
 struct disk_ops {
-    int (*open)(struct disk *d, const char *name, int flags,
+    int (*open)(struct disk *d,
+                const char *name,
+                int flags,
                 struct disk_file **out);
     void (*close)(struct disk_file *f);
     /* Whole transfer or -errno; a short write is retried inside until it
@@ -41,12 +43,14 @@ struct disk_ops {
     int64_t (*size)(struct disk_file *f);
     int (*rename)(struct disk *d, const char *from, const char *to);
     int (*unlink)(struct disk *d, const char *name);
-    int (*mkdir)(struct disk *d, const char *name); /* -EEXIST if there */
+    int (*mkdir)(struct disk *d, const char *name);   /* -EEXIST if there */
     int (*sync_dir)(struct disk *d, const char *dir); /* "" is the top */
     /* Calls @cb for each entry of @dir in name order, "." and ".." left out;
      * stops when @cb returns non-zero and returns that. */
-    int (*list)(struct disk *d, const char *dir,
-                int (*cb)(void *data, const char *name), void *data);
+    int (*list)(struct disk *d,
+                const char *dir,
+                int (*cb)(void *data, const char *name),
+                void *data);
     /* Bytes an unprivileged writer can still allocate. */
     int64_t (*room)(struct disk *d);
     /* Exclusive lock for the process's life; -EAGAIN when held elsewhere. */
@@ -62,7 +66,9 @@ struct disk_file_head {
 };
 /* Implementations' struct disk_file begins with struct disk_file_head. */
 
-int disk_open(struct disk *d, const char *name, int flags,
+int disk_open(struct disk *d,
+              const char *name,
+              int flags,
               struct disk_file **out);
 void disk_close(struct disk_file *f); /* NULL is allowed */
 int64_t disk_pread(struct disk_file *f, void *p, size_t n, uint64_t off);
@@ -73,8 +79,10 @@ int disk_rename(struct disk *d, const char *from, const char *to);
 int disk_unlink(struct disk *d, const char *name);
 int disk_mkdir(struct disk *d, const char *name);
 int disk_sync_dir(struct disk *d, const char *dir);
-int disk_list(struct disk *d, const char *dir,
-              int (*cb)(void *data, const char *name), void *data);
+int disk_list(struct disk *d,
+              const char *dir,
+              int (*cb)(void *data, const char *name),
+              void *data);
 int64_t disk_room(struct disk *d);
 int disk_lock(struct disk *d, const char *name);
 

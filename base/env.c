@@ -199,9 +199,12 @@ void env_random(struct env *e, void *p, size_t n)
     e->ops->random(e, p, n);
 }
 
-int net_listen(struct env *e, const char *hostport,
-               void (*on_accept)(void *data, struct net_conn *c), void *data,
-               struct net_listener **out, struct errmsg *em)
+int net_listen(struct env *e,
+               const char *hostport,
+               void (*on_accept)(void *data, struct net_conn *c),
+               void *data,
+               struct net_listener **out,
+               struct errmsg *em)
 {
     return e->ops->listen(e, hostport, on_accept, data, out, em);
 }
@@ -216,7 +219,8 @@ uint16_t net_listen_port(struct net_listener *l)
     return l->env->ops->listen_port(l);
 }
 
-struct net_conn *net_connect(struct env *e, const char *hostport,
+struct net_conn *net_connect(struct env *e,
+                             const char *hostport,
                              const char *bind_host)
 {
     return e->ops->connect(e, hostport, bind_host);

@@ -79,7 +79,10 @@ void env_work(struct env *e, enum env_queue q, struct env_work *w);
 /* ---- clocks and chance ---- */
 /* Microseconds since boot, suspended time included; never goes back. */
 uint64_t env_now_us(struct env *e);
-static inline uint64_t env_now_ms(struct env *e) { return env_now_us(e) / 1000; }
+static inline uint64_t env_now_ms(struct env *e)
+{
+    return env_now_us(e) / 1000;
+}
 /* Unix milliseconds by this machine's wall clock: may jump, may lie. */
 uint64_t env_wall_ms(struct env *e);
 /* Unpredictable bytes (in simulation: of the seed). */
@@ -94,12 +97,16 @@ struct env_ops {
     /* Wake the loop no later than @at_us (UINT64_MAX: no timer armed). */
     void (*alarm)(struct env *e, uint64_t at_us);
 
-    int (*listen)(struct env *e, const char *hostport,
+    int (*listen)(struct env *e,
+                  const char *hostport,
                   void (*on_accept)(void *data, struct net_conn *c),
-                  void *data, struct net_listener **out, struct errmsg *em);
+                  void *data,
+                  struct net_listener **out,
+                  struct errmsg *em);
     void (*unlisten)(struct net_listener *l);
     uint16_t (*listen_port)(struct net_listener *l);
-    struct net_conn *(*connect)(struct env *e, const char *hostport,
+    struct net_conn *(*connect)(struct env *e,
+                                const char *hostport,
                                 const char *bind_host);
     void (*write)(struct net_conn *c, const void *p, size_t n);
     size_t (*pending)(const struct net_conn *c);
@@ -152,19 +159,23 @@ struct net_listener {
 struct net_conn {
     struct env *env;
     const struct net_conn_cbs *cbs;
-    void *data;        /* the owner's */
-    char remote[64];   /* "addr:port" of the other side, for logs */
+    void *data;      /* the owner's */
+    char remote[64]; /* "addr:port" of the other side, for logs */
 };
 
-int net_listen(struct env *e, const char *hostport,
-               void (*on_accept)(void *data, struct net_conn *c), void *data,
-               struct net_listener **out, struct errmsg *em);
+int net_listen(struct env *e,
+               const char *hostport,
+               void (*on_accept)(void *data, struct net_conn *c),
+               void *data,
+               struct net_listener **out,
+               struct errmsg *em);
 void net_unlisten(struct net_listener *l);
 uint16_t net_listen_port(struct net_listener *l); /* as bound, for port 0 */
 /* Never NULL; failure comes as on_close. @bind_host may be NULL: the source
  * address to dial from. The implementation gives up after
  * NET_CONNECT_TIMEOUT_MS. */
-struct net_conn *net_connect(struct env *e, const char *hostport,
+struct net_conn *net_connect(struct env *e,
+                             const char *hostport,
                              const char *bind_host);
 /* Copies; gathered and written at the end of the turn. Bytes written before
  * on_open wait for it. The owner bounds net_pending(). */

@@ -4,15 +4,15 @@
 #define HF_BASE_LIMITS_H
 
 enum {
-    LIM_NODES = 7,           /* members incl. learners; beyond: refused */
-    LIM_SEATS = 5,           /* seats of kv init */
-    LIM_ADDR = 128,          /* bytes of "host:port", NUL included */
-    LIM_KEY = 1 << 16,       /* bytes of a key; beyond: -ERR */
-    LIM_REQUEST = 8 << 20,   /* bytes of one request (setting, at most 64M) */
+    LIM_NODES = 7,         /* members incl. learners; beyond: refused */
+    LIM_SEATS = 5,         /* seats of kv init */
+    LIM_ADDR = 128,        /* bytes of "host:port", NUL included */
+    LIM_KEY = 1 << 16,     /* bytes of a key; beyond: -ERR */
+    LIM_REQUEST = 8 << 20, /* bytes of one request (setting, at most 64M) */
     LIM_REQUEST_TOP = 64 << 20,
-    LIM_ARGS = 1 << 17,      /* arguments of one request */
-    LIM_INLINE = 64 << 10,   /* bytes of an inline command */
-    LIM_BATCH = 1 << 20,     /* bytes at which a batch closes */
+    LIM_ARGS = 1 << 17,                 /* arguments of one request */
+    LIM_INLINE = 64 << 10,              /* bytes of an inline command */
+    LIM_BATCH = 1 << 20,                /* bytes at which a batch closes */
     LIM_ENTRY = (64 << 20) + (1 << 20), /* bytes of one log entry */
     LIM_PEER_CHUNK = 64 << 10,          /* bytes of one peer frame */
     LIM_PARKED_BYTES = 64 << 20, /* parked requests; beyond: sockets unread */
@@ -20,6 +20,9 @@ enum {
     LIM_SESSION_WINDOW = 16384, /* numbered, unresolved requests per node */
     LIM_SAVED_REPLY = 64 << 10, /* saved reply of a named request */
     LIM_EXPIRE_PER_ENTRY = 1000,
+    LIM_NAMED = 100000,            /* open named sessions; beyond: refused */
+    LIM_SAVED_REPLIES = 256 << 20, /* bytes of all saved replies; beyond: kept
+                                      as "too large to save" */
 };
 
 #endif

@@ -1,8 +1,9 @@
 /* Mutants: deliberate faults that the tests must catch (docs: ./dev mutants).
  *
  * Only builds with HF_MUTANTS have them: there mutant(X) is true when X was
- * chosen at run time. In every other build it is a constant false and the
- * branch disappears. A line per mutant: M(NAME, "what is wrong with it"). */
+ * chosen at run time, by mutant_chosen or HF_MUTANT=X in the environment. In
+ * every other build it is a constant false and the branch disappears. A line
+ * per mutant: M(NAME, "what is wrong with it"). */
 #ifndef HF_BASE_MUTANT_H
 #define HF_BASE_MUTANT_H
 

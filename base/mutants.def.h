@@ -2,14 +2,18 @@
 #ifndef HF_BASE_MUTANTS_DEF_H
 #define HF_BASE_MUTANTS_DEF_H
 
-#define MUTANTS(M)                                                           \
-    MUTANTS_DRIVER(M)                                                        \
-    MUTANTS_LOG(M)                                                           \
-    MUTANTS_PEER(M)                                                          \
-    MUTANTS_STORE(M)                                                         \
+#define MUTANTS(M)    \
+    MUTANTS_CLIENT(M) \
+    MUTANTS_DRIVER(M) \
+    MUTANTS_EDGE(M)   \
+    MUTANTS_LOG(M)    \
+    MUTANTS_PEER(M)   \
+    MUTANTS_STORE(M)  \
     MUTANTS_NODE(M)
 
+#include "base/mutants_client.def.h"
 #include "base/mutants_driver.def.h"
+#include "base/mutants_edge.def.h"
 #include "base/mutants_log.def.h"
 #include "base/mutants_node.def.h"
 #include "base/mutants_peer.def.h"

@@ -1,0 +1,436 @@
+/* kv: the command line of Holdfast.
+ *
+ * This file takes the command line apart, finds the verb, explains errors.
+ * Both tables here also feed the help. */
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "client/kv_int.h"
+
+#ifndef HF_VERSION
+#define HF_VERSION "unreleased"
+#endif
+
+#define ENDPOINTS_DEFAULT "127.0.0.1:7379"
+#define ANY SIZE_MAX
+
+static const struct kv_verb verbs[] = {
+    {"get", 1, 1, kv_get, "KEY", "print the value of a key", "",
+     "Piped, the value is printed as it is, without a line end. With\n"
+     "--output json also its revisions, for 'kv cas' and 'kv txn'.\n"},
+    {"set", 2, 2, kv_set, "KEY VALUE|-", "store a value",
+     "--ttl --if-absent --if-present --keep-ttl",
+     "'-' reads the value from stdin.\n"
+     "  --ttl TIME        the key expires after TIME\n"
+     "  --if-absent       only if there is no such key\n"
+     "  --if-present      only if there is such a key\n"
+     "  --keep-ttl        leave the time of its expiry as it is\n"},
+    {"del", 1, ANY, kv_del, "KEY...", "delete keys, print how many there were",
+     "", "Status 1: none of them existed.\n"},
+    {"incr", 1, 2, kv_incr, "KEY [BY]", "add to an integer, print the sum", "",
+     "BY is 1 if left out; it may be negative. An absent key counts as 0.\n"},
+    {"cas", 3, 3, kv_cas, "KEY REVISION VALUE|-",
+     "store a value if nobody changed the key", "",
+     "REVISION is what 'kv --output json get KEY' shows; 0 or 'absent': the\n"
+     "key must not exist. Status 1: the key has another revision.\n"},
+    {"scan", 0, 1, kv_scan, "[PATTERN]", "print keys in no particular order",
+     "--limit",
+     "PATTERN is a glob: 'user:*'. A key that exists all the while is printed\n"
+     "at least once.\n"
+     "  --limit N         at most N keys\n"},
+    {"range", 1, 2, kv_range, "START [END]",
+     "print keys and values in order, from START to before END",
+     "--limit --reverse --keys-only",
+     "An empty START is the first key, no END means to the last. Long ranges\n"
+     "are read in pages; each page is consistent in itself.\n"
+     "  --limit N         at most N keys\n"
+     "  --reverse         from the end\n"
+     "  --keys-only       without the values\n"},
+    {"ttl", 1, 1, kv_ttl, "KEY", "print the milliseconds until a key expires",
+     "", "Piped, -1 stands for never.\n"},
+    {"txn", 0, 0, kv_txn, "< COMMANDS", "run commands as one step", "",
+     "One command a line on stdin, conditions first, words quoted as in\n"
+     "redis-cli, '#' starts a comment line:\n"
+     "  if balance = 17\n"
+     "  if lock absent\n"
+     "  SET lock me\n"
+     "  DECRBY balance 5\n"
+     "Status 1: a condition is false, nothing was run.\n"},
+    {"init", 0, 0, kv_init, "", "form a cluster, once, from blank nodes",
+     "--force",
+     "The seats are the --join list that the nodes were started with. All of\n"
+     "them must answer and be blank.\n"
+     "  --force           the node says what may be lost\n"},
+    {"status", 0, 0, kv_status, "", "show members and health", "--wait",
+     "  --wait            until the cluster is whole; fails after --timeout\n"},
+    {"member", 1, 2, kv_member, "list | remove ID | promote ID | transfer [ID]",
+     "show or change the members", "",
+     "transfer moves the leadership, to member ID if given.\n"},
+    {"call", 1, ANY, kv_call, "COMMAND [ARGUMENT...]",
+     "send any command, print its reply", "",
+     "All that follows is sent as it is: options go before 'call'. The\n"
+     "command is sent once; a lost answer is status 4.\n"},
+};
+
+enum { NVERBS = sizeof(verbs) / sizeof(verbs[0]) };
+
+static const char global_help[] =
+    "Options:\n"
+    "  --endpoints A,B,C  nodes, host[:port]; also KV_ENDPOINTS; default\n"
+    "                     " ENDPOINTS_DEFAULT
+    "\n"
+    "  --output FORM      text or json; default: text, raw when piped\n"
+    "  --stale            read what the node has, even if it is behind\n"
+    "  --max-age MS       with --stale: at most this old\n"
+    "  --timeout TIME     whole command, retries included; default 5s\n"
+    "  --help, --version\n"
+    "TIME is in ms, or has a unit: 500ms, 5s, 2m, 1h.\n"
+    "Status: 0 done, 1 no such key or condition false, 2 usage,\n"
+    "        3 certainly not done, 4 outcome unknown\n";
+
+static void print_help(FILE *f)
+{
+    fprintf(f, "usage: kv [OPTIONS] VERB [ARGUMENTS]\n\nVerbs:\n");
+    for (size_t i = 0; i < NVERBS; i++) {
+        fprintf(f, "  %-8s %s\n", verbs[i].name, verbs[i].summary);
+    }
+    fprintf(f, "\n%s\n'kv VERB --help' tells more.\n", global_help);
+}
+
+static void print_verb_help(const struct kv_verb *v)
+{
+    printf("usage: kv [OPTIONS] %s %s\n\n%s: %s.\n%s\n%s", v->name, v->synopsis,
+           v->name, v->summary, v->help, global_help);
+}
+
+int kv_usage(const struct kv *kv, const char *fmt, ...)
+{
+    va_list ap;
+
+    fprintf(stderr, "kv: ");
+    va_start(ap, fmt);
+    vfprintf(stderr, fmt, ap);
+    va_end(ap);
+    if (kv->verb != NULL) {
+        fprintf(stderr, "\nhint: usage: kv %s %s; see 'kv %s --help'\n",
+                kv->verb->name, kv->verb->synopsis, kv->verb->name);
+    } else {
+        fprintf(stderr, "\nhint: see 'kv --help'\n");
+    }
+    return KV_USAGE;
+}
+
+/* What to do about each result. */
+static const struct {
+    int code;
+    int status;
+    const char *hint;
+} results[] = {
+    {HF_EARGUMENT, KV_USAGE, "see 'kv --help'"},
+    {HF_ETOOBIG, KV_FAILED, "nothing was sent; split the value"},
+    {HF_EREFUSED, KV_FAILED,
+     "the cluster refused the command and did not do it; correct it, trying "
+     "again will not help"},
+    {HF_ENOLEADER, KV_FAILED,
+     "it was certainly not done; check that the nodes run and that "
+     "--endpoints or KV_ENDPOINTS names them, then try again ('kv status' "
+     "shows who is missing, a new cluster needs 'kv init')"},
+    {HF_EFULL, KV_FAILED,
+     "it was certainly not done; delete keys, or give the nodes more memory "
+     "or disk"},
+    {HF_ESTALE, KV_FAILED, "raise --max-age, or read without --stale"},
+    {HF_EUNKNOWN, KV_UNKNOWN,
+     "it may have been done, or may yet be; read the key before you try "
+     "again"},
+    {HF_EPROTOCOL, KV_UNKNOWN,
+     "is that a Holdfast node? It may have been done; look before you try "
+     "again"},
+};
+
+int kv_result(const struct kv *kv, int rv, const char *no)
+{
+    if (rv == HF_OK) {
+        return KV_DONE;
+    }
+    if (rv == HF_NO) {
+        fprintf(stderr, "kv: %s\n", no);
+        return KV_NO;
+    }
+    for (size_t i = 0; i < sizeof(results) / sizeof(results[0]); i++) {
+        if (results[i].code == rv) {
+            const char *why = hf_error(kv->c);
+
+            fprintf(stderr, "kv: %s%s%s\nhint: %s\n", hf_result_name(rv),
+                    why[0] == '\0' ? "" : ": ", why, results[i].hint);
+            return results[i].status;
+        }
+    }
+    fprintf(stderr, "kv: %s\nhint: look before you try again\n",
+            hf_result_name(rv));
+    return KV_UNKNOWN;
+}
+
+bool kv_stdin(struct buf *b)
+{
+    size_t n;
+
+    do {
+        buf_reserve(b, 64 << 10);
+        n = fread(b->p + b->n, 1, b->cap - b->n, stdin);
+        b->n += n;
+    } while (n > 0 && b->n <= HF_REQUEST_MAX);
+    return b->n <= HF_REQUEST_MAX && !ferror(stdin);
+}
+
+/* ---- options ---- */
+
+enum kind { FLAG, TEXT, NUMBER, TIME, AGE, OUTPUT };
+
+#define FIELD(f) offsetof(struct kv, f)
+
+static const struct option {
+    const char *name;
+    enum kind kind;
+    size_t field;
+    bool global;
+} options[] = {
+    {"--endpoints", TEXT, FIELD(endpoints), true},
+    {"--output", OUTPUT, FIELD(output), true},
+    {"--stale", FLAG, FIELD(stale), true},
+    {"--max-age", AGE, FIELD(max_age_ms), true},
+    {"--timeout", AGE, FIELD(timeout_ms), true},
+    {"--help", FLAG, FIELD(help), true},
+    {"--version", FLAG, FIELD(version), true},
+    {"--ttl", TIME, FIELD(ttl_ms), false},
+    {"--limit", NUMBER, FIELD(limit), false},
+    {"--if-absent", FLAG, FIELD(if_absent), false},
+    {"--if-present", FLAG, FIELD(if_present), false},
+    {"--keep-ttl", FLAG, FIELD(keep_ttl), false},
+    {"--reverse", FLAG, FIELD(reverse), false},
+    {"--keys-only", FLAG, FIELD(keys_only), false},
+    {"--wait", FLAG, FIELD(wait), false},
+    {"--force", FLAG, FIELD(force), false},
+};
+
+/* A number over 0, with a unit of time if @time. */
+static bool parse_number(const char *s, bool time, uint64_t max, uint64_t *out)
+{
+    static const struct {
+        const char *unit;
+        uint64_t ms;
+    } units[] = {{"", 1}, {"ms", 1}, {"s", 1000}, {"m", 60000}, {"h", 3600000}};
+    char *end;
+    uint64_t v;
+
+    if (s[0] < '0' || s[0] > '9') {
+        return false;
+    }
+    errno = 0;
+    v = strtoull(s, &end, 10);
+    if (errno != 0 || v == 0) {
+        return false;
+    }
+    for (size_t i = 0; i < (time ? sizeof(units) / sizeof(units[0]) : 1); i++) {
+        if (strcmp(end, units[i].unit) == 0 && v <= max / units[i].ms) {
+            *out = v * units[i].ms;
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool set_option(struct kv *kv, const struct option *o, const char *value)
+{
+    void *field = (char *)kv + o->field;
+    uint64_t v = 0;
+
+    switch (o->kind) {
+        case FLAG:
+            *(bool *)field = true;
+            return true;
+        case TEXT:
+            *(const char **)field = value;
+            return true;
+        case NUMBER:
+        case TIME:
+            return parse_number(value, o->kind == TIME, INT64_MAX / 2,
+                                (uint64_t *)field);
+        case AGE:
+            if (!parse_number(value, true, 24 * 3600000, &v)) {
+                return false;
+            }
+            *(uint32_t *)field = (uint32_t)v;
+            return true;
+        case OUTPUT:
+            if (strcmp(value, "json") != 0 && strcmp(value, "text") != 0) {
+                return false;
+            }
+            kv->output = value[0] == 'j' ? KV_JSON : KV_TEXT;
+            return true;
+    }
+    return false;
+}
+
+/* Does the verb know option @name? */
+static bool verb_has(const struct kv_verb *v, const char *name)
+{
+    const char *hit = v->options;
+    size_t n = strlen(name);
+
+    while ((hit = strstr(hit, name)) != NULL) {
+        if (hit[n] == ' ' || hit[n] == '\0') {
+            return true;
+        }
+        hit += n;
+    }
+    return false;
+}
+
+static const struct option *find_option(const struct kv *kv, const char *arg,
+                                        size_t n)
+{
+    for (size_t i = 0; i < sizeof(options) / sizeof(options[0]); i++) {
+        const struct option *o = &options[i];
+
+        if (strlen(o->name) == n && memcmp(o->name, arg, n) == 0 &&
+            (o->global || (kv->verb != NULL && verb_has(kv->verb, o->name)))) {
+            return o;
+        }
+    }
+    return NULL;
+}
+
+/* The option at argv[*i], "--name", "--name VALUE" or "--name=VALUE". */
+static int take_option(struct kv *kv, int argc, char **argv, int *i)
+{
+    const char *arg = argv[*i];
+    size_t n = strcspn(arg, "=");
+    const struct option *o = find_option(kv, arg, n);
+    const char *value = NULL;
+
+    if (o == NULL || (o->kind == FLAG && arg[n] == '=')) {
+        return kv_usage(kv, "unknown option %s", arg);
+    }
+    if (o->kind != FLAG) {
+        if (arg[n] == '=') {
+            value = arg + n + 1;
+        } else if (*i + 1 < argc) {
+            *i += 1;
+            value = argv[*i];
+        } else {
+            return kv_usage(kv, "%s needs a value", o->name);
+        }
+    }
+    if (!set_option(kv, o, value)) {
+        return kv_usage(kv, "%s: not a value for it: %s", o->name, value);
+    }
+    return KV_DONE;
+}
+
+static int find_verb(struct kv *kv, const char *name)
+{
+    for (size_t i = 0; i < NVERBS; i++) {
+        if (strcmp(verbs[i].name, name) == 0) {
+            kv->verb = &verbs[i];
+            return KV_DONE;
+        }
+    }
+    return kv_usage(kv, "unknown verb %s", name);
+}
+
+/* Positional arguments are collected in @args, room for @argc. */
+static int parse_line(struct kv *kv, int argc, char **argv, const char **args)
+{
+    bool options_end = false;
+
+    kv->args = args;
+    for (int i = 1; i < argc; i++) {
+        int status = KV_DONE;
+
+        if (!options_end && strcmp(argv[i], "--") == 0) {
+            options_end = true;
+        } else if (!options_end && strncmp(argv[i], "--", 2) == 0) {
+            status = take_option(kv, argc, argv, &i);
+        } else if (kv->verb == NULL) {
+            status = find_verb(kv, argv[i]);
+            /* But for its help, what follows call is not ours. */
+            options_end = kv->verb != NULL && kv->verb->run == kv_call &&
+                          (i + 1 == argc || strcmp(argv[i + 1], "--help") != 0);
+        } else {
+            args[kv->nargs++] = argv[i];
+        }
+        if (status != KV_DONE) {
+            return status;
+        }
+    }
+    if (kv->help || kv->version) {
+        return KV_DONE;
+    }
+    if (kv->verb == NULL) {
+        print_help(stderr);
+        return KV_USAGE;
+    }
+    if (kv->nargs < kv->verb->args_min || kv->nargs > kv->verb->args_max) {
+        return kv_usage(kv, "%s: wrong number of arguments", kv->verb->name);
+    }
+    if (kv->max_age_ms > 0 && !kv->stale) {
+        return kv_usage(kv, "--max-age goes with --stale");
+    }
+    return KV_DONE;
+}
+
+static int run(struct kv *kv)
+{
+    struct hf_options opt = {kv->stale, kv->max_age_ms};
+    int status;
+
+    if (kv->version) {
+        printf("kv %s\n", HF_VERSION);
+        return KV_DONE;
+    }
+    if (kv->help && kv->verb == NULL) {
+        print_help(stdout);
+        return KV_DONE;
+    }
+    if (kv->help) {
+        print_verb_help(kv->verb);
+        return KV_DONE;
+    }
+    if (hf_open(kv->endpoints, &opt, &kv->c) != HF_OK) {
+        kv->verb = NULL;
+        return kv_usage(kv,
+                        "endpoints '%s': write host:port,host:port,... (at "
+                        "most %d)",
+                        kv->endpoints, HF_ENDPOINTS_MAX);
+    }
+    status = kv->verb->run(kv);
+    hf_close(kv->c);
+    return status;
+}
+
+int main(int argc, char **argv)
+{
+    const char **args = hf_calloc((size_t)argc + 1, sizeof(*args));
+    const char *env = getenv("KV_ENDPOINTS");
+    struct kv kv = {0};
+    int status;
+
+    kv.endpoints = env != NULL && env[0] != '\0' ? env : ENDPOINTS_DEFAULT;
+    kv.output = isatty(STDOUT_FILENO) ? KV_TEXT : KV_RAW;
+    status = parse_line(&kv, argc, argv, args);
+    if (status == KV_DONE) {
+        status = run(&kv);
+    }
+    if (fflush(stdout) != 0 || ferror(stdout)) {
+        fprintf(stderr,
+                "kv: write to stdout: %s\nhint: the command itself ended "
+                "with status %d\n",
+                strerror(errno), status);
+        status = status == KV_DONE ? KV_UNKNOWN : status;
+    }
+    free(args);
+    return status;
+}

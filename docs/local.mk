@@ -1,0 +1,8 @@
+dist_doc_DATA += \
+	docs/ARCHITECTURE.md \
+	docs/FORMATS.md \
+	docs/OPERATIONS.md \
+	docs/PROTOCOL.md
+dist_man_MANS += \
+	docs/man/holdfastd.8 \
+	docs/man/kv.1

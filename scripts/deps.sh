@@ -1,0 +1,142 @@
+#!/bin/sh
+# ./dev deps: install what is missing to build, demo and test (with
+# --lint or --bench also what those run). Does nothing, fast, when all is there.
+#
+# libraft must be 0.22.1 or a later 0.22. Debian bookworm has an older one;
+# only then bookworm-backports is added, from the mirror that this machine's
+# own apt uses. No service is started.
+set -eu
+. "$(dirname "$0")/lib.sh"
+
+packages="autoconf automake make gcc libc6-dev pkg-config libuv1-dev
+    liblz4-dev libssl-dev libinih-dev libedit-dev libcmocka-dev
+    libjemalloc-dev redis-tools"
+case "${1:-}" in
+    --lint)
+        packages="$packages clang clang-format clang-tidy universal-ctags
+            shellcheck"
+        ;;
+    --bench) packages="$packages redis-server etcd-server etcd-client" ;;
+esac
+
+installed() {
+    case $(dpkg-query -W -f '${db:Status-Abbrev}' "$1" 2>/dev/null) in
+        ii* | hi*) return 0 ;;
+    esac
+    return 1
+}
+
+missing=
+for p in $packages; do
+    installed "$p" || missing="$missing $p"
+done
+
+raft_good() {
+    pkg-config --exists 'raft >= 0.22.1 raft < 0.23' 2>/dev/null
+}
+
+if [ -z "$missing" ] && raft_good; then
+    exit 0
+fi
+
+command -v apt-get >/dev/null ||
+    die "this is not Debian; needed:$missing libraft 0.22.1 (static)"
+if [ "$(id -u)" != 0 ]; then
+    raft_good || missing="$missing libraft-dev(0.22.1)"
+    die "missing:$missing
+run as root:  $HF_ROOT/dev deps"
+fi
+
+# No package of the list brings a server, but what they pull in may: forbid
+# starting anything while this runs.
+policy=/usr/sbin/policy-rc.d
+made=
+log=$(mktemp)
+trap 'rm -f "$log" $made' EXIT
+trap 'exit 1' HUP INT TERM
+if [ ! -e "$policy" ]; then
+    made=$policy
+    printf '#!/bin/sh\nexit 101\n' >"$policy"
+    chmod 755 "$policy"
+fi
+
+export DEBIAN_FRONTEND=noninteractive
+# Quiet while all is well.
+apt_get() {
+    apt-get -qq -y -o Acquire::Retries=3 -o Dpkg::Use-Pty=0 "$@" \
+        </dev/null >"$log" 2>&1 || {
+        tail -n 20 "$log" >&2
+        return 1
+    }
+}
+install_packages() {
+    apt_get install --no-install-recommends "$@"
+}
+
+# Version of libraft-dev that some source offers and that we can use.
+raft_offered() {
+    apt-cache madison libraft-dev 2>/dev/null |
+        awk -F ' *[|] *' '$3 !~ /Sources/ { print $2 }' |
+        while read -r v; do
+            if dpkg --compare-versions "$v" ge 0.22.1 &&
+                dpkg --compare-versions "$v" lt 0.23~; then
+                echo "$v"
+                break
+            fi
+        done
+}
+
+# The address of the source that gives this release its main part, whatever
+# file and format it is written in.
+own_mirror() {
+    apt-get indextargets \
+        --format '$(CREATED_BY)|$(CODENAME)|$(COMPONENT)|$(REPO_URI)' |
+        awk -F '|' -v c="$1" '$1 == "Packages" && $2 == c && $3 == "main" {
+            sub("/$", "", $4); print $4; exit }'
+}
+
+# What that source says of its signature, as options of a one-line source.
+own_trust() {
+    set -- "$1" "$(grep -lsF -e "$1" /etc/apt/sources.list \
+        /etc/apt/sources.list.d/*.list /etc/apt/sources.list.d/*.sources |
+        head -n 1)"
+    [ -n "$2" ] || return 0
+    key=$(sed -n 's/^Signed-By: *\(\/.*\)/\1/p
+        s/^deb .*[[ ]signed-by=\([^] ]*\).*/\1/p' "$2" | head -n 1)
+    if [ -n "$key" ]; then
+        echo "[signed-by=$key]"
+    elif grep -qiE '^Trusted: *yes|[[ ]trusted=yes' "$2"; then
+        echo "[trusted=yes]"
+    fi
+}
+
+add_backports() {
+    codename=$(. /etc/os-release && echo "${VERSION_CODENAME:-}")
+    [ -n "$codename" ] || die "/etc/os-release names no VERSION_CODENAME"
+    mirror=$(own_mirror "$codename")
+    [ -n "$mirror" ] || die "apt has no source for $codename main"
+    list=/etc/apt/sources.list.d/holdfast-backports.list
+    say "adding $codename-backports ($list): libraft here is too old"
+    echo "deb $(own_trust "$mirror") $mirror $codename-backports main" >"$list"
+    apt_get update || {
+        rm -f "$list"
+        die "apt-get update failed with $codename-backports"
+    }
+}
+
+say "installing:$missing$(raft_good || echo ' libraft-dev')"
+apt_get update || die "apt-get update failed"
+if [ -n "$missing" ]; then
+    # shellcheck disable=SC2086  # a list of words
+    install_packages $missing || die "apt-get install failed"
+fi
+if ! raft_good; then
+    [ -n "$(raft_offered)" ] || add_backports
+    version=$(raft_offered)
+    [ -n "$version" ] || die "no apt source offers libraft-dev 0.22.1"
+    suite=$(apt-cache madison libraft-dev | awk -F ' *[|] *' -v v="$version" \
+        '$2 == v { split($3, w, " "); split(w[2], s, "/"); print s[1]; exit }')
+    install_packages -t "$suite" libraft-dev || die "apt-get install failed"
+    raft_good || die "libraft $version was installed, but pkg-config says: $(
+        pkg-config --modversion raft 2>&1)"
+fi

@@ -1,0 +1,13 @@
+EXTRA_DIST += \
+	scripts/bench.sh \
+	scripts/build.sh \
+	scripts/cluster.sh \
+	scripts/demo.sh \
+	scripts/deps.sh \
+	scripts/down.sh \
+	scripts/lib.sh \
+	scripts/lint.sh \
+	scripts/mutants.sh \
+	scripts/sim.sh \
+	scripts/test.sh \
+	scripts/up.sh

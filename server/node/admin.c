@@ -1,0 +1,327 @@
+/* Operations that are answered from what the node knows of itself, and the
+ * operator's actions. Actions and the questions that only a leader can answer
+ * well are passed on to it. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "server/command/admin.h"
+#include "server/command/command.h"
+#include "server/node/node_int.h"
+
+bool command_opens(struct bytes command)
+{
+    const struct command *c =
+        command.n >= 2 ? command_by_id(get_u16(command.p)) : NULL;
+
+    return c != NULL && c->parent != NULL && strcmp(c->parent, "once") == 0 &&
+           strcmp(c->name, "open") == 0;
+}
+
+bool command_frees(const struct blob *command)
+{
+    static const char *const names[] = {"del", "unlink", "getdel", "flushall",
+                                        "expire", "pexpire"};
+    const struct command *c =
+        command->n >= 2 ? command_by_id(get_u16(command->d)) : NULL;
+
+    for (size_t i = 0; c != NULL && i < sizeof names / sizeof names[0]; i++) {
+        if (strcmp(c->name, names[i]) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static enum node_role admin_role(struct node *n, const struct conf *c)
+{
+    const struct conf_member *m = conf_find(c, n->id);
+
+    if (n->id == 0 || !n->running) {
+        return NODE_BLANK;
+    }
+    switch (driver_role(&n->driver)) {
+        case DRIVER_LEADER:
+            return NODE_LEADER;
+        case DRIVER_CANDIDATE:
+            return NODE_CANDIDATE;
+        case DRIVER_FOLLOWER:
+            break;
+    }
+    return m != NULL && m->role == CONF_VOTER ? NODE_FOLLOWER : NODE_LEARNER;
+}
+
+/* Heard of within two election timeouts? What a follower knows of the others
+ * is what the leader last announced; of itself and the leader it knows. */
+static bool admin_alive(struct node *n, uint64_t id)
+{
+    struct peer_state *p = node_peer_state(n, id);
+
+    if (id == n->id) {
+        return true;
+    }
+    return p != NULL && p->heard_us != 0 &&
+           env_now_us(n->env) - p->heard_us < 2 * n->cfg.election_ms * 1000;
+}
+
+static unsigned admin_seat(struct node *n, const struct member *m)
+{
+    for (unsigned i = 0; i < machine_seats(n->machine); i++) {
+        if (machine_seat_at(n->machine, i)->holder == m->id) {
+            return i + 1;
+        }
+    }
+    return 0;
+}
+
+static void admin_member(struct node *n, const struct conf *c,
+                         const struct member *m, struct member_view *v)
+{
+    const struct conf_member *cm = conf_find(c, m->id);
+    struct peer_state *p = node_peer_state(n, m->id);
+    uint64_t last = driver_last(&n->driver);
+
+    memset(v, 0, sizeof *v);
+    v->id = m->id;
+    snprintf(v->address, sizeof v->address, "%s", m->client);
+    snprintf(v->cluster_address, sizeof v->cluster_address, "%s", m->cluster);
+    snprintf(v->peer_address, sizeof v->peer_address, "%s", m->peer);
+    v->voter = cm != NULL && cm->role == CONF_VOTER;
+    v->self = m->id == n->id;
+    v->alive = admin_alive(n, m->id);
+    if (v->self) {
+        v->match_index = driver_durable(&n->driver);
+    } else if (driver_role(&n->driver) == DRIVER_LEADER) {
+        v->match_index = driver_match(&n->driver, m->id);
+    } else if (p != NULL) {
+        v->match_index = p->applied;
+    }
+    v->lag = last > v->match_index ? last - v->match_index : 0;
+    v->seat = admin_seat(n, m);
+}
+
+static int admin_tolerates(const struct member_view *m, size_t k)
+{
+    int voters = 0;
+    int good = 0;
+
+    for (size_t i = 0; i < k; i++) {
+        voters += m[i].voter ? 1 : 0;
+        good += m[i].voter && m[i].alive ? 1 : 0;
+    }
+    return good - (voters / 2 + 1);
+}
+
+static void admin_message(struct node *n, const struct node_view *v,
+                          char out[256])
+{
+    if (n->loading) {
+        snprintf(out, 256, "reading its data directory");
+    } else if (n->id == 0) {
+        snprintf(out, 256, "in no cluster yet: run kv init once, or wait to "
+                           "be let in%s%s",
+                 n->member.refusal[0] != '\0' ? "; refused: " : "",
+                 n->member.refusal);
+    } else if (v->leader_id == 0) {
+        snprintf(out, 256, "no leader is known: fewer than a majority of the "
+                           "voters can talk to each other, or an election "
+                           "is on");
+    } else if (v->tolerates_loss > 0) {
+        snprintf(out, 256, "healthy: the cluster can lose %d node%s",
+                 v->tolerates_loss, v->tolerates_loss == 1 ? "" : "s");
+    } else {
+        snprintf(out, 256, "working, but the cluster cannot lose another "
+                           "node now");
+    }
+}
+
+static uint64_t admin_rss(void)
+{
+    unsigned long size = 0;
+    unsigned long rss = 0;
+    FILE *f = fopen("/proc/self/statm", "re");
+
+    if (f == NULL) {
+        return 0;
+    }
+    if (fscanf(f, "%lu %lu", &size, &rss) != 2) {
+        rss = 0;
+    }
+    fclose(f);
+    return (uint64_t)rss * (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
+static void admin_sizes(struct node *n, struct node_view *v)
+{
+    struct rusage ru;
+
+    if (n->wal != NULL) {
+        v->log_bytes = wal_bytes(n->wal);
+        v->disk_bytes = wal_bytes_on_disk(n->wal) + n->snapshot.file_bytes;
+    }
+    v->snapshot_bytes = n->snapshot.file_bytes;
+    v->memory_limit = n->cfg.memory_limit;
+    v->rss_bytes = admin_rss();
+    v->parked = n->session.parked_n + n->reads.waiting.n;
+    if (n->machine != NULL) {
+        struct store *s = machine_store(n->machine);
+
+        v->memory_bytes = machine_bytes(n->machine);
+        v->keys = store_count(s);
+        v->keys_expiring = store_count_expiring(s);
+        v->sessions = machine_once_count(n->machine);
+    }
+    getrusage(RUSAGE_SELF, &ru);
+    v->cpu_user_s = (double)ru.ru_utime.tv_sec +
+                    (double)ru.ru_utime.tv_usec / 1e6;
+    v->cpu_system_s = (double)ru.ru_stime.tv_sec +
+                      (double)ru.ru_stime.tv_usec / 1e6;
+}
+
+unsigned node_view_fill(struct node *n, struct node_view *v,
+                        struct member_view *members, char message[256])
+{
+    struct conf c;
+    uint64_t now = env_now_us(n->env);
+    unsigned k = 0;
+
+    memset(v, 0, sizeof *v);
+    memset(&c, 0, sizeof c);
+    memcpy(v->cluster_id, n->ident.cluster_id, sizeof v->cluster_id);
+    v->node_id = n->id;
+    v->version = NODE_VERSION;
+    v->loading = n->loading;
+    v->init = n->machine != NULL && machine_initialized(n->machine);
+    v->uptime_s = (now - n->started_us) / 1000000;
+    v->pid = (uint32_t)getpid();
+    v->cluster_ms = node_time_ms(n);
+    v->cluster_us = now % 1000;
+    v->leader_changes = n->leader_changes;
+    if (n->running) {
+        driver_members(&n->driver, &c);
+        v->leader_id = driver_leader(&n->driver);
+        v->term = driver_term(&n->driver);
+        v->last_index = driver_last(&n->driver);
+        v->commit_index = driver_commit(&n->driver);
+        v->applied_index = driver_applied(&n->driver);
+        v->snapshot_index = n->snapshot.index;
+        for (; k < machine_members(n->machine) && k < LIM_NODES; k++) {
+            admin_member(n, &c, machine_member_at(n->machine, k),
+                         &members[k]);
+        }
+    }
+    v->role = admin_role(n, &c);
+    v->members = members;
+    v->n_members = k;
+    v->tolerates_loss =
+        v->leader_id != 0 ? admin_tolerates(members, k) : -1;
+    v->config = n->cfg.settings;
+    v->n_config = n->cfg.settings_n;
+    v->edge = n->cfg.edge;
+    admin_sizes(n, v);
+    admin_message(n, v, message);
+    v->message = message;
+    return k;
+}
+
+static void admin_answer(struct node *n, struct client_op *op)
+{
+    struct member_view members[LIM_NODES];
+    struct node_view v;
+    char message[256];
+
+    node_view_fill(n, &v, members, message);
+    buf_clear(&op->reply);
+    admin_run(&v, blob_bytes(op->command), &op->reply);
+    client_op_done(op, 0);
+}
+
+/* An action for the leader: done here, passed on, or tried again until the
+ * deadline (n->admin holds those). */
+static void admin_act(struct node *n, struct client_op *op,
+                      const struct admin_action *a)
+{
+    const char *error = NULL;
+
+    if (n->leader.term == 0) {
+        if (node_ready_leader(n) != 0 && op->client != NULL) {
+            read_pass(n, op);
+        } else {
+            op_list_push(&n->admin, op);
+        }
+        return;
+    }
+    switch (a->verb) {
+        case ADMIN_REMOVE:
+            if (a->id == n->id) {
+                /* A leader is removed by the next one. */
+                (void)member_do_transfer(n, 0);
+                op_list_push(&n->admin, op);
+                return;
+            }
+            error = member_do_remove(n, a->id);
+            break;
+        case ADMIN_PROMOTE:
+            error = member_do_promote(n, a->id);
+            break;
+        case ADMIN_TRANSFER:
+            error = member_do_transfer(n, a->id);
+            break;
+        case ADMIN_NONE:
+        case ADMIN_INIT:
+            hf_assert(false);
+            break;
+    }
+    if (error != NULL) {
+        client_op_error(op, error);
+    } else {
+        client_op_reply(op, bytes_str("+OK\r\n"), 0);
+    }
+}
+
+void admin_begin(struct node *n, struct client_op *op)
+{
+    struct admin_action a;
+
+    buf_clear(&op->reply);
+    memset(&a, 0, sizeof a);
+    if (admin_action(blob_bytes(op->command), &a, &op->reply) != 0) {
+        client_op_done(op, 0);
+        return;
+    }
+    if (a.verb == ADMIN_NONE) {
+        admin_answer(n, op);
+    } else if (a.verb == ADMIN_INIT) {
+        member_do_init(n, op, a.force);
+    } else if (!n->running) {
+        client_op_error(op, "CLUSTERDOWN this node is in no cluster yet: run "
+                            "kv init");
+    } else {
+        admin_act(n, op, &a);
+    }
+}
+
+void admin_tick(struct node *n)
+{
+    uint64_t now = env_now_us(n->env);
+
+    for (unsigned left = (unsigned)n->admin.n; left > 0; left--) {
+        struct client_op *op = op_list_pop(&n->admin);
+
+        if (op->deadline_us <= now) {
+            client_op_error(op, "CLUSTERDOWN no leader took the request "
+                                "before its deadline");
+        } else {
+            admin_begin(n, op);
+        }
+    }
+}
+
+void admin_cancel(struct node *n, struct client_op *op)
+{
+    member_init_cancel(n, op);
+    if (!op_list_remove(&n->admin, op)) {
+        (void)op_list_remove(&n->reads.passed, op);
+    }
+}

@@ -1,0 +1,540 @@
+#include "server/node/leader.h"
+
+#include <stdlib.h>
+
+#include "server/node/node_int.h"
+
+static void leader_close_task(struct env_task *t);
+static void leader_reply_task(struct env_task *t);
+static void leader_announce_timer(struct env_timer *t);
+static void leader_expire_timer(struct env_timer *t);
+
+void leader_init(struct node *n)
+{
+    struct leader *l = &n->leader;
+
+    memset(l, 0, sizeof *l);
+    env_task_init(&l->close_task, leader_close_task, n);
+    env_task_init(&l->reply_task, leader_reply_task, n);
+    env_timer_init(&l->announce, leader_announce_timer, n);
+    env_timer_init(&l->expire, leader_expire_timer, n);
+}
+
+/* Forget what was taken and not yet given to the engine: its origins send it
+ * again, to whoever leads next. */
+static void leader_drop(struct node *n)
+{
+    struct leader *l = &n->leader;
+
+    while (l->closed_n > 0) {
+        blob_unref(l->closed[l->closed_head]);
+        l->closed_head = (l->closed_head + 1) % LEADER_BATCHES_MAX;
+        l->closed_n--;
+    }
+    buf_clear(&l->batch);
+    l->batch_opens = false;
+    l->sessions_n = 0;
+    for (unsigned i = 0; i < LIM_NODES; i++) {
+        buf_clear(&l->replies[i]);
+        l->replies_to[i] = 0;
+    }
+}
+
+void leader_release(struct node *n)
+{
+    struct leader *l = &n->leader;
+
+    leader_drop(n);
+    buf_release(&l->batch);
+    for (unsigned i = 0; i < LIM_NODES; i++) {
+        buf_release(&l->replies[i]);
+    }
+    env_undefer(n->env, &l->close_task);
+    env_undefer(n->env, &l->reply_task);
+    env_timer_stop(n->env, &l->announce);
+    env_timer_stop(n->env, &l->expire);
+}
+
+/* ---- accession ---- */
+
+void leader_changed(struct node *n)
+{
+    struct leader *l = &n->leader;
+    uint64_t term = driver_term(&n->driver);
+    /* During a transfer it is not ready, but goes on with what it has. */
+    bool leads = driver_role(&n->driver) == DRIVER_LEADER &&
+                 (driver_ready(&n->driver) || l->term == term);
+
+    if (mutant(LEADER_TAKES_EARLY) &&
+        driver_role(&n->driver) == DRIVER_LEADER) {
+        leads = true;
+    }
+    if (leads && l->term == term) {
+        return;
+    }
+    if (l->term != 0) {
+        leader_drop(n);
+        env_timer_stop(n->env, &l->announce);
+        env_timer_stop(n->env, &l->expire);
+        l->term = 0;
+    }
+    if (!leads) {
+        return;
+    }
+    l->term = term;
+    l->cold = !n->ctime.known;
+    ctime_lead(n);
+    l->stamp_ms = machine_time(n->machine);
+    member_lead(n);
+    leader_announce(n);
+    env_timer_start(n->env, &l->expire,
+                    env_now_us(n->env) + LEADER_EXPIRE_MS * 1000);
+}
+
+static unsigned leader_flags(struct node *n)
+{
+    unsigned flags = 0;
+
+    if (!machine_initialized(n->machine)) {
+        flags |= LEADER_INIT;
+    }
+    if (n->cfg.memory_limit != 0 &&
+        machine_bytes(n->machine) + machine_bytes_held(n->machine) >=
+            n->cfg.memory_limit) {
+        flags |= LEADER_OOM;
+    }
+    if (!member_majority_has_room(n)) {
+        flags |= LEADER_NOSPACE;
+    }
+    return flags;
+}
+
+/* Tell everyone who leads and takes requests. Repeated with each heartbeat:
+ * a lost one costs as much time as that. */
+void leader_announce(struct node *n)
+{
+    struct leader *l = &n->leader;
+    struct buf b = BUF_INIT;
+
+    if (l->term == 0) {
+        return;
+    }
+    n->ready_leader = n->id;
+    n->ready_term = l->term;
+    n->ready_flags = leader_flags(n);
+    node_envelope(n, &b);
+    buf_u64(&b, l->term);
+    buf_u32(&b, n->ready_flags);
+    for (unsigned i = 0; i < machine_members(n->machine); i++) {
+        uint64_t id = machine_member_at(n->machine, i)->id;
+
+        if (id != n->id) {
+            peer_send(n->peers, id, PEER_CONTROL, NMSG_LEADER, buf_bytes(&b),
+                      NULL, 0);
+        }
+    }
+    buf_release(&b);
+    env_timer_start(n->env, &l->announce,
+                    env_now_us(n->env) + n->cfg.heartbeat_ms * 1000);
+}
+
+static void leader_announce_timer(struct env_timer *t)
+{
+    leader_announce(t->data);
+}
+
+/* ---- intake ---- */
+
+static struct lead_session *lead_session_find(struct node *n, uint64_t id)
+{
+    struct leader *l = &n->leader;
+
+    for (unsigned i = 0; i < l->sessions_n; i++) {
+        if (l->sessions[i].id == id) {
+            return &l->sessions[i];
+        }
+    }
+    return NULL;
+}
+
+/* Begin to follow session @id. Exact only while nothing of it was taken in
+ * this term: the table never forgets one that still exists. */
+static struct lead_session *lead_session_add(struct node *n, uint64_t id)
+{
+    struct leader *l = &n->leader;
+
+    for (unsigned i = 0; i < machine_members(n->machine); i++) {
+        const struct member *m = machine_member_at(n->machine, i);
+        struct lead_session *s;
+
+        if (m->session != id) {
+            continue;
+        }
+        if (l->sessions_n == LEADER_SESSIONS_MAX) {
+            /* Members have one session each; the others are closed. */
+            for (unsigned k = 0; k < l->sessions_n; k++) {
+                const struct member *o =
+                    machine_member(n->machine, l->sessions[k].node);
+
+                if (o == NULL || o->session != l->sessions[k].id) {
+                    l->sessions[k] = l->sessions[--l->sessions_n];
+                    break;
+                }
+            }
+            hf_assert(l->sessions_n < LEADER_SESSIONS_MAX);
+        }
+        s = &l->sessions[l->sessions_n++];
+        *s = (struct lead_session){id, m->id, m->last_number + 1};
+        return s;
+    }
+    return NULL;
+}
+
+static void leader_close(struct node *n)
+{
+    struct leader *l = &n->leader;
+    struct blob *b;
+
+    if (l->batch.n == 0) {
+        return;
+    }
+    hf_assert(l->closed_n < LEADER_BATCHES_MAX);
+    b = blob_copy(l->batch.p, l->batch.n);
+    l->closed[(l->closed_head + l->closed_n) % LEADER_BATCHES_MAX] = b;
+    l->closed_n++;
+    if (l->batch.cap > 4 * LIM_BATCH) {
+        buf_release(&l->batch);
+    }
+    buf_clear(&l->batch);
+    l->batch_opens = false;
+    env_defer(n->env, &l->close_task);
+}
+
+/* The open batch, with its head written. Its time is set when it leaves. */
+static struct buf *leader_batch(struct node *n)
+{
+    struct leader *l = &n->leader;
+
+    if (l->batch.n == 0) {
+        entry_begin(&l->batch, 0, l->cold ? ENTRY_COLD_START : 0);
+        l->cold = false;
+        l->gathered = 0;
+        env_defer(n->env, &l->close_task);
+    }
+    return &l->batch;
+}
+
+static bool leader_has_place(const struct node *n)
+{
+    return n->leader.closed_n + 2 < LEADER_BATCHES_MAX;
+}
+
+int leader_take(struct node *n, uint64_t session, uint64_t number,
+                bool as_void, struct bytes command)
+{
+    struct leader *l = &n->leader;
+    struct lead_session *s;
+    bool opens;
+
+    if (l->term == 0 || driver_role(&n->driver) != DRIVER_LEADER) {
+        return HF_ENOLEADER;
+    }
+    s = lead_session_find(n, session);
+    if (s == NULL) {
+        s = lead_session_add(n, session);
+    }
+    if (s == NULL) {
+        return 0; /* closed: its node learns that by its own apply */
+    }
+    if (number < s->expected) {
+        return 0;
+    }
+    if (number > s->expected && !mutant(TAKE_GAPS)) {
+        return HF_EAGAIN;
+    }
+    if (!leader_has_place(n)) {
+        return HF_EAGAIN;
+    }
+    opens = !as_void && command_opens(command);
+    if (l->batch.n + command.n > LIM_BATCH || (opens && l->batch_opens)) {
+        leader_close(n);
+    }
+    if (as_void || command.n > LIM_REQUEST_TOP) {
+        entry_void(leader_batch(n), session, number);
+    } else {
+        entry_request(leader_batch(n), session, number, command);
+    }
+    l->batch_opens |= opens;
+    s->expected = number + 1;
+    return 0;
+}
+
+void leader_open_session(struct node *n, uint64_t node,
+                         const uint8_t nonce[16])
+{
+    struct leader *l = &n->leader;
+
+    if (l->term == 0 || !leader_has_place(n)) {
+        return;
+    }
+    if (l->batch_opens) {
+        leader_close(n);
+    }
+    entry_open(leader_batch(n), node, nonce);
+    l->batch_opens = true;
+}
+
+int leader_record(struct node *n, struct bytes record)
+{
+    if (n->leader.term == 0 || !leader_has_place(n)) {
+        return HF_ENOLEADER;
+    }
+    buf_bytes_append(leader_batch(n), record);
+    return 0;
+}
+
+/* ---- batches to entries ---- */
+
+/* Hand closed batches to the engine, stamped with cluster time. */
+static void leader_submit(struct node *n)
+{
+    struct leader *l = &n->leader;
+
+    while (l->closed_n > 0) {
+        struct blob *b = l->closed[l->closed_head];
+        uint64_t stamp = ctime_stamp(n, l->stamp_ms);
+        struct entry e = {0, ENTRY_COMMAND, blob_bytes(b), b};
+        uint64_t index;
+        int rv;
+
+        entry_set_time(b->d, stamp);
+        rv = driver_submit(&n->driver, node_now_ms(n), &e, 1, &index);
+        if (rv == HF_ELIMIT || rv == HF_EAGAIN) {
+            return; /* again when something was applied, or by the tick */
+        }
+        if (rv != 0) {
+            leader_drop(n);
+            return;
+        }
+        l->stamp_ms = stamp;
+        l->closed_head = (l->closed_head + 1) % LEADER_BATCHES_MAX;
+        l->closed_n--;
+        blob_unref(b);
+    }
+}
+
+/* Other tasks of this turn may still bring requests: let them, a few times. */
+static void leader_close_task(struct env_task *t)
+{
+    struct node *n = t->data;
+    struct leader *l = &n->leader;
+
+    if (l->term == 0) {
+        leader_drop(n);
+        return;
+    }
+    if (l->batch.n > 0 && n->env->tasks_head != NULL &&
+        l->gathered < LEADER_GATHER_MAX) {
+        l->gathered++;
+        env_defer(n->env, t);
+        return;
+    }
+    leader_close(n);
+    env_undefer(n->env, t);
+    leader_submit(n);
+}
+
+void leader_applied(struct node *n)
+{
+    struct leader *l = &n->leader;
+
+    if (l->term != 0 && l->closed_n > 0) {
+        env_defer(n->env, &l->close_task);
+    }
+}
+
+/* ---- time entries ---- */
+
+/* An entry without records: it only carries the time. */
+static bool leader_time_entry(struct node *n)
+{
+    struct leader *l = &n->leader;
+    uint64_t now = env_now_us(n->env);
+
+    if (l->time_us != 0 && now - l->time_us < LEADER_TIME_MS * 1000) {
+        return false;
+    }
+    if (l->batch.n > 0) {
+        leader_close(n);
+    }
+    if (l->closed_n == 0) {
+        leader_batch(n);
+        leader_close(n);
+    }
+    leader_submit(n);
+    if (l->closed_n > 0) {
+        return false;
+    }
+    l->time_us = now;
+    return true;
+}
+
+bool leader_log_deadlines(struct node *n, uint64_t *index)
+{
+    struct leader *l = &n->leader;
+    uint64_t next = machine_next_deadline(n->machine);
+
+    *index = 0;
+    if (next == 0 || next > ctime_estimate(n) || mutant(READ_IGNORES_TIME)) {
+        return true;
+    }
+    if (next > l->stamp_ms && !leader_time_entry(n)) {
+        return false;
+    }
+    *index = driver_last(&n->driver);
+    return true;
+}
+
+/* Keys whose deadline has passed are removed even when nobody asks. */
+static void leader_expire_timer(struct env_timer *t)
+{
+    struct node *n = t->data;
+    uint64_t next = machine_next_deadline(n->machine);
+
+    if (n->leader.term == 0) {
+        return;
+    }
+    leader_submit(n);
+    if ((next != 0 && next <= ctime_estimate(n)) ||
+        machine_expiry_waiting(n->machine)) {
+        leader_time_entry(n);
+    }
+    env_timer_start(n->env, t,
+                    env_now_us(n->env) + LEADER_EXPIRE_MS * 1000);
+}
+
+/* ---- messages ---- */
+
+static void leader_nack(struct node *n, uint64_t to, uint64_t session)
+{
+    struct lead_session *s = lead_session_find(n, session);
+    struct buf b = BUF_INIT;
+
+    if (s == NULL) {
+        return;
+    }
+    node_envelope(n, &b);
+    buf_u64(&b, session);
+    buf_u64(&b, s->expected);
+    peer_send(n->peers, to, PEER_CONTROL, NMSG_NACK, buf_bytes(&b), NULL, 0);
+    buf_release(&b);
+}
+
+void leader_on_writes(struct node *n, uint64_t from, struct reader *r)
+{
+    uint64_t session = rd_u64(r);
+    uint64_t number = rd_u64(r);
+
+    while (reader_ok(r) && r->n > 0) {
+        uint8_t kind = rd_u8(r);
+        struct bytes command = rd_lbytes(r);
+        int rv;
+
+        if (!reader_ok(r) ||
+            (kind != NUMBERED_REQUEST && kind != NUMBERED_VOID)) {
+            log_warn(n->log, "node %llu sent malformed requests",
+                     (unsigned long long)from);
+            return;
+        }
+        rv = leader_take(n, session, number++, kind == NUMBERED_VOID,
+                         command);
+        if (rv == HF_EAGAIN) {
+            leader_nack(n, from, session);
+        }
+        if (rv != 0) {
+            return;
+        }
+    }
+}
+
+void leader_on_open(struct node *n, uint64_t from, struct reader *r)
+{
+    struct bytes nonce = rd_bytes(r, HF_ID_SIZE);
+
+    if (reader_done(r)) {
+        leader_open_session(n, from, nonce.p);
+    }
+}
+
+/* ---- replies ---- */
+
+bool leader_wants_reply(const struct node *n, uint64_t session)
+{
+    const struct leader *l = &n->leader;
+
+    if (session == n->session.id) {
+        return true;
+    }
+    if (l->term == 0) {
+        return false;
+    }
+    for (unsigned i = 0; i < l->sessions_n; i++) {
+        if (l->sessions[i].id == session) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void leader_reply(struct node *n, uint64_t session, uint64_t number,
+                  bool voided, struct bytes reply, uint64_t index)
+{
+    struct leader *l = &n->leader;
+    struct lead_session *s = lead_session_find(n, session);
+    unsigned i = 0;
+
+    if (l->term == 0 || s == NULL || s->node == n->id) {
+        return;
+    }
+    while (i < LIM_NODES && l->replies_to[i] != s->node &&
+           l->replies_to[i] != 0) {
+        i++;
+    }
+    if (i == LIM_NODES) {
+        return; /* more members than that do not exist at a time */
+    }
+    if (l->replies[i].n == 0) {
+        l->replies_to[i] = s->node;
+        node_envelope(n, &l->replies[i]);
+        env_defer(n->env, &l->reply_task);
+    }
+    buf_u64(&l->replies[i], session);
+    buf_u64(&l->replies[i], number);
+    buf_u64(&l->replies[i], index);
+    buf_u8(&l->replies[i], voided ? 1 : 0);
+    buf_lbytes(&l->replies[i], reply);
+    if (l->replies[i].n > LIM_BATCH) {
+        leader_reply_task(&l->reply_task);
+    }
+}
+
+static void leader_reply_task(struct env_task *t)
+{
+    struct node *n = t->data;
+    struct leader *l = &n->leader;
+
+    for (unsigned i = 0; i < LIM_NODES; i++) {
+        struct buf *b = &l->replies[i];
+
+        if (b->n > 0) {
+            /* Lost if it is not up: it takes replies from its own apply. */
+            peer_send(n->peers, l->replies_to[i], PEER_BULK, NMSG_REPLIES,
+                      buf_bytes(b), NULL, 0);
+            if (b->cap > 4 * LIM_BATCH) {
+                buf_release(b);
+            }
+            buf_clear(b);
+        }
+        l->replies_to[i] = 0;
+    }
+}

@@ -1,0 +1,624 @@
+#include "server/node/read.h"
+
+#include <stdlib.h>
+
+#include "server/command/command.h"
+#include "server/node/node_int.h"
+
+/* A read or question of another node that this one answers. */
+struct passed_op {
+    struct client_op op;
+    struct node *node;
+    uint64_t from;
+    uint64_t id;
+};
+
+/* ---- lists of operations, by their list_next ---- */
+
+void op_list_push(struct op_list *l, struct client_op *op)
+{
+    op->list_next = NULL;
+    if (l->tail != NULL) {
+        l->tail->list_next = op;
+    } else {
+        l->head = op;
+    }
+    l->tail = op;
+    l->n++;
+}
+
+struct client_op *op_list_pop(struct op_list *l)
+{
+    struct client_op *op = l->head;
+
+    if (op != NULL) {
+        l->head = op->list_next;
+        if (l->head == NULL) {
+            l->tail = NULL;
+        }
+        op->list_next = NULL;
+        l->n--;
+    }
+    return op;
+}
+
+bool op_list_remove(struct op_list *l, struct client_op *op)
+{
+    struct client_op *prev = NULL;
+
+    for (struct client_op *i = l->head; i != NULL; i = i->list_next) {
+        if (i == op) {
+            *(prev != NULL ? &prev->list_next : &l->head) = op->list_next;
+            if (l->tail == op) {
+                l->tail = prev;
+            }
+            op->list_next = NULL;
+            l->n--;
+            return true;
+        }
+        prev = i;
+    }
+    return false;
+}
+
+static void op_list_move(struct op_list *to, struct op_list *from)
+{
+    struct client_op *op;
+
+    while ((op = op_list_pop(from)) != NULL) {
+        op_list_push(to, op);
+    }
+}
+
+/* ---- life ---- */
+
+static void read_task(struct env_task *t);
+static void read_timer(struct env_timer *t);
+
+void read_init(struct node *n)
+{
+    struct reads *r = &n->reads;
+    uint64_t start;
+
+    memset(r, 0, sizeof *r);
+    /* Ids start at an unpredictable place, so that an answer to an earlier
+     * process of this node is not taken for one to this. */
+    env_random(n->env, &start, sizeof start);
+    r->round = start >> 16;
+    r->pass_id = start >> 16;
+    env_task_init(&r->task, read_task, n);
+    env_timer_init(&r->timer, read_timer, n);
+}
+
+/* Reads of other nodes are ours to free; connections free their own. */
+static void read_free_passed(struct op_list *l)
+{
+    struct client_op *op;
+
+    while ((op = op_list_pop(l)) != NULL) {
+        if (op->client == NULL) {
+            blob_unref(op->command);
+            buf_release(&op->reply);
+            free(HF_CONTAINER_OF(op, struct passed_op, op));
+        }
+    }
+}
+
+void read_release(struct node *n)
+{
+    env_undefer(n->env, &n->reads.task);
+    env_timer_stop(n->env, &n->reads.timer);
+    read_free_passed(&n->reads.waiting);
+    read_free_passed(&n->reads.asked);
+    read_free_passed(&n->reads.indexed);
+    read_free_passed(&n->reads.passed);
+    read_free_passed(&n->admin);
+}
+
+void read_cancel(struct node *n, struct client_op *op)
+{
+    struct reads *r = &n->reads;
+
+    if (!op_list_remove(&r->waiting, op) && !op_list_remove(&r->asked, op) &&
+        !op_list_remove(&r->indexed, op)) {
+        (void)op_list_remove(&r->passed, op);
+    }
+}
+
+/* ---- evaluation ---- */
+
+static void read_evaluate(struct node *n, struct client_op *op)
+{
+    buf_clear(&op->reply);
+    command_run(NULL, n->machine, blob_bytes(op->command), &op->reply);
+    client_op_done(op, driver_applied(&n->driver));
+}
+
+void read_applied(struct node *n)
+{
+    struct reads *r = &n->reads;
+    uint64_t applied = driver_applied(&n->driver);
+
+    if (driver_installing(&n->driver)) {
+        return;
+    }
+    if (r->confirm_index != 0 && applied >= r->confirm_index) {
+        r->fresh_us = r->confirm_us;
+        r->confirm_index = 0;
+    }
+    while (r->indexed.head != NULL && r->indexed.head->number <= applied) {
+        read_evaluate(n, op_list_pop(&r->indexed));
+        r->indexed_us = env_now_us(n->env);
+    }
+}
+
+/* Answer from local data if they are young enough for this connection. */
+static bool read_stale(struct node *n, struct client_op *op)
+{
+    uint64_t bound_ms;
+    uint64_t now = env_now_us(n->env);
+
+    if (op->client == NULL || !client_is_stale(op->client, &bound_ms) ||
+        n->machine == NULL || !n->running || driver_installing(&n->driver)) {
+        return false;
+    }
+    if (driver_applied(&n->driver) < client_min_index(op->client)) {
+        return false;
+    }
+    if (bound_ms != 0 && !mutant(STALE_UNBOUNDED) &&
+        (n->reads.fresh_us == 0 ||
+         now - n->reads.fresh_us > bound_ms * 1000)) {
+        return false;
+    }
+    read_evaluate(n, op);
+    return true;
+}
+
+void read_begin(struct node *n, struct client_op *op)
+{
+    struct reads *r = &n->reads;
+
+    if (n->stopping) {
+        client_op_error(op, "TRYAGAIN this node is shutting down");
+        return;
+    }
+    if (read_stale(n, op)) {
+        return;
+    }
+    if (r->waiting.n + r->asked.n + r->indexed.n >= 4 * LIM_PARKED) {
+        client_op_error(op, "TRYAGAIN too many requests are waiting");
+        return;
+    }
+    if (mutant(READ_LOCAL) && n->machine != NULL && n->running) {
+        read_evaluate(n, op);
+        return;
+    }
+    op_list_push(&r->waiting, op);
+    env_defer(n->env, &r->task);
+}
+
+/* ---- the asking side ---- */
+
+static bool read_stale_due(struct node *n)
+{
+    struct reads *r = &n->reads;
+    uint64_t smallest = UINT64_MAX;
+
+    for (unsigned i = 0; i < r->bounds_n; i++) {
+        if (r->bounds[i].age_ms != 0 && r->bounds[i].age_ms < smallest) {
+            smallest = r->bounds[i].age_ms;
+        }
+    }
+    return smallest != UINT64_MAX &&
+           env_now_us(n->env) - r->asked_us > smallest * 1000 / 4;
+}
+
+/* The leader (perhaps this node) has named @index for our round. */
+static void read_named(struct node *n, bool ok, uint64_t index)
+{
+    struct reads *r = &n->reads;
+    struct client_op *op;
+
+    hf_assert(r->asking);
+    r->asking = false;
+    if (!ok) {
+        /* It does not lead any more: ask the next one. */
+        op_list_move(&r->asked, &r->waiting);
+        op_list_move(&r->waiting, &r->asked);
+        return;
+    }
+    if (r->indexed.head == NULL) {
+        r->indexed_us = env_now_us(n->env);
+    }
+    while ((op = op_list_pop(&r->asked)) != NULL) {
+        op->number = index;
+        op_list_push(&r->indexed, op);
+    }
+    r->confirm_us = r->asked_us;
+    r->confirm_index = index == 0 ? 1 : index;
+    if (driver_applied(&n->driver) >= index) {
+        r->fresh_us = r->asked_us;
+        r->confirm_index = 0;
+    }
+    env_defer(n->env, &r->task);
+}
+
+static void read_probe(struct node *n);
+
+/* Let a round leave, if one is due and a leader is known. */
+static void read_ask(struct node *n)
+{
+    struct reads *r = &n->reads;
+    uint64_t leader = node_ready_leader(n);
+
+    if (r->asking || leader == 0 ||
+        (r->waiting.n == 0 && !read_stale_due(n))) {
+        return;
+    }
+    if (leader == n->id) {
+        if (r->next_asks_n == READ_ASKS_MAX) {
+            return;
+        }
+        r->next_asks[r->next_asks_n++] =
+            (struct read_ask){n->id, ++r->round};
+    } else {
+        struct buf b = BUF_INIT;
+        bool sent;
+
+        node_envelope(n, &b);
+        buf_u64(&b, ++r->round);
+        sent = peer_send(n->peers, leader, PEER_CONTROL, NMSG_READ_ROUND,
+                         buf_bytes(&b), NULL, 0);
+        buf_release(&b);
+        if (!sent) {
+            return; /* again with the next tick */
+        }
+    }
+    r->asking = true;
+    r->asked_us = env_now_us(n->env);
+    r->asked_leader = leader;
+    r->asked_term = driver_term(&n->driver);
+    op_list_move(&r->asked, &r->waiting);
+    if (leader == n->id) {
+        read_probe(n);
+    }
+}
+
+/* An answer will not come: ask again, under a new id. */
+static void read_ask_again(struct node *n)
+{
+    struct reads *r = &n->reads;
+
+    if (!r->asking) {
+        return;
+    }
+    r->asking = false;
+    if (mutant(READ_ID_REUSED)) {
+        r->round--;
+    }
+    op_list_move(&r->asked, &r->waiting); /* keep the order of arrival */
+    op_list_move(&r->waiting, &r->asked);
+    env_defer(n->env, &r->task);
+}
+
+void read_leader_changed(struct node *n)
+{
+    struct reads *r = &n->reads;
+
+    if (r->asking && (r->asked_leader != node_ready_leader(n) ||
+                      r->asked_term != driver_term(&n->driver))) {
+        read_ask_again(n);
+    }
+    for (unsigned left = (unsigned)r->passed.n; left > 0; left--) {
+        struct client_op *op = op_list_pop(&r->passed);
+
+        if (op->kind == OP_READ) {
+            op_list_push(&r->waiting, op);
+        } else {
+            op_list_push(&r->passed, op); /* its deadline answers it */
+        }
+    }
+    env_defer(n->env, &r->task);
+}
+
+void read_on_index(struct node *n, uint64_t from, struct reader *rd)
+{
+    struct reads *r = &n->reads;
+    uint64_t round = rd_u64(rd);
+    bool ok = rd_u8(rd) != 0;
+    uint64_t index = rd_u64(rd);
+
+    if (!reader_done(rd) || !r->asking || round != r->round ||
+        from != r->asked_leader) {
+        return;
+    }
+    read_named(n, ok, index);
+    read_applied(n);
+}
+
+/* ---- the leader's side ---- */
+
+static void read_answer(struct node *n, const struct read_ask *a, bool ok,
+                        uint64_t index)
+{
+    struct reads *r = &n->reads;
+    struct buf b = BUF_INIT;
+
+    if (a->node == n->id) {
+        if (r->asking && a->round == r->round) {
+            read_named(n, ok, index);
+        }
+        return;
+    }
+    node_envelope(n, &b);
+    buf_u64(&b, a->round);
+    buf_u8(&b, ok ? 1 : 0);
+    buf_u64(&b, index);
+    peer_send(n->peers, a->node, PEER_CONTROL, NMSG_READ_INDEX, buf_bytes(&b),
+              NULL, 0);
+    buf_release(&b);
+}
+
+static void read_answer_all(struct node *n, bool ok, uint64_t index)
+{
+    struct reads *r = &n->reads;
+    unsigned k = r->asks_n;
+    bool others = false;
+
+    r->asks_n = 0;
+    for (unsigned i = 0; i < k; i++) {
+        others |= r->asks[i].node != n->id;
+        read_answer(n, &r->asks[i], ok, index);
+    }
+    if (ok && others && driver_commit(&n->driver) > r->kicked) {
+        r->kicked = driver_commit(&n->driver);
+        driver_kick(&n->driver, node_now_ms(n));
+    }
+}
+
+/* Begin a probe round for all questions that are there now. */
+static void read_probe(struct node *n)
+{
+    struct reads *r = &n->reads;
+    int rv;
+
+    if (r->next_asks_n == 0 || r->asks_n > 0 || driver_probing(&n->driver)) {
+        return;
+    }
+    if (n->leader.term == 0) {
+        memcpy(r->asks, r->next_asks, r->next_asks_n * sizeof r->asks[0]);
+        r->asks_n = r->next_asks_n;
+        r->next_asks_n = 0;
+        read_answer_all(n, false, 0);
+        return;
+    }
+    if (!leader_log_deadlines(n, &r->deadline_index)) {
+        return; /* the tick comes back */
+    }
+    memcpy(r->asks, r->next_asks, r->next_asks_n * sizeof r->asks[0]);
+    r->asks_n = r->next_asks_n;
+    r->next_asks_n = 0;
+    rv = driver_probe(&n->driver, node_now_ms(n), ++r->probe_round);
+    if (rv != 0) {
+        read_answer_all(n, false, 0);
+    }
+}
+
+void read_on_round(struct node *n, uint64_t from, struct reader *rd)
+{
+    struct reads *r = &n->reads;
+    uint64_t round = rd_u64(rd);
+
+    if (!reader_done(rd) || r->next_asks_n == READ_ASKS_MAX) {
+        return; /* asked again under another id */
+    }
+    r->next_asks[r->next_asks_n++] = (struct read_ask){from, round};
+    env_defer(n->env, &r->task);
+}
+
+/* From inside the driver: only take note. */
+void read_probe_done(struct node *n, bool ok, uint64_t index)
+{
+    struct reads *r = &n->reads;
+
+    r->probe_over = true;
+    r->probe_ok = ok;
+    r->probe_index = index;
+    env_defer(n->env, &r->task);
+}
+
+/* ---- reads and questions passed to the leader ---- */
+
+void read_pass(struct node *n, struct client_op *op)
+{
+    struct reads *r = &n->reads;
+    uint64_t leader = node_ready_leader(n);
+    struct bytes body = blob_bytes(op->command);
+    struct buf b = BUF_INIT;
+
+    op->number = ++r->pass_id;
+    op_list_push(&r->passed, op);
+    if (leader == 0 || leader == n->id) {
+        return; /* its deadline, or the next leader, takes it on */
+    }
+    node_envelope(n, &b);
+    buf_u64(&b, op->number);
+    buf_u8(&b, op->kind == OP_READ ? 0 : 1);
+    peer_send(n->peers, leader, PEER_BULK, NMSG_PASS, buf_bytes(&b), &body,
+              1);
+    buf_release(&b);
+}
+
+static void passed_done(struct client_op *op, struct bytes reply)
+{
+    struct passed_op *p = HF_CONTAINER_OF(op, struct passed_op, op);
+    struct buf b = BUF_INIT;
+
+    node_envelope(p->node, &b);
+    buf_u64(&b, p->id);
+    buf_u64(&b, driver_applied(&p->node->driver));
+    peer_send(p->node->peers, p->from, PEER_BULK, NMSG_PASS_REPLY,
+              buf_bytes(&b), &reply, 1);
+    buf_release(&b);
+    blob_unref(op->command);
+    node_internal_op_end(p->node);
+    free(p);
+}
+
+void read_on_pass(struct node *n, uint64_t from, struct reader *rd)
+{
+    uint64_t id = rd_u64(rd);
+    uint8_t kind = rd_u8(rd);
+    struct passed_op *p;
+
+    if (!reader_ok(rd) || kind > 1 || n->internal_ops >= READ_PASSED_MAX ||
+        n->leader.term == 0) {
+        return;
+    }
+    p = hf_calloc(1, sizeof *p);
+    p->node = n;
+    p->from = from;
+    p->id = id;
+    p->op.kind = kind == 0 ? OP_READ : OP_NODE;
+    p->op.command = blob_copy(rd->p, rd->n);
+    p->op.done = passed_done;
+    p->op.state = OP_RUNNING;
+    p->op.deadline_us =
+        env_now_us(n->env) + n->cfg.request_timeout_ms * 1000;
+    n->internal_ops++;
+    if (kind == 0) {
+        read_begin(n, &p->op);
+    } else {
+        admin_begin(n, &p->op);
+    }
+}
+
+void read_on_pass_reply(struct node *n, uint64_t from, struct reader *rd)
+{
+    struct reads *r = &n->reads;
+    uint64_t id = rd_u64(rd);
+    uint64_t index = rd_u64(rd);
+
+    (void)from;
+    if (!reader_ok(rd)) {
+        return;
+    }
+    for (struct client_op *op = r->passed.head; op != NULL;
+         op = op->list_next) {
+        if (op->number == id) {
+            op_list_remove(&r->passed, op);
+            client_op_reply(op, bytes_of(rd->p, rd->n), index);
+            return;
+        }
+    }
+}
+
+/* ---- time ---- */
+
+static void read_expire_list(struct node *n, struct op_list *l, uint64_t now,
+                             const char *text)
+{
+    for (unsigned left = (unsigned)l->n; left > 0; left--) {
+        struct client_op *op = op_list_pop(l);
+        uint64_t bound;
+
+        if (op->deadline_us > now) {
+            op_list_push(l, op);
+        } else if (op->client != NULL &&
+                   client_is_stale(op->client, &bound)) {
+            client_op_error(op, "STALE local data are older than the bound");
+        } else {
+            client_op_error(op, text);
+        }
+    }
+}
+
+static void read_expire(struct node *n, uint64_t now)
+{
+    static const char none[] =
+        "CLUSTERDOWN no leader confirmed the read before its deadline";
+    struct reads *r = &n->reads;
+
+    read_expire_list(n, &r->waiting, now,
+                     n->machine == NULL
+                         ? "LOADING the node is still reading its data"
+                         : none);
+    read_expire_list(n, &r->asked, now, none);
+    read_expire_list(n, &r->indexed, now, none);
+    read_expire_list(n, &r->passed, now, none);
+}
+
+/* What came in this turn: questions, an ended probe, reads that wait. */
+static void read_task(struct env_task *t)
+{
+    struct node *n = t->data;
+    struct reads *r = &n->reads;
+
+    if (!n->running) {
+        goto arm;
+    }
+    if (r->probe_over) {
+        uint64_t index = r->probe_index > r->deadline_index
+                             ? r->probe_index
+                             : r->deadline_index;
+
+        r->probe_over = false;
+        read_answer_all(n, r->probe_ok, index);
+    }
+    read_ask(n);
+    read_probe(n);
+    read_applied(n);
+arm:
+    if (!env_timer_armed(&r->timer) &&
+        (r->waiting.n + r->asked.n + r->indexed.n + r->passed.n +
+             r->next_asks_n >
+         0 || r->bounds_n > 0)) {
+        env_timer_start(n->env, &r->timer,
+                        env_now_us(n->env) + READ_TICK_MS * 1000);
+    }
+}
+
+static void read_timer(struct env_timer *t)
+{
+    struct node *n = t->data;
+    struct reads *r = &n->reads;
+    uint64_t now = env_now_us(n->env);
+
+    read_expire(n, now);
+    if (r->asking && now - r->asked_us > n->cfg.election_ms * 1000) {
+        read_ask_again(n);
+    }
+    if (r->indexed.head != NULL && r->asked_leader != n->id &&
+        now - r->indexed_us > READ_BEHIND_MS * 1000) {
+        while (r->indexed.head != NULL) {
+            read_pass(n, op_list_pop(&r->indexed));
+        }
+    }
+    env_defer(n->env, &r->task);
+}
+
+/* ---- stale readers ---- */
+
+void read_stale_user(struct node *n, uint64_t max_age_ms, int delta)
+{
+    struct reads *r = &n->reads;
+    unsigned i = 0;
+
+    while (i < r->bounds_n && r->bounds[i].age_ms != max_age_ms) {
+        i++;
+    }
+    if (i == r->bounds_n) {
+        if (delta < 0) {
+            return; /* it shared one that is gone */
+        }
+        if (r->bounds_n == READ_BOUNDS_MAX) {
+            return; /* its reads wait for a round when data are too old */
+        }
+        r->bounds[r->bounds_n++] = (struct read_bound){max_age_ms, 0};
+    }
+    r->bounds[i].users += (unsigned)delta;
+    if (r->bounds[i].users == 0) {
+        r->bounds[i] = r->bounds[--r->bounds_n];
+    }
+    env_defer(n->env, &r->task);
+}

@@ -1,0 +1,387 @@
+#include "server/node/snapshot.h"
+
+#include <stdlib.h>
+
+#include "server/node/node_int.h"
+
+static const char snapshot_tmp[] = "snap/incoming.tmp";
+
+static struct snapshot_job *job_new(struct node *n)
+{
+    struct snapshot_job *j = hf_calloc(1, sizeof *j);
+
+    j->node = n;
+    j->disk = n->env->disk;
+    j->ident = n->ident;
+    j->started_us = env_now_us(n->env);
+    j->work.data = j;
+    return j;
+}
+
+static void job_free(struct snapshot_job *j)
+{
+    snap_meta_release(&j->meta);
+    snap_file_release(&j->file);
+    free(j);
+}
+
+/* ---- taking ---- */
+
+static int take_next(void *src, struct buf *out)
+{
+    struct snapshot_job *j = src;
+
+    return machine_snapshot_next(j->frozen, out) ? 1 : 0;
+}
+
+static void take_fn(struct env_work *w)
+{
+    struct snapshot_job *j = w->data;
+    struct snap_source s = {take_next, j, NULL, 0};
+
+    j->status = snap_write(j->disk, &j->ident, &j->file, &s, &j->em);
+}
+
+static void retire_fn(struct env_work *w)
+{
+    struct snapshot_job *j = w->data;
+
+    j->status = snap_retire(j->disk, j->file.index, &j->em);
+}
+
+static void retire_done(struct env_work *w)
+{
+    struct snapshot_job *j = w->data;
+
+    if (j->status != 0) {
+        log_warn(j->node->log, "remove older snapshots: %s", j->em.text);
+    }
+    job_free(j);
+}
+
+/* The snapshot is durable: the log before it may go, then the older one. */
+static void take_count(struct node *n, struct snapshot_job *j)
+{
+    struct snapshotter *s = &n->snapshot;
+    uint64_t ms = (env_now_us(n->env) - j->started_us) / 1000;
+    int rv = driver_snapshot_done(&n->driver, node_now_ms(n), &j->meta,
+                                  SNAPSHOT_TRAILING);
+
+    if (rv != 0) {
+        log_info(n->log, "snapshot at %llu overtaken by an install",
+                 (unsigned long long)j->meta.index);
+        job_free(j);
+        return;
+    }
+    s->index = j->meta.index;
+    s->term = j->meta.term;
+    s->last_bytes = j->file.data_bytes;
+    s->file_bytes = j->file.file_bytes;
+    log_info(n->log, "snapshot at %llu: %llu bytes in %llu ms",
+             (unsigned long long)s->index, (unsigned long long)s->file_bytes,
+             (unsigned long long)ms);
+    node_event(n, NODE_EV_SNAPSHOT, s->index, 0);
+    if (driver_first(&n->driver) > 1) {
+        wal_trim(n->wal, driver_first(&n->driver) - 1);
+    }
+    j->work.fn = retire_fn;
+    j->work.done = retire_done;
+    env_work(n->env, ENV_POOL, &j->work);
+}
+
+static void take_done(struct env_work *w)
+{
+    struct snapshot_job *j = w->data;
+    struct node *n = j->node;
+    struct snapshotter *s = &n->snapshot;
+
+    s->taking = NULL;
+    machine_freeze_release(j->machine, j->frozen);
+    node_garbage(n);
+    if (n->ended) {
+        job_free(j);
+        return;
+    }
+    if (j->status != 0) {
+        log_warn(n->log, "snapshot: %s; next try in %d s", j->em.text,
+                 SNAPSHOT_RETRY_MS / 1000);
+        s->retry_us = env_now_us(n->env) + SNAPSHOT_RETRY_MS * 1000;
+        job_free(j);
+        return;
+    }
+    take_count(n, j);
+}
+
+static void snapshot_take(struct node *n)
+{
+    struct snapshotter *s = &n->snapshot;
+    struct snapshot_job *j = job_new(n);
+
+    if (driver_snapshot_meta(&n->driver, &j->meta) != 0) {
+        job_free(j);
+        return;
+    }
+    j->machine = n->machine;
+    j->frozen = machine_freeze(n->machine);
+    j->file.index = j->meta.index;
+    j->file.term = j->meta.term;
+    j->file.conf_index = j->meta.conf_index;
+    j->file.conf = blob_bytes(j->meta.conf);
+    j->file.log_no = wal_durable_no(n->wal);
+    j->work.fn = take_fn;
+    j->work.done = take_done;
+    s->taking = j;
+    env_work(n->env, ENV_POOL, &j->work);
+}
+
+/* The next one is due when the log has grown to 0.75 of the last one's size,
+ * and at least to the floor. */
+static bool snapshot_due(struct node *n)
+{
+    uint64_t limit = n->snapshot.last_bytes / 4 * 3;
+
+    if (limit < n->cfg.snapshot_floor) {
+        limit = n->cfg.snapshot_floor;
+    }
+    return wal_bytes(n->wal) >= limit;
+}
+
+void snapshot_tick(struct node *n)
+{
+    struct snapshotter *s = &n->snapshot;
+
+    if (!n->running || s->taking != NULL || s->installing != NULL ||
+        driver_installing(&n->driver) || n->stopping ||
+        env_now_us(n->env) < s->retry_us || !snapshot_due(n) ||
+        snapx_sending(s->xfer)) {
+        return;
+    }
+    snapshot_take(n);
+}
+
+/* ---- sending ---- */
+
+void snapshot_send(struct node *n, const struct raft_msg *m)
+{
+    struct snapx_offer o;
+    char name[DISK_NAME_MAX];
+    struct buf meta = BUF_INIT;
+
+    memset(&o, 0, sizeof o);
+    snap_name(m->install.index, m->install.term, name);
+    buf_u64(&meta, m->install.conf_index);
+    buf_lbytes(&meta, blob_bytes(m->install.conf));
+    o.index = m->install.index;
+    o.term = m->install.term;
+    o.size = n->snapshot.file_bytes;
+    o.meta = buf_bytes(&meta);
+    if (n->snapshot.index == o.index && n->snapshot.term == o.term &&
+        snapx_send(n->snapshot.xfer, m->to, &o, name) != 0) {
+        log_debug(n->log, "snapshot for node %llu has to wait",
+                  (unsigned long long)m->to);
+    }
+    buf_release(&meta);
+}
+
+static bool xfer_send(void *data, uint64_t to, struct bytes header,
+                      struct bytes body)
+{
+    struct node *n = data;
+    struct bytes parts[2] = {header, body};
+    struct buf b = BUF_INIT;
+    bool ok;
+
+    node_envelope(n, &b);
+    ok = peer_send(n->peers, to, PEER_BULK, NMSG_SNAP, buf_bytes(&b), parts,
+                   2);
+    buf_release(&b);
+    return ok;
+}
+
+/* ---- receiving ---- */
+
+static int xfer_verify(void *data, struct disk *d, const char *name,
+                       uint64_t index, uint64_t term)
+{
+    struct node *n = data; /* only its identity, which does not change */
+    struct snap_file f;
+    struct errmsg em = {{0}};
+    int rv;
+
+    memset(&f, 0, sizeof f);
+    rv = snap_verify(d, &n->ident, name, index, term, &f, &em);
+    snap_file_release(&f);
+    return rv;
+}
+
+static void xfer_received(void *data, uint64_t from,
+                          const struct snapx_offer *o, const char *name)
+{
+    struct node *n = data;
+    struct snapshotter *s = &n->snapshot;
+
+    (void)from;
+    (void)name;
+    s->received = true;
+    s->received_index = o->index;
+    s->received_term = o->term;
+    log_info(n->log, "snapshot at %llu received, %llu bytes",
+             (unsigned long long)o->index, (unsigned long long)o->size);
+}
+
+static bool xfer_accept(void *data, uint64_t from,
+                        const struct snapx_offer *o)
+{
+    struct node *n = data;
+
+    return n->snapshot.installing == NULL && !n->stopping &&
+           !driver_installing(&n->driver) &&
+           from == driver_leader(&n->driver) &&
+           o->index > driver_applied(&n->driver);
+}
+
+static const struct snapx_cbs xfer_cbs = {
+    .send = xfer_send,
+    .verify = xfer_verify,
+    .on_received = xfer_received,
+    .accept = xfer_accept,
+};
+
+void snapshot_init(struct node *n)
+{
+    struct snapx_config c;
+
+    memset(&c, 0, sizeof c);
+    c.env = n->env;
+    c.log = n->log;
+    c.tmp_name = snapshot_tmp;
+    c.rate = n->cfg.snapshot_rate;
+    c.cbs = &xfer_cbs;
+    c.data = n;
+    n->snapshot.xfer = snapx_new(&c);
+}
+
+bool snapshot_at_hand(const struct node *n, uint64_t index, uint64_t term)
+{
+    const struct snapshotter *s = &n->snapshot;
+
+    return s->received && s->received_index == index &&
+           s->received_term == term && s->taking == NULL &&
+           s->installing == NULL;
+}
+
+/* ---- installing ---- */
+
+static int install_feed(void *dst, struct bytes b)
+{
+    struct snapshot_job *j = dst;
+
+    return machine_load_feed(j->load, b, &j->em);
+}
+
+/* Under its final name first: once the engine has been told, the log before
+ * it is given up. */
+static void install_fn(struct env_work *w)
+{
+    struct snapshot_job *j = w->data;
+    struct snap_sink sink = {install_feed, j};
+
+    j->status = snap_adopt(j->disk, &j->ident, snapshot_tmp, j->meta.index,
+                           j->meta.term, &j->em);
+    if (j->status != 0) {
+        return;
+    }
+    j->load = machine_load_begin();
+    j->status = snap_read(j->disk, &j->ident, j->meta.index, j->meta.term,
+                          &sink, &j->file, &j->em);
+    if (j->status == 0) {
+        j->status = machine_load_finish(j->load, &j->machine, &j->em);
+    }
+    if (j->status != 0) {
+        machine_load_abort(j->load);
+        return;
+    }
+    (void)snap_retire(j->disk, j->meta.index, NULL);
+}
+
+static void install_done(struct env_work *w)
+{
+    struct snapshot_job *j = w->data;
+    struct node *n = j->node;
+
+    if (n->ended) {
+        n->snapshot.installing = NULL;
+        if (j->machine != NULL) {
+            machine_free(j->machine);
+        }
+        job_free(j);
+        return;
+    }
+    if (j->status != 0) {
+        /* It was verified before; what fails now is the disk. */
+        node_fail(n, NODE_EXIT_DISK, "install the snapshot at %llu: %s",
+                  (unsigned long long)j->meta.index, j->em.text);
+        return;
+    }
+    wal_reset(n->wal, j->meta.index + 1, j->meta.term, NODE_TOKEN_RESET);
+}
+
+void snapshot_install(struct node *n, const struct snap_meta *m)
+{
+    struct snapshotter *s = &n->snapshot;
+    struct snapshot_job *j = job_new(n);
+
+    hf_assert(s->installing == NULL);
+    s->received = false;
+    snap_meta_set(&j->meta, m);
+    j->work.fn = install_fn;
+    j->work.done = install_done;
+    s->installing = j;
+    env_work(n->env, ENV_POOL, &j->work);
+}
+
+void snapshot_log_reset(struct node *n)
+{
+    struct snapshotter *s = &n->snapshot;
+    struct snapshot_job *j = s->installing;
+
+    hf_assert(j != NULL && j->machine != NULL);
+    s->installing = NULL;
+    s->index = j->meta.index;
+    s->term = j->meta.term;
+    s->last_bytes = j->file.data_bytes;
+    s->file_bytes = j->file.file_bytes;
+    snapx_received_done(s->xfer, 0);
+    wal_trim(n->wal, j->meta.index);
+    node_machine_swap(n, j->machine);
+    node_event(n, NODE_EV_INSTALL, j->meta.index, 0);
+    log_info(n->log, "snapshot at %llu installed in %llu ms",
+             (unsigned long long)j->meta.index,
+             (unsigned long long)((env_now_us(n->env) - j->started_us) /
+                                  1000));
+    driver_installed(&n->driver, node_now_ms(n));
+    node_restored(n, &j->meta);
+    job_free(j);
+}
+
+void snapshot_release(struct node *n)
+{
+    struct snapshotter *s = &n->snapshot;
+
+    if (s->xfer != NULL) {
+        snapx_close(s->xfer, NULL, NULL);
+        s->xfer = NULL;
+    }
+    if (s->taking != NULL) {
+        machine_freeze_release(s->taking->machine, s->taking->frozen);
+        job_free(s->taking);
+        s->taking = NULL;
+    }
+    if (s->installing != NULL) {
+        if (s->installing->machine != NULL) {
+            machine_free(s->installing->machine);
+        }
+        job_free(s->installing);
+        s->installing = NULL;
+    }
+}
