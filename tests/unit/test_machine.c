@@ -1,4 +1,5 @@
 /* The state machine: entries, sessions, members, named requests, streams. */
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -842,6 +843,58 @@ static void frozen_while_changing(void **state)
     buf_release(&s);
 }
 
+struct worker {
+    struct machine_frozen *z;
+    struct buf out;
+    int done;
+};
+
+static void *work(void *arg)
+{
+    struct worker *w = arg;
+
+    while (machine_snapshot_next(w->z, &w->out)) {
+    }
+    __atomic_store_n(&w->done, 1, __ATOMIC_RELEASE);
+    return NULL;
+}
+
+/* One thread streams a handle while the loop thread changes the machine:
+ * free of races (build with -fsanitize=thread), and exact. */
+static void frozen_on_a_worker(void **state)
+{
+    struct fixture *f = *state;
+    struct worker w = {NULL, BUF_INIT, 0};
+    struct machine *m;
+    pthread_t thread;
+    uint64_t digest;
+    char text[64];
+    int rv;
+
+    for (int i = 0; i < 20000; i++) {
+        snprintf(text, sizeof text, "X k%d %d v", (i * 7919) % 20000,
+                 i % 2 == 0 ? 0 : 5000 + i);
+        cmd(f, text);
+    }
+    digest = machine_digest(f->m);
+    w.z = machine_freeze(f->m);
+    assert_int_equal(pthread_create(&thread, NULL, work, &w), 0);
+    for (int i = 0; i < 3000 || !__atomic_load_n(&w.done, __ATOMIC_ACQUIRE);
+         i++) {
+        snprintf(text, sizeof text, "%c k%d x",
+                 "ADSC"[i % 1000 == 999 ? 3 : i % 3], (i * 31) % 20000);
+        cmd(f, text);
+        machine_free_step(f->m, 10);
+    }
+    pthread_join(thread, NULL);
+    machine_freeze_release(f->m, w.z);
+    m = load_of(buf_bytes(&w.out), 65536, &rv);
+    assert_int_equal(rv, 0);
+    assert_true(machine_digest(m) == digest);
+    machine_free(m);
+    buf_release(&w.out);
+}
+
 /* ---- entries ---- */
 
 /* An entry with every kind of record. */
@@ -1027,6 +1080,7 @@ int main(void)
         T(stream_any_flipped_byte),
         T(stream_any_length),
         T(frozen_while_changing),
+        T(frozen_on_a_worker),
         T(entry_any_damage),
         T(entry_walk),
         T(same_entries_same_state),
