@@ -123,7 +123,8 @@ struct map_root *map_freeze(struct map *m);
 /* Loop thread; nobody may read @r any more. O(1): garbage goes by
  * map_free_step(). */
 void map_release(struct map *m, struct map_root *r);
-/* Free about @budget pieces of garbage. True when more is left. */
+/* Free @budget pieces of garbage: an item, a node, or a leaf with the up to
+ * 63 items in it. True when more is left. */
 bool map_free_step(struct map *m, size_t budget);
 unsigned map_roots(const struct map *m);
 
@@ -167,14 +168,16 @@ enum { MAP_CURSOR_BITS = 53 };
 
 typedef void (*map_scan_fn)(void *ctx, const struct item *it);
 
-/* Give @fn every item of the bucket that holds position @cursor, and at or
- * after it; returns where the next bucket begins, 0 when this was the last.
+/* Give @fn at least @want items (fewer only at the end) in hash order, from
+ * position @cursor on; returns the position to go on from, 0 at the end.
  * Positions are the top MAP_CURSOR_BITS of the hash, so that cursors stay
- * valid while the table grows or shrinks, over restarts and between nodes: a
- * key that is there during the whole scan is given exactly once.
- * @fn must not change the map. @cursor below 2^53, else nothing and 0. */
+ * valid while the index grows or shrinks, over restarts and between nodes: a
+ * key that is there during the whole scan is given exactly once. The result
+ * is a function of the contents. @fn must not change the map. A @cursor of
+ * 2^53 or more gives nothing and 0. */
 uint64_t map_scan(const struct map *m,
                   uint64_t cursor,
+                  uint64_t want,
                   map_scan_fn fn,
                   void *ctx);
 

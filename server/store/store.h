@@ -80,9 +80,9 @@ const struct item *store_iter_seek(const struct store *s,
                                    bool reverse);
 const struct item *store_iter_next(struct store_iter *it);
 
-/* SCAN: give @fn whole hash buckets from @cursor until at least @want items
- * were given or 10 * @want + 16 buckets seen. Returns the next cursor, 0 at
- * the end. Guarantees: map_scan(). */
+/* SCAN: about @want items in hash order (map_scan()); those that are absent
+ * by their deadline are counted but not given. Returns the next cursor, 0 at
+ * the end. */
 uint64_t store_scan(const struct store *s,
                     uint64_t cursor,
                     uint64_t want,
