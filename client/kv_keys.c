@@ -188,7 +188,8 @@ int kv_scan(struct kv *kv)
     return KV_DONE;
 }
 
-static void print_pair(const struct kv *kv, const struct hf_reply *key,
+static void print_pair(const struct kv *kv,
+                       const struct hf_reply *key,
                        const struct hf_reply *value)
 {
     if (kv->output == KV_JSON) {
@@ -226,7 +227,8 @@ struct walk {
 };
 
 /* Go on after @last. False: nothing can come after it. */
-static bool walk_on(const struct kv *kv, struct walk *w,
+static bool walk_on(const struct kv *kv,
+                    struct walk *w,
                     const struct hf_reply *last)
 {
     if (last->str == NULL || w->left == 0) {
