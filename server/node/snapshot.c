@@ -97,7 +97,7 @@ static void take_done(struct env_work *w)
 
     s->taking = NULL;
     machine_freeze_release(j->machine, j->frozen);
-    env_defer(n->env, &n->garbage_task);
+    node_garbage(n);
     if (n->ended) {
         job_free(j);
         return;
@@ -121,7 +121,6 @@ static void snapshot_take(struct node *n)
         job_free(j);
         return;
     }
-    hf_assert(machine_index(n->machine) == j->meta.index);
     j->machine = n->machine;
     j->frozen = machine_freeze(n->machine);
     j->file.index = j->meta.index;
