@@ -1112,8 +1112,8 @@ static enum node_exit load_exit(int status)
 {
     switch (status) {
         case HF_EBUSY:
+            return NODE_EXIT_BUSY;
         case HF_EIDENTITY:
-            return NODE_EXIT_IDENTITY;
         case HF_ECORRUPT:
         case HF_EVERSION:
             return NODE_EXIT_DAMAGED;
