@@ -70,7 +70,8 @@ static void arg_add(struct resp_parser *p, size_t off, size_t len)
 }
 
 /* Hand out the arguments; offsets are relative to @base. */
-static int finish(struct resp_parser *p, const uint8_t *base,
+static int finish(struct resp_parser *p,
+                  const uint8_t *base,
                   struct resp_args *out)
 {
     hf_assert(p->argc > 0);
@@ -78,8 +79,8 @@ static int finish(struct resp_parser *p, const uint8_t *base,
         size_t len = p->slices[i].len;
 
         /* @base is NULL when all arguments are empty. */
-        p->argv[i] = bytes_of(len == 0 ? (const uint8_t *)""
-                                       : base + p->slices[i].off, len);
+        p->argv[i] = bytes_of(
+            len == 0 ? (const uint8_t *)"" : base + p->slices[i].off, len);
     }
     out->argv = p->argv;
     out->argc = p->argc;
@@ -111,8 +112,10 @@ bool resp_number(const uint8_t *s, size_t n, int64_t *out)
 
 /* The line at p->pos: its length without line end, or 0: not all there, or
  * HF_EINVAL: longer than a header can be, or CR without LF. */
-static int header_line(const struct resp_parser *p, const uint8_t *data,
-                       size_t n, size_t *len)
+static int header_line(const struct resp_parser *p,
+                       const uint8_t *data,
+                       size_t n,
+                       size_t *len)
 {
     size_t room = n - p->pos;
     const uint8_t *s = data + p->pos;
@@ -200,7 +203,9 @@ static bool inline_arg(struct buf *text, const uint8_t *s, size_t n, size_t *i)
 
 /* A line that does not start with '*'. 1: command; 0: more bytes needed, or
  * (*skip > 0) an empty line of so many bytes. */
-static int parse_inline(struct resp_parser *p, const uint8_t *data, size_t n,
+static int parse_inline(struct resp_parser *p,
+                        const uint8_t *data,
+                        size_t n,
                         size_t *skip)
 {
     const uint8_t *nl = memchr(data + p->pos, '\n', n - p->pos);
@@ -228,8 +233,10 @@ static int parse_inline(struct resp_parser *p, const uint8_t *data, size_t n,
 }
 
 /* The "*n" line. As parse_inline(). */
-static int parse_array_header(struct resp_parser *p, const uint8_t *data,
-                              size_t n, size_t *skip)
+static int parse_array_header(struct resp_parser *p,
+                              const uint8_t *data,
+                              size_t n,
+                              size_t *skip)
 {
     size_t len = 0;
     int64_t count;
@@ -251,7 +258,8 @@ static int parse_array_header(struct resp_parser *p, const uint8_t *data,
     return 1;
 }
 
-static int parse_bulk_header(struct resp_parser *p, const uint8_t *data,
+static int parse_bulk_header(struct resp_parser *p,
+                             const uint8_t *data,
                              size_t n)
 {
     char text[RESP_ERROR_MAX / 2];
@@ -312,8 +320,11 @@ static int parse_args(struct resp_parser *p, const uint8_t *data, size_t n)
     return 1;
 }
 
-int resp_parse_request(struct resp_parser *p, const uint8_t *data, size_t n,
-                       size_t *used, struct resp_args *out)
+int resp_parse_request(struct resp_parser *p,
+                       const uint8_t *data,
+                       size_t n,
+                       size_t *used,
+                       struct resp_args *out)
 {
     *used = 0;
     hf_assert(p->pos <= n);

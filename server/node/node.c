@@ -12,6 +12,7 @@ static void node_start_engine(struct node *n, uint64_t first,
                               const struct entry *e, size_t k,
                               const struct snap_meta *snap);
 static void node_exit_task(struct env_task *t);
+static void node_stop_timer(struct env_timer *t);
 
 /* ---- small services ---- */
 
@@ -944,7 +945,7 @@ int node_form(struct node *n, struct errmsg *em)
 }
 
 /* Entry 1 is durable: the cluster exists. */
-static void node_formed(struct node *n)
+void node_formed(struct node *n)
 {
     struct errmsg em = {{0}};
     struct entry e;
@@ -1063,10 +1064,8 @@ static int load_member(struct node_loader *l)
     in.cfg.segment_bytes = l->segment_bytes;
     in.snap_index = l->snap.index;
     in.snap_term = l->snap.term;
-    in.durable_no = l->vote.now.log_no > l->snap.log_no &&
-                            l->snap.node_id != l->ident.node_id
-                        ? l->vote.now.log_no
-                        : l->vote.now.log_no;
+    /* A snapshot that a leader sent says nothing of this log. */
+    in.durable_no = l->vote.now.log_no;
     if (l->snap.node_id == l->ident.node_id &&
         l->snap.log_no > in.durable_no) {
         in.durable_no = l->snap.log_no;
@@ -1113,8 +1112,8 @@ static enum node_exit load_exit(int status)
 {
     switch (status) {
         case HF_EBUSY:
+            return NODE_EXIT_BUSY;
         case HF_EIDENTITY:
-            return NODE_EXIT_IDENTITY;
         case HF_ECORRUPT:
         case HF_EVERSION:
             return NODE_EXIT_DAMAGED;

@@ -36,8 +36,8 @@ enum node_exit {
     NODE_EXIT_USAGE = 2,
     NODE_EXIT_BUG = 70,       /* an internal contradiction was found */
     NODE_EXIT_DISK = 74,      /* a log or vote write or sync failed */
-    NODE_EXIT_DAMAGED = 75,   /* the data directory cannot be trusted */
-    NODE_EXIT_IDENTITY = 76,  /* another cluster's, node's, process's data */
+    NODE_EXIT_DAMAGED = 75,   /* the data are damaged, or of another node */
+    NODE_EXIT_BUSY = 76,      /* another process has the data directory */
     NODE_EXIT_REMOVED = 77,   /* this member was removed from its cluster */
 };
 

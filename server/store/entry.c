@@ -12,6 +12,12 @@ void entry_begin(struct buf *b, uint64_t time_ms, uint8_t flags)
     buf_u8(b, flags);
 }
 
+void entry_set_time(uint8_t *entry, uint64_t time_ms)
+{
+    hf_assert(entry[0] == ENTRY_VERSION);
+    put_u64(entry + 1, time_ms);
+}
+
 static void put_address(struct buf *b, const char *s)
 {
     size_t n = strlen(s);
