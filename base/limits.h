@@ -20,6 +20,9 @@ enum {
     LIM_SESSION_WINDOW = 16384, /* numbered, unresolved requests per node */
     LIM_SAVED_REPLY = 64 << 10, /* saved reply of a named request */
     LIM_EXPIRE_PER_ENTRY = 1000,
+    LIM_NAMED = 100000,            /* open named sessions; beyond: refused */
+    LIM_SAVED_REPLIES = 256 << 20, /* bytes of all saved replies; beyond: kept
+                                      as "too large to save" */
 };
 
 #endif

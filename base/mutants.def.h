@@ -5,6 +5,7 @@
 #define MUTANTS(M)    \
     MUTANTS_CLIENT(M) \
     MUTANTS_DRIVER(M) \
+    MUTANTS_EDGE(M)   \
     MUTANTS_LOG(M)    \
     MUTANTS_PEER(M)   \
     MUTANTS_STORE(M)  \
@@ -12,6 +13,7 @@
 
 #include "base/mutants_client.def.h"
 #include "base/mutants_driver.def.h"
+#include "base/mutants_edge.def.h"
 #include "base/mutants_log.def.h"
 #include "base/mutants_node.def.h"
 #include "base/mutants_peer.def.h"

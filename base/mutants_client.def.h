@@ -2,13 +2,13 @@
 #ifndef HF_BASE_MUTANTS_CLIENT_DEF_H
 #define HF_BASE_MUTANTS_CLIENT_DEF_H
 
-#define MUTANTS_CLIENT(M)                                                    \
-    M(CLIENT_RENUMBERS, "a write whose answer was lost gets a new number")   \
-    M(CLIENT_BELIEVES_REFUSAL,                                               \
-      "a later attempt's refusal hides that an earlier one may be applied")  \
-    M(CLIENT_REUSES_NUMBER, "the number of a refused write is used again")   \
-    M(CLIENT_FORGETS_SESSION,                                                \
-      "a lost session is replaced although an attempt may be applied")       \
+#define MUTANTS_CLIENT(M)                                                   \
+    M(CLIENT_RENUMBERS, "a write whose answer was lost gets a new number")  \
+    M(CLIENT_BELIEVES_REFUSAL,                                              \
+      "a later attempt's refusal hides that an earlier one may be applied") \
+    M(CLIENT_REUSES_NUMBER, "the number of a refused write is used again")  \
+    M(CLIENT_FORGETS_SESSION,                                               \
+      "a lost session is replaced although an attempt may be applied")      \
     M(CLIENT_RESENDS_UNNAMED, "an unnamed command is sent again")
 
 #endif

@@ -32,13 +32,13 @@ int64_t conn_now_ms(void)
     return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
 }
 
-void conn_init(struct conn* c)
+void conn_init(struct conn *c)
 {
     memset(c, 0, sizeof(*c));
     c->fd = -1;
 }
 
-void conn_close(struct conn* c)
+void conn_close(struct conn *c)
 {
     if (c->fd >= 0) {
         close(c->fd);
@@ -49,10 +49,10 @@ void conn_close(struct conn* c)
     c->used = 0;
 }
 
-static int fail(struct conn* c, int status, const char* fmt, ...)
+static int fail(struct conn *c, int status, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 
-static int fail(struct conn* c, int status, const char* fmt, ...)
+static int fail(struct conn *c, int status, const char *fmt, ...)
 {
     char what[CONN_ERROR_MAX / 2];
     va_list ap;
@@ -65,10 +65,11 @@ static int fail(struct conn* c, int status, const char* fmt, ...)
 }
 
 /* "host:port" apart; brackets around an IPv6 address are removed. */
-static bool split_addr(const char* addr, char host[LIM_ADDR],
+static bool split_addr(const char *addr,
+                       char host[LIM_ADDR],
                        char port[LIM_ADDR])
 {
-    const char* colon = strrchr(addr, ':');
+    const char *colon = strrchr(addr, ':');
     size_t n;
 
     if (colon == NULL || colon == addr || strlen(addr) >= LIM_ADDR) {
@@ -107,7 +108,7 @@ static int wait_for(int fd, short events, int64_t until_ms)
 }
 
 /* A connected socket, or -1 with errno. */
-static int dial_one(const struct addrinfo* ai, int64_t deadline_ms)
+static int dial_one(const struct addrinfo *ai, int64_t deadline_ms)
 {
     int one = 1;
     int err = 0;
@@ -138,11 +139,11 @@ static int dial_one(const struct addrinfo* ai, int64_t deadline_ms)
     return fd;
 }
 
-int conn_dial(struct conn* c, const char* addr, int64_t deadline_ms)
+int conn_dial(struct conn *c, const char *addr, int64_t deadline_ms)
 {
     struct addrinfo hints = {.ai_family = AF_UNSPEC,
                              .ai_socktype = SOCK_STREAM};
-    struct addrinfo* list;
+    struct addrinfo *list;
     char host[LIM_ADDR];
     char port[LIM_ADDR];
     int rv;
@@ -156,7 +157,7 @@ int conn_dial(struct conn* c, const char* addr, int64_t deadline_ms)
     if (rv != 0) {
         return fail(c, CONN_EDIAL, "%s", gai_strerror(rv));
     }
-    for (const struct addrinfo* ai = list; ai != NULL && c->fd < 0;
+    for (const struct addrinfo *ai = list; ai != NULL && c->fd < 0;
          ai = ai->ai_next) {
         c->fd = dial_one(ai, deadline_ms);
     }
@@ -166,7 +167,7 @@ int conn_dial(struct conn* c, const char* addr, int64_t deadline_ms)
 }
 
 /* Send what the socket takes. */
-static int send_some(struct conn* c, struct bytes* rest)
+static int send_some(struct conn *c, struct bytes *rest)
 {
     ssize_t n = send(c->fd, rest->p, rest->n, MSG_NOSIGNAL);
 
@@ -181,7 +182,7 @@ static int send_some(struct conn* c, struct bytes* rest)
 }
 
 /* Receive what is there. */
-static int receive_some(struct conn* c)
+static int receive_some(struct conn *c)
 {
     ssize_t n;
 
@@ -201,7 +202,7 @@ static int receive_some(struct conn* c)
 }
 
 /* 1: *@reply is whole; 0: not yet. Pushes are dropped: nobody asked. */
-static int take_reply(struct conn* c, struct bytes* reply)
+static int take_reply(struct conn *c, struct bytes *reply)
 {
     for (;;) {
         size_t len;
@@ -224,7 +225,7 @@ static int take_reply(struct conn* c, struct bytes* reply)
 }
 
 /* The node went away while we were sending: its last words, if any. */
-static int last_words(struct conn* c, int status, struct bytes* reply)
+static int last_words(struct conn *c, int status, struct bytes *reply)
 {
     while (receive_some(c) == CONN_OK) {
         int rv = take_reply(c, reply);
@@ -239,8 +240,12 @@ static int last_words(struct conn* c, int status, struct bytes* reply)
     return status;
 }
 
-int conn_exchange(struct conn* c, struct bytes request, int64_t deadline_ms,
-                  int64_t silence_ms, bool* sent_out, struct bytes* reply_out)
+int conn_exchange(struct conn *c,
+                  struct bytes request,
+                  int64_t deadline_ms,
+                  int64_t silence_ms,
+                  bool *sent_out,
+                  struct bytes *reply_out)
 {
     int rv;
 

@@ -32,10 +32,10 @@ struct conn {
 /* Milliseconds of a clock that only goes forward. */
 int64_t conn_now_ms(void);
 
-void conn_init(struct conn* c);
+void conn_init(struct conn *c);
 
 /* Connect to @addr, "host:port" or "[host]:port", until @deadline_ms. */
-int conn_dial(struct conn* c, const char* addr, int64_t deadline_ms);
+int conn_dial(struct conn *c, const char *addr, int64_t deadline_ms);
 
 /* Send @request and wait for its reply, until @deadline_ms and as long as
  * bytes flow at least every @silence_ms.
@@ -45,9 +45,13 @@ int conn_dial(struct conn* c, const char* addr, int64_t deadline_ms);
  * @reply_out  with CONN_OK; valid until the next call on @c.
  *
  * After an error the connection is of no use: conn_close(). */
-int conn_exchange(struct conn* c, struct bytes request, int64_t deadline_ms,
-                  int64_t silence_ms, bool* sent_out, struct bytes* reply_out);
+int conn_exchange(struct conn *c,
+                  struct bytes request,
+                  int64_t deadline_ms,
+                  int64_t silence_ms,
+                  bool *sent_out,
+                  struct bytes *reply_out);
 
-void conn_close(struct conn* c); /* closing twice is harmless */
+void conn_close(struct conn *c); /* closing twice is harmless */
 
 #endif

@@ -27,7 +27,7 @@ struct hf {
 };
 
 /* Remember what went wrong, for hf_error(). Returns @code. */
-int hf_fail(struct hf* c, int code, const char* fmt, ...)
+int hf_fail(struct hf *c, int code, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 
 /* What the reply to one attempt means for the request. */
@@ -48,6 +48,6 @@ enum verdict {
 enum verdict hf_judge(struct bytes reply);
 
 /* Copy a whole reply into a tree of its own. NULL: not a reply. */
-struct hf_reply* hf_reply_make(struct bytes in);
+struct hf_reply *hf_reply_make(struct bytes in);
 
 #endif

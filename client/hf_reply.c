@@ -8,7 +8,7 @@
 /* Each error's first word. What is not listed is VERDICT_REFUSED: the
  * request itself is wrong, wherever it is sent. */
 static const struct {
-    const char* word;
+    const char *word;
     enum verdict verdict;
 } verdicts[] = {
     {"UNKNOWN", VERDICT_UNKNOWN}, {"CLUSTERDOWN", VERDICT_NEXT},
@@ -38,11 +38,11 @@ enum verdict hf_judge(struct bytes reply)
 
 /* One allocation holds root, nodes and strings. */
 struct copy {
-    struct hf_reply* node;
-    char* text;
+    struct hf_reply *node;
+    char *text;
 };
 
-static void count(const struct resp_value* v, size_t* nodes, size_t* text)
+static void count(const struct resp_value *v, size_t *nodes, size_t *text)
 {
     *nodes += 1;
     *text += v->str.n + 1;
@@ -72,8 +72,9 @@ static bool has_text(enum resp_type t)
            t == RESP_DOUBLE || t == RESP_VERBATIM || t == RESP_BIGNUM;
 }
 
-static void fill(struct copy* c, struct hf_reply* to,
-                 const struct resp_value* v)
+static void fill(struct copy *c,
+                 struct hf_reply *to,
+                 const struct resp_value *v)
 {
     to->type = type_of(v->type);
     to->integer = v->i;
@@ -94,10 +95,10 @@ static void fill(struct copy* c, struct hf_reply* to,
     }
 }
 
-struct hf_reply* hf_reply_make(struct bytes in)
+struct hf_reply *hf_reply_make(struct bytes in)
 {
-    struct resp_value* v;
-    struct hf_reply* root;
+    struct resp_value *v;
+    struct hf_reply *root;
     struct copy c;
     size_t nodes = 0;
     size_t text = 0;
@@ -108,19 +109,19 @@ struct hf_reply* hf_reply_make(struct bytes in)
     count(v, &nodes, &text);
     root = hf_calloc(1, nodes * sizeof(*root) + text);
     c.node = root + 1;
-    c.text = (char*)(root + nodes);
+    c.text = (char *)(root + nodes);
     fill(&c, root, v);
     hf_assert(c.node == root + nodes);
     resp_value_free(v);
     return root;
 }
 
-void hf_reply_free(struct hf_reply* r)
+void hf_reply_free(struct hf_reply *r)
 {
     free(r);
 }
 
-const struct hf_reply* hf_reply_field(const struct hf_reply* r, const char* key)
+const struct hf_reply *hf_reply_field(const struct hf_reply *r, const char *key)
 {
     size_t n = strlen(key);
 
@@ -128,7 +129,7 @@ const struct hf_reply* hf_reply_field(const struct hf_reply* r, const char* key)
         return NULL;
     }
     for (size_t i = 0; i + 1 < r->n; i += 2) {
-        const struct hf_reply* k = &r->items[i];
+        const struct hf_reply *k = &r->items[i];
 
         if (k->str != NULL && k->len == n && memcmp(k->str, key, n) == 0) {
             return &r->items[i + 1];
@@ -137,11 +138,11 @@ const struct hf_reply* hf_reply_field(const struct hf_reply* r, const char* key)
     return NULL;
 }
 
-const char* hf_result_name(int code)
+const char *hf_result_name(int code)
 {
     static const struct {
         int code;
-        const char* name;
+        const char *name;
     } names[] = {
         {HF_OK, "ok"},
         {HF_NO, "no"},

@@ -28,9 +28,9 @@
 
 /* One call under way. */
 struct call {
-    struct hf* c;
+    struct hf *c;
     enum hf_call_mode mode;
-    const struct hf_bytes* argv;
+    const struct hf_bytes *argv;
     size_t argc;
     int64_t deadline_ms;
     uint32_t pace_ms;
@@ -42,7 +42,7 @@ struct call {
     struct bytes reply; /* of the last attempt; borrowed from the conn */
 };
 
-int hf_fail(struct hf* c, int code, const char* fmt, ...)
+int hf_fail(struct hf *c, int code, const char *fmt, ...)
 {
     va_list ap;
 
@@ -52,22 +52,33 @@ int hf_fail(struct hf* c, int code, const char* fmt, ...)
     return code;
 }
 
-static int add_endpoint(struct hf* c, const char* s, size_t n)
+/* "host:port", "host", "[v6 host]:port" or "[v6 host]". */
+static int add_endpoint(struct hf *c, const char *s, size_t n)
 {
-    if (n == 0 || n >= LIM_ADDR || c->nendpoints == HF_ENDPOINTS_MAX ||
-        memchr(s, ':', n) == NULL) {
+    const char *colon = memrchr(s, ':', n);
+    bool has_port = colon != NULL && s[n - 1] != ']';
+    char *to;
+
+    if (n == 0 || n >= LIM_ADDR - sizeof(":65535") ||
+        c->nendpoints == HF_ENDPOINTS_MAX ||
+        (has_port && (colon == s || colon == s + n - 1))) {
         return HF_EARGUMENT;
     }
-    memcpy(c->endpoints[c->nendpoints], s, n);
-    c->endpoints[c->nendpoints][n] = '\0';
+    to = c->endpoints[c->nendpoints];
+    memcpy(to, s, n);
+    to[n] = '\0';
+    if (!has_port) {
+        snprintf(to + n, LIM_ADDR - n, ":%d", HF_PORT_DEFAULT);
+    }
     c->nendpoints++;
     return HF_OK;
 }
 
-int hf_open(const char* endpoints, const struct hf_options* opt,
-            struct hf** out)
+int hf_open(const char *endpoints,
+            const struct hf_options *opt,
+            struct hf **out)
 {
-    struct hf* c = hf_calloc(1, sizeof(*c));
+    struct hf *c = hf_calloc(1, sizeof(*c));
     int rv = HF_OK;
 
     conn_init(&c->conn);
@@ -91,7 +102,7 @@ int hf_open(const char* endpoints, const struct hf_options* opt,
     return HF_OK;
 }
 
-void hf_close(struct hf* c)
+void hf_close(struct hf *c)
 {
     if (c != NULL) {
         conn_close(&c->conn);
@@ -99,12 +110,12 @@ void hf_close(struct hf* c)
     }
 }
 
-const char* hf_error(const struct hf* c)
+const char *hf_error(const struct hf *c)
 {
     return c->error;
 }
 
-const char* hf_node(const struct hf* c)
+const char *hf_node(const struct hf *c)
 {
     return c->conn.fd >= 0 ? c->conn.addr : "";
 }
@@ -112,7 +123,7 @@ const char* hf_node(const struct hf* c)
 /* ---- finding a node ---- */
 
 /* Keep the text of the error reply at hand. */
-static void note_reply(struct call* k)
+static void note_reply(struct call *k)
 {
     struct bytes r = k->reply;
 
@@ -120,14 +131,14 @@ static void note_reply(struct call* k)
         int n = (int)(r.n - 3 > HF_ERROR_MAX ? HF_ERROR_MAX : r.n - 3);
 
         (void)hf_fail(k->c, 0, "%s: %.*s", k->c->conn.addr, n,
-                      (const char*)r.p + 1);
+                      (const char *)r.p + 1);
     }
 }
 
 /* Give up the node in use; pause when all of them had their turn. */
-static void next_node(struct call* k)
+static void next_node(struct call *k)
 {
-    struct hf* c = k->c;
+    struct hf *c = k->c;
     struct timespec ts;
     int64_t left;
 
@@ -149,9 +160,9 @@ static void next_node(struct call* k)
 }
 
 /* One command of the greeting. */
-static int greet(struct call* k, struct buf* request, int64_t until_ms)
+static int greet(struct call *k, struct buf *request, int64_t until_ms)
 {
-    struct conn* conn = &k->c->conn;
+    struct conn *conn = &k->c->conn;
     bool sent;
     int rv = conn_exchange(conn, buf_bytes(request), until_ms,
                            HF_CONNECT_TIMEOUT, &sent, &k->reply);
@@ -168,9 +179,9 @@ static int greet(struct call* k, struct buf* request, int64_t until_ms)
 }
 
 /* Protocol 3, and stale reads if they were asked for. */
-static int greet_all(struct call* k, int64_t until_ms)
+static int greet_all(struct call *k, int64_t until_ms)
 {
-    struct hf* c = k->c;
+    struct hf *c = k->c;
     struct buf b = BUF_INIT;
     int rv;
 
@@ -193,9 +204,9 @@ static int greet_all(struct call* k, int64_t until_ms)
 }
 
 /* One try to have a connection. */
-static int connect_once(struct call* k)
+static int connect_once(struct call *k)
 {
-    struct hf* c = k->c;
+    struct hf *c = k->c;
     int64_t until_ms = conn_now_ms() + HF_CONNECT_TIMEOUT;
     char addr[LIM_ADDR];
     int rv;
@@ -215,14 +226,14 @@ static int connect_once(struct call* k)
 }
 
 /* "MOVED slot host:port": dial that one next. */
-static void follow(struct call* k)
+static void follow(struct call *k)
 {
-    struct hf* c = k->c;
+    struct hf *c = k->c;
     char text[LIM_ADDR * 2];
     char addr[LIM_ADDR];
     int n = (int)(k->reply.n < sizeof(text) ? k->reply.n : sizeof(text) - 1);
 
-    snprintf(text, sizeof(text), "%.*s", n, (const char*)k->reply.p);
+    snprintf(text, sizeof(text), "%.*s", n, (const char *)k->reply.p);
     next_node(k);
     if (sscanf(text, "-MOVED %*u %127s", addr) == 1) {
         memcpy(c->moved, addr, LIM_ADDR);
@@ -233,11 +244,11 @@ static void follow(struct call* k)
 
 /* Open a session if there is none. It changes nothing for anybody, so it is
  * simply tried again. 1: there is one; 0: try again. */
-static int have_session(struct call* k)
+static int have_session(struct call *k)
 {
-    struct hf* c = k->c;
+    struct hf *c = k->c;
     struct buf b = BUF_INIT;
-    struct hf_reply* r;
+    struct hf_reply *r;
     bool sent;
     int rv;
 
@@ -263,9 +274,9 @@ static int have_session(struct call* k)
     return c->session != 0 ? 1 : 0;
 }
 
-static void write_request(struct call* k)
+static void write_request(struct call *k)
 {
-    struct buf* b = &k->request;
+    struct buf *b = &k->request;
     char text[24];
 
     if (b->n > 0) {
@@ -286,9 +297,9 @@ static void write_request(struct call* k)
 
 /* Send once, and judge. VERDICT_NEXT also for a lost attempt; k->doubt then
  * says whether it may have been taken. */
-static enum verdict attempt(struct call* k)
+static enum verdict attempt(struct call *k)
 {
-    struct hf* c = k->c;
+    struct hf *c = k->c;
     int64_t silence_ms = HF_SILENCE_TIMEOUT;
     enum verdict v;
     bool sent;
@@ -323,9 +334,9 @@ static enum verdict attempt(struct call* k)
 /* ---- the whole call ---- */
 
 /* What to do after a verdict. 1: *@code is the result; 0: once more. */
-static int decide(struct call* k, enum verdict v, int* code)
+static int decide(struct call *k, enum verdict v, int *code)
 {
-    struct hf* c = k->c;
+    struct hf *c = k->c;
     bool doubt = k->doubt && !mutant(CLIENT_BELIEVES_REFUSAL);
 
     switch (v) {
@@ -379,7 +390,7 @@ static int decide(struct call* k, enum verdict v, int* code)
     return 0;
 }
 
-static int run(struct call* k)
+static int run(struct call *k)
 {
     int code = HF_EPROTOCOL;
 
@@ -408,9 +419,9 @@ static int run(struct call* k)
 }
 
 /* The session after a named write. */
-static void settle(struct call* k, int code)
+static void settle(struct call *k, int code)
 {
-    struct hf* c = k->c;
+    struct hf *c = k->c;
 
     if (k->mode != HF_CALL_WRITE) {
         return;
@@ -422,7 +433,7 @@ static void settle(struct call* k, int code)
     }
 }
 
-static int check(struct hf* c, const struct hf_bytes* argv, size_t argc)
+static int check(struct hf *c, const struct hf_bytes *argv, size_t argc)
 {
     size_t total = 0;
 
@@ -440,11 +451,15 @@ static int check(struct hf* c, const struct hf_bytes* argv, size_t argc)
     return HF_OK;
 }
 
-int hf_call(struct hf* c, enum hf_call_mode mode, const struct hf_bytes* argv,
-            size_t argc, uint32_t timeout_ms, struct hf_reply** reply_out)
+int hf_call(struct hf *c,
+            enum hf_call_mode mode,
+            const struct hf_bytes *argv,
+            size_t argc,
+            uint32_t timeout_ms,
+            struct hf_reply **reply_out)
 {
     struct call k = {.c = c, .mode = mode, .argv = argv, .argc = argc};
-    struct hf_reply* r = NULL;
+    struct hf_reply *r = NULL;
     int code = check(c, argv, argc);
 
     if (reply_out != NULL) {

@@ -65,17 +65,17 @@ enum {
 
 /* Bytes that are lent to a call until it returns. */
 struct hf_bytes {
-    const void* p;
+    const void *p;
     size_t n;
 };
 
-static inline struct hf_bytes hf_bytes(const void* p, size_t n)
+static inline struct hf_bytes hf_bytes(const void *p, size_t n)
 {
     struct hf_bytes b = {p, n};
     return b;
 }
 
-static inline struct hf_bytes hf_str(const char* s)
+static inline struct hf_bytes hf_str(const char *s)
 {
     return hf_bytes(s, strlen(s));
 }
@@ -99,17 +99,17 @@ struct hf_reply {
     enum hf_reply_type type;
     int64_t integer;
     double number;
-    const char* str; /* NUL after the last byte; NULL when there is none */
+    const char *str; /* NUL after the last byte; NULL when there is none */
     size_t len;
-    struct hf_reply* items;
+    struct hf_reply *items;
     size_t n;
 };
 
-void hf_reply_free(struct hf_reply* r); /* NULL is allowed */
+void hf_reply_free(struct hf_reply *r); /* NULL is allowed */
 
 /* The value of @key in a map; NULL: none, or @r is not a map. */
-const struct hf_reply* hf_reply_field(const struct hf_reply* r,
-                                      const char* key);
+const struct hf_reply *hf_reply_field(const struct hf_reply *r,
+                                      const char *key);
 
 /* ---- handle ---- */
 
@@ -121,22 +121,24 @@ struct hf_options {
     uint32_t max_age_ms; /* of such data; 0: any age */
 };
 
-/* Make a handle for the nodes @endpoints, "host:port,host:port,..."; the port
- * may be left out: HF_PORT_DEFAULT. Nothing is connected yet. @opt may be NULL.
- * HF_OK, or HF_EARGUMENT: not of that form, or too many; *@out unchanged. */
-int hf_open(const char* endpoints, const struct hf_options* opt,
-            struct hf** out);
-void hf_close(struct hf* c); /* NULL is allowed */
+/* Make a handle for the nodes @endpoints, "host:port,host:port,..."; a port
+ * may be left out: HF_PORT_DEFAULT. Nothing is connected yet. @opt may be
+ * NULL. HF_OK, or HF_EARGUMENT: not of that form, or too many; *@out
+ * unchanged. */
+int hf_open(const char *endpoints,
+            const struct hf_options *opt,
+            struct hf **out);
+void hf_close(struct hf *c); /* NULL is allowed */
 
 /* What went wrong in the last call that returned a negative code, for
  * people, one line. Valid until the next call on @c. */
-const char* hf_error(const struct hf* c);
+const char *hf_error(const struct hf *c);
 
 /* "host:port" of the node in use; "" when there is none. */
-const char* hf_node(const struct hf* c);
+const char *hf_node(const struct hf *c);
 
 /* A short name of @code: "unknown", ... Static storage. */
-const char* hf_result_name(int code);
+const char *hf_result_name(int code);
 
 enum hf_call_mode {
     HF_CALL_READ,  /* changes nothing: sent until it is answered */
@@ -151,24 +153,30 @@ enum hf_call_mode {
  * @reply_out     set with HF_OK (never to an error reply), and with
  *                HF_EREFUSED and HF_EFULL (the error reply), else to NULL;
  *                the caller's. May be NULL. */
-int hf_call(struct hf* c, enum hf_call_mode mode, const struct hf_bytes* argv,
-            size_t argc, uint32_t timeout_ms, struct hf_reply** reply_out);
+int hf_call(struct hf *c,
+            enum hf_call_mode mode,
+            const struct hf_bytes *argv,
+            size_t argc,
+            uint32_t timeout_ms,
+            struct hf_reply **reply_out);
 
 /* ---- keys ---- */
 
 /* A value that the caller owns; free with hf_value_release(). */
 struct hf_value {
-    char* p; /* NUL after the last byte */
+    char *p; /* NUL after the last byte */
     size_t n;
     uint64_t created;  /* revision that created the key */
     uint64_t revision; /* revision that changed it last */
 };
 
-void hf_value_release(struct hf_value* v);
+void hf_value_release(struct hf_value *v);
 
 /* Read @key. HF_OK: *@out is set; HF_NO: no such key. */
-int hf_get(struct hf* c, struct hf_bytes key, uint32_t timeout_ms,
-           struct hf_value* out);
+int hf_get(struct hf *c,
+           struct hf_bytes key,
+           uint32_t timeout_ms,
+           struct hf_value *out);
 
 struct hf_set_options {
     uint64_t ttl_ms; /* 0: the key stays */
@@ -179,31 +187,45 @@ struct hf_set_options {
 
 /* Store @value under @key; return once a majority has it on disk.
  * @opt may be NULL. HF_OK: stored. HF_NO: its condition is false. */
-int hf_set(struct hf* c, struct hf_bytes key, struct hf_bytes value,
-           const struct hf_set_options* opt, uint32_t timeout_ms);
+int hf_set(struct hf *c,
+           struct hf_bytes key,
+           struct hf_bytes value,
+           const struct hf_set_options *opt,
+           uint32_t timeout_ms);
 
 /* Delete @keys. *@deleted_out (may be NULL) is how many there were; HF_NO:
  * none. */
-int hf_del(struct hf* c, const struct hf_bytes* keys, size_t n,
-           uint32_t timeout_ms, uint64_t* deleted_out);
+int hf_del(struct hf *c,
+           const struct hf_bytes *keys,
+           size_t n,
+           uint32_t timeout_ms,
+           uint64_t *deleted_out);
 
 /* Add @by to the integer at @key, an absent one counting as 0.
  * *@out (may be NULL) is the sum. */
-int hf_incr(struct hf* c, struct hf_bytes key, int64_t by, uint32_t timeout_ms,
-            int64_t* out);
+int hf_incr(struct hf *c,
+            struct hf_bytes key,
+            int64_t by,
+            uint32_t timeout_ms,
+            int64_t *out);
 
 /* Store @value if the last change of @key was @revision; 0: if there is no
  * such key. HF_NO: it is not. */
-int hf_cas(struct hf* c, struct hf_bytes key, uint64_t revision,
-           struct hf_bytes value, uint32_t timeout_ms);
+int hf_cas(struct hf *c,
+           struct hf_bytes key,
+           uint64_t revision,
+           struct hf_bytes value,
+           uint32_t timeout_ms);
 
 /* Milliseconds until @key expires; -1: never. HF_NO: no such key. */
-int hf_ttl(struct hf* c, struct hf_bytes key, uint32_t timeout_ms,
-           int64_t* ms_out);
+int hf_ttl(struct hf *c,
+           struct hf_bytes key,
+           uint32_t timeout_ms,
+           int64_t *ms_out);
 
 /* All zero to start with, but for @match and @count. */
 struct hf_scan {
-    const char* match; /* glob; NULL: all keys */
+    const char *match; /* glob; NULL: all keys */
     uint32_t count;    /* keys per step, about; 0: the node's default */
     char cursor[24];   /* private */
     bool done;         /* nothing is left */
@@ -212,15 +234,21 @@ struct hf_scan {
 /* The next step of a walk over all keys, in no particular order; a key that
  * exists all the while comes at least once. *@out is an array of keys, empty
  * ones included; the caller's. Call until @s->done. */
-int hf_scan(struct hf* c, struct hf_scan* s, uint32_t timeout_ms,
-            struct hf_reply** out);
+int hf_scan(struct hf *c,
+            struct hf_scan *s,
+            uint32_t timeout_ms,
+            struct hf_reply **out);
 
 /* Keys from @start to before @end, in the order of their bytes; an empty @end
  * has no bound. At most @limit (0: all); @reverse: from the end. *@out is an
  * array key, value, key, value, ...; the caller's. */
-int hf_range(struct hf* c, struct hf_bytes start, struct hf_bytes end,
-             uint64_t limit, bool reverse, uint32_t timeout_ms,
-             struct hf_reply** out);
+int hf_range(struct hf *c,
+             struct hf_bytes start,
+             struct hf_bytes end,
+             uint64_t limit,
+             bool reverse,
+             uint32_t timeout_ms,
+             struct hf_reply **out);
 
 /* ---- transactions ---- */
 
@@ -230,16 +258,20 @@ struct hf_condition {
 };
 
 struct hf_command {
-    const struct hf_bytes* argv;
+    const struct hf_bytes *argv;
     size_t argc;
 };
 
 /* Run @cmds as one step, if all of @conds are true. *@out (may be NULL) is
  * the array of their replies, errors included: one command's error does not
  * undo the others. HF_NO: a condition is false, nothing was run. */
-int hf_txn(struct hf* c, const struct hf_condition* conds, size_t nconds,
-           const struct hf_command* cmds, size_t ncmds, uint32_t timeout_ms,
-           struct hf_reply** out);
+int hf_txn(struct hf *c,
+           const struct hf_condition *conds,
+           size_t nconds,
+           const struct hf_command *cmds,
+           size_t ncmds,
+           uint32_t timeout_ms,
+           struct hf_reply **out);
 
 #ifdef __cplusplus
 }

@@ -10,8 +10,8 @@
 
 #include "client/kv_int.h"
 
-#ifndef PACKAGE_VERSION
-#define PACKAGE_VERSION "unreleased"
+#ifndef HF_VERSION
+#define HF_VERSION "unreleased"
 #endif
 
 #define ENDPOINTS_DEFAULT "127.0.0.1:7379"
@@ -91,7 +91,7 @@ static const char global_help[] =
     "Status: 0 done, 1 no such key or condition false, 2 usage,\n"
     "        3 certainly not done, 4 outcome unknown\n";
 
-static void print_help(FILE* f)
+static void print_help(FILE *f)
 {
     fprintf(f, "usage: kv [OPTIONS] VERB [ARGUMENTS]\n\nVerbs:\n");
     for (size_t i = 0; i < NVERBS; i++) {
@@ -100,13 +100,13 @@ static void print_help(FILE* f)
     fprintf(f, "\n%s\n'kv VERB --help' tells more.\n", global_help);
 }
 
-static void print_verb_help(const struct kv_verb* v)
+static void print_verb_help(const struct kv_verb *v)
 {
     printf("usage: kv [OPTIONS] %s %s\n\n%s: %s.\n%s\n%s", v->name, v->synopsis,
            v->name, v->summary, v->help, global_help);
 }
 
-int kv_usage(const struct kv* kv, const char* fmt, ...)
+int kv_usage(const struct kv *kv, const char *fmt, ...)
 {
     va_list ap;
 
@@ -127,7 +127,7 @@ int kv_usage(const struct kv* kv, const char* fmt, ...)
 static const struct {
     int code;
     int status;
-    const char* hint;
+    const char *hint;
 } results[] = {
     {HF_EARGUMENT, KV_USAGE, "see 'kv --help'"},
     {HF_ETOOBIG, KV_FAILED, "nothing was sent; split the value"},
@@ -150,7 +150,7 @@ static const struct {
      "again"},
 };
 
-int kv_result(const struct kv* kv, int rv, const char* no)
+int kv_result(const struct kv *kv, int rv, const char *no)
 {
     if (rv == HF_OK) {
         return KV_DONE;
@@ -161,7 +161,7 @@ int kv_result(const struct kv* kv, int rv, const char* no)
     }
     for (size_t i = 0; i < sizeof(results) / sizeof(results[0]); i++) {
         if (results[i].code == rv) {
-            const char* why = hf_error(kv->c);
+            const char *why = hf_error(kv->c);
 
             fprintf(stderr, "kv: %s%s%s\nhint: %s\n", hf_result_name(rv),
                     why[0] == '\0' ? "" : ": ", why, results[i].hint);
@@ -173,7 +173,7 @@ int kv_result(const struct kv* kv, int rv, const char* no)
     return KV_UNKNOWN;
 }
 
-bool kv_stdin(struct buf* b)
+bool kv_stdin(struct buf *b)
 {
     size_t n;
 
@@ -192,7 +192,7 @@ enum kind { FLAG, TEXT, NUMBER, TIME, AGE, OUTPUT };
 #define FIELD(f) offsetof(struct kv, f)
 
 static const struct option {
-    const char* name;
+    const char *name;
     enum kind kind;
     size_t field;
     bool global;
@@ -216,13 +216,13 @@ static const struct option {
 };
 
 /* A number over 0, with a unit of time if @time. */
-static bool parse_number(const char* s, bool time, uint64_t max, uint64_t* out)
+static bool parse_number(const char *s, bool time, uint64_t max, uint64_t *out)
 {
     static const struct {
-        const char* unit;
+        const char *unit;
         uint64_t ms;
     } units[] = {{"", 1}, {"ms", 1}, {"s", 1000}, {"m", 60000}, {"h", 3600000}};
-    char* end;
+    char *end;
     uint64_t v;
 
     if (s[0] < '0' || s[0] > '9') {
@@ -242,27 +242,27 @@ static bool parse_number(const char* s, bool time, uint64_t max, uint64_t* out)
     return false;
 }
 
-static bool set_option(struct kv* kv, const struct option* o, const char* value)
+static bool set_option(struct kv *kv, const struct option *o, const char *value)
 {
-    void* field = (char*)kv + o->field;
+    void *field = (char *)kv + o->field;
     uint64_t v = 0;
 
     switch (o->kind) {
         case FLAG:
-            *(bool*)field = true;
+            *(bool *)field = true;
             return true;
         case TEXT:
-            *(const char**)field = value;
+            *(const char **)field = value;
             return true;
         case NUMBER:
         case TIME:
             return parse_number(value, o->kind == TIME, INT64_MAX / 2,
-                                (uint64_t*)field);
+                                (uint64_t *)field);
         case AGE:
             if (!parse_number(value, true, 24 * 3600000, &v)) {
                 return false;
             }
-            *(uint32_t*)field = (uint32_t)v;
+            *(uint32_t *)field = (uint32_t)v;
             return true;
         case OUTPUT:
             if (strcmp(value, "json") != 0 && strcmp(value, "text") != 0) {
@@ -275,9 +275,9 @@ static bool set_option(struct kv* kv, const struct option* o, const char* value)
 }
 
 /* Does the verb know option @name? */
-static bool verb_has(const struct kv_verb* v, const char* name)
+static bool verb_has(const struct kv_verb *v, const char *name)
 {
-    const char* hit = v->options;
+    const char *hit = v->options;
     size_t n = strlen(name);
 
     while ((hit = strstr(hit, name)) != NULL) {
@@ -289,11 +289,12 @@ static bool verb_has(const struct kv_verb* v, const char* name)
     return false;
 }
 
-static const struct option* find_option(const struct kv* kv, const char* arg,
+static const struct option *find_option(const struct kv *kv,
+                                        const char *arg,
                                         size_t n)
 {
     for (size_t i = 0; i < sizeof(options) / sizeof(options[0]); i++) {
-        const struct option* o = &options[i];
+        const struct option *o = &options[i];
 
         if (strlen(o->name) == n && memcmp(o->name, arg, n) == 0 &&
             (o->global || (kv->verb != NULL && verb_has(kv->verb, o->name)))) {
@@ -304,12 +305,12 @@ static const struct option* find_option(const struct kv* kv, const char* arg,
 }
 
 /* The option at argv[*i], "--name", "--name VALUE" or "--name=VALUE". */
-static int take_option(struct kv* kv, int argc, char** argv, int* i)
+static int take_option(struct kv *kv, int argc, char **argv, int *i)
 {
-    const char* arg = argv[*i];
+    const char *arg = argv[*i];
     size_t n = strcspn(arg, "=");
-    const struct option* o = find_option(kv, arg, n);
-    const char* value = NULL;
+    const struct option *o = find_option(kv, arg, n);
+    const char *value = NULL;
 
     if (o == NULL || (o->kind == FLAG && arg[n] == '=')) {
         return kv_usage(kv, "unknown option %s", arg);
@@ -330,7 +331,7 @@ static int take_option(struct kv* kv, int argc, char** argv, int* i)
     return KV_DONE;
 }
 
-static int find_verb(struct kv* kv, const char* name)
+static int find_verb(struct kv *kv, const char *name)
 {
     for (size_t i = 0; i < NVERBS; i++) {
         if (strcmp(verbs[i].name, name) == 0) {
@@ -342,7 +343,7 @@ static int find_verb(struct kv* kv, const char* name)
 }
 
 /* Positional arguments are collected in @args, room for @argc. */
-static int parse_line(struct kv* kv, int argc, char** argv, const char** args)
+static int parse_line(struct kv *kv, int argc, char **argv, const char **args)
 {
     bool options_end = false;
 
@@ -382,13 +383,13 @@ static int parse_line(struct kv* kv, int argc, char** argv, const char** args)
     return KV_DONE;
 }
 
-static int run(struct kv* kv)
+static int run(struct kv *kv)
 {
     struct hf_options opt = {kv->stale, kv->max_age_ms};
     int status;
 
     if (kv->version) {
-        printf("kv %s\n", PACKAGE_VERSION);
+        printf("kv %s\n", HF_VERSION);
         return KV_DONE;
     }
     if (kv->help && kv->verb == NULL) {
@@ -411,10 +412,10 @@ static int run(struct kv* kv)
     return status;
 }
 
-int main(int argc, char** argv)
+int main(int argc, char **argv)
 {
-    const char** args = hf_calloc((size_t)argc + 1, sizeof(*args));
-    const char* env = getenv("KV_ENDPOINTS");
+    const char **args = hf_calloc((size_t)argc + 1, sizeof(*args));
+    const char *env = getenv("KV_ENDPOINTS");
     struct kv kv = {0};
     int status;
 

@@ -13,31 +13,31 @@ enum {
     WAIT_STEP_MS = 200
 };
 
-static uint32_t timeout_or(const struct kv* kv, uint32_t ms)
+static uint32_t timeout_or(const struct kv *kv, uint32_t ms)
 {
     return kv->timeout_ms > 0 ? kv->timeout_ms : ms;
 }
 
 /* ---- fields of maps, unknown or missing ones tolerated ---- */
 
-static int64_t int_field(const struct hf_reply* m, const char* key)
+static int64_t int_field(const struct hf_reply *m, const char *key)
 {
-    const struct hf_reply* f = hf_reply_field(m, key);
+    const struct hf_reply *f = hf_reply_field(m, key);
 
     return f == NULL ? 0 : f->integer;
 }
 
-static const char* str_field(const struct hf_reply* m, const char* key)
+static const char *str_field(const struct hf_reply *m, const char *key)
 {
-    const struct hf_reply* f = hf_reply_field(m, key);
+    const struct hf_reply *f = hf_reply_field(m, key);
 
     return f == NULL || f->str == NULL || f->len == 0 ? "-" : f->str;
 }
 
 /* An id may come as a number or as text. */
-static void print_id(const struct hf_reply* m, const char* key, int width)
+static void print_id(const struct hf_reply *m, const char *key, int width)
 {
-    const struct hf_reply* f = hf_reply_field(m, key);
+    const struct hf_reply *f = hf_reply_field(m, key);
 
     if (f != NULL && f->type == HF_REPLY_INTEGER) {
         printf("%-*" PRId64, width, f->integer);
@@ -46,9 +46,9 @@ static void print_id(const struct hf_reply* m, const char* key, int width)
     }
 }
 
-static void print_size(const char* name, int64_t bytes)
+static void print_size(const char *name, int64_t bytes)
 {
-    static const char* const units[] = {"B", "KiB", "MiB", "GiB", "TiB"};
+    static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB"};
     double v = (double)bytes;
     size_t u = 0;
 
@@ -59,13 +59,13 @@ static void print_size(const char* name, int64_t bytes)
     printf("%-12s%.*f %s\n", name, u == 0 ? 0 : 1, v, units[u]);
 }
 
-static void print_members(const struct hf_reply* list)
+static void print_members(const struct hf_reply *list)
 {
     printf("%-21s %-8s %-9s %12s %8s  %s\n", "ID", "ROLE", "STATE", "MATCH",
            "LAG", "ADDRESS");
     for (size_t i = 0; i < list->n; i++) {
-        const struct hf_reply* m = &list->items[i];
-        const char* addr = str_field(m, "client_address");
+        const struct hf_reply *m = &list->items[i];
+        const char *addr = str_field(m, "client_address");
 
         if (m->type != HF_REPLY_MAP) {
             continue;
@@ -78,9 +78,9 @@ static void print_members(const struct hf_reply* list)
     }
 }
 
-static void print_status(const struct kv* kv, const struct hf_reply* s)
+static void print_status(const struct kv *kv, const struct hf_reply *s)
 {
-    const struct hf_reply* members = hf_reply_field(s, "members");
+    const struct hf_reply *members = hf_reply_field(s, "members");
 
     printf("%-12s%s\n", "cluster", str_field(s, "cluster_id"));
     printf("%-12s", "node");
@@ -104,9 +104,9 @@ static void print_status(const struct kv* kv, const struct hf_reply* s)
 }
 
 /* Has the cluster a leader and is every member up? */
-static bool is_healthy(const struct hf_reply* s)
+static bool is_healthy(const struct hf_reply *s)
 {
-    const struct hf_reply* members = hf_reply_field(s, "members");
+    const struct hf_reply *members = hf_reply_field(s, "members");
     size_t voters = 0;
     bool leader = false;
 
@@ -114,7 +114,7 @@ static bool is_healthy(const struct hf_reply* s)
         return false;
     }
     for (size_t i = 0; i < members->n; i++) {
-        const char* state = str_field(&members->items[i], "state");
+        const char *state = str_field(&members->items[i], "state");
 
         voters += strcmp(str_field(&members->items[i], "role"), "voter") == 0;
         leader = leader || strcmp(state, "leader") == 0;
@@ -133,12 +133,12 @@ static int64_t now_ms(void)
     return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
 }
 
-int kv_status(struct kv* kv)
+int kv_status(struct kv *kv)
 {
     struct hf_bytes argv[] = {hf_str("STATUS")};
     struct timespec step = {0, WAIT_STEP_MS * 1000000L};
     int64_t end_ms = now_ms() + timeout_or(kv, kv->wait ? WAIT_TIMEOUT_MS : 0);
-    struct hf_reply* r = NULL;
+    struct hf_reply *r = NULL;
     int status = KV_DONE;
     int rv;
 
@@ -175,10 +175,12 @@ int kv_status(struct kv* kv)
 }
 
 /* Send a command that is not to be repeated, print its reply. */
-static int run_once(struct kv* kv, const struct hf_bytes* argv, size_t argc,
+static int run_once(struct kv *kv,
+                    const struct hf_bytes *argv,
+                    size_t argc,
                     uint32_t timeout_ms)
 {
-    struct hf_reply* r = NULL;
+    struct hf_reply *r = NULL;
     int rv = hf_call(kv->c, HF_CALL_ONCE, argv, argc, timeout_ms, &r);
 
     if (rv == HF_OK && kv->output != KV_JSON && r->type == HF_REPLY_ARRAY &&
@@ -191,7 +193,7 @@ static int run_once(struct kv* kv, const struct hf_bytes* argv, size_t argc,
     return kv_result(kv, rv, "");
 }
 
-int kv_init(struct kv* kv)
+int kv_init(struct kv *kv)
 {
     struct hf_bytes argv[] = {hf_str("INIT"), hf_str("FORCE")};
 
@@ -199,10 +201,10 @@ int kv_init(struct kv* kv)
                     timeout_or(kv, INIT_TIMEOUT_MS));
 }
 
-int kv_member(struct kv* kv)
+int kv_member(struct kv *kv)
 {
     static const struct {
-        const char* name;
+        const char *name;
         size_t min;
         size_t max;
     } table[] = {{"list", 1, 1},
@@ -229,10 +231,10 @@ int kv_member(struct kv* kv)
                     kv->args[0]);
 }
 
-int kv_call(struct kv* kv)
+int kv_call(struct kv *kv)
 {
-    struct hf_bytes* argv = hf_calloc(kv->nargs, sizeof(*argv));
-    struct hf_reply* r = NULL;
+    struct hf_bytes *argv = hf_calloc(kv->nargs, sizeof(*argv));
+    struct hf_reply *r = NULL;
     int rv;
 
     for (size_t i = 0; i < kv->nargs; i++) {

@@ -27,11 +27,11 @@ struct kv_verb;
 
 /* The command line, taken apart. */
 struct kv {
-    const struct kv_verb* verb;
-    const char* const* args; /* positional arguments of the verb */
+    const struct kv_verb *verb;
+    const char *const *args; /* positional arguments of the verb */
     size_t nargs;
-    struct hf* c;
-    const char* endpoints;
+    struct hf *c;
+    const char *endpoints;
     enum kv_output output;
     uint32_t timeout_ms; /* 0: the verb's own */
     bool stale;
@@ -51,50 +51,50 @@ struct kv {
 };
 
 struct kv_verb {
-    const char* name;
+    const char *name;
     size_t args_min;
     size_t args_max;
-    int (*run)(struct kv* kv); /* an exit status */
-    const char* synopsis;      /* what follows the name */
-    const char* summary;
-    const char* options; /* options of its own, separated by blanks */
-    const char* help;    /* lines below the synopsis */
+    int (*run)(struct kv *kv); /* an exit status */
+    const char *synopsis;      /* what follows the name */
+    const char *summary;
+    const char *options; /* options of its own, separated by blanks */
+    const char *help;    /* lines below the synopsis */
 };
 
-int kv_get(struct kv* kv);
-int kv_set(struct kv* kv);
-int kv_del(struct kv* kv);
-int kv_incr(struct kv* kv);
-int kv_cas(struct kv* kv);
-int kv_scan(struct kv* kv);
-int kv_range(struct kv* kv);
-int kv_ttl(struct kv* kv);
-int kv_txn(struct kv* kv);
-int kv_init(struct kv* kv);
-int kv_status(struct kv* kv);
-int kv_member(struct kv* kv);
-int kv_call(struct kv* kv);
+int kv_get(struct kv *kv);
+int kv_set(struct kv *kv);
+int kv_del(struct kv *kv);
+int kv_incr(struct kv *kv);
+int kv_cas(struct kv *kv);
+int kv_scan(struct kv *kv);
+int kv_range(struct kv *kv);
+int kv_ttl(struct kv *kv);
+int kv_txn(struct kv *kv);
+int kv_init(struct kv *kv);
+int kv_status(struct kv *kv);
+int kv_member(struct kv *kv);
+int kv_call(struct kv *kv);
 
 /* Say what is wrong with the command line. Returns KV_USAGE. */
-int kv_usage(const struct kv* kv, const char* fmt, ...)
+int kv_usage(const struct kv *kv, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
 
 /* Turn a library's result into an exit status; explain it on stderr unless
  * it is HF_OK. @no is what HF_NO means here. */
-int kv_result(const struct kv* kv, int rv, const char* no);
+int kv_result(const struct kv *kv, int rv, const char *no);
 
 /* The whole of stdin. False: over the limit of a request. */
-bool kv_stdin(struct buf* b);
+bool kv_stdin(struct buf *b);
 
 /* ---- output ---- */
 
 /* Bytes for people: control characters as \xNN. */
-void kv_print_safe(const char* p, size_t n);
+void kv_print_safe(const char *p, size_t n);
 /* A JSON string; bytes that are not UTF-8: {"base64":"..."}. */
-void kv_print_json(const char* p, size_t n);
+void kv_print_json(const char *p, size_t n);
 /* In the output form asked for, with a line end but for raw. */
-void kv_print_bytes(const struct kv* kv, const char* p, size_t n);
+void kv_print_bytes(const struct kv *kv, const char *p, size_t n);
 /* Any reply, as redis-cli shows it. */
-void kv_print_reply(const struct kv* kv, const struct hf_reply* r);
+void kv_print_reply(const struct kv *kv, const struct hf_reply *r);
 
 #endif

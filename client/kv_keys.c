@@ -9,9 +9,9 @@
 
 enum { PAGE = 1000 }; /* keys of one step of kv range */
 
-static bool parse_u64(const char* s, uint64_t* out)
+static bool parse_u64(const char *s, uint64_t *out)
 {
-    char* end;
+    char *end;
 
     errno = 0;
     if (s[0] < '0' || s[0] > '9') {
@@ -21,12 +21,12 @@ static bool parse_u64(const char* s, uint64_t* out)
     return errno == 0 && *end == '\0';
 }
 
-static void print_done(const struct kv* kv)
+static void print_done(const struct kv *kv)
 {
     printf("%s\n", kv->output == KV_JSON ? "{\"done\":true}" : "OK");
 }
 
-int kv_get(struct kv* kv)
+int kv_get(struct kv *kv)
 {
     struct hf_value v;
     int rv = hf_get(kv->c, hf_str(kv->args[0]), kv->timeout_ms, &v);
@@ -49,7 +49,7 @@ int kv_get(struct kv* kv)
 }
 
 /* The value argument; "-" stands for stdin. */
-static bool value_of(const char* arg, struct buf* b, struct hf_bytes* out)
+static bool value_of(const char *arg, struct buf *b, struct hf_bytes *out)
 {
     if (strcmp(arg, "-") != 0) {
         *out = hf_str(arg);
@@ -62,7 +62,7 @@ static bool value_of(const char* arg, struct buf* b, struct hf_bytes* out)
     return true;
 }
 
-int kv_set(struct kv* kv)
+int kv_set(struct kv *kv)
 {
     struct hf_set_options opt = {.ttl_ms = kv->ttl_ms,
                                  .if_absent = kv->if_absent,
@@ -90,9 +90,9 @@ int kv_set(struct kv* kv)
                                    : "no such key; nothing was changed");
 }
 
-int kv_del(struct kv* kv)
+int kv_del(struct kv *kv)
 {
-    struct hf_bytes* keys = hf_calloc(kv->nargs, sizeof(*keys));
+    struct hf_bytes *keys = hf_calloc(kv->nargs, sizeof(*keys));
     uint64_t deleted = 0;
     int rv;
 
@@ -109,14 +109,14 @@ int kv_del(struct kv* kv)
     return kv_result(kv, rv, "no such key");
 }
 
-int kv_incr(struct kv* kv)
+int kv_incr(struct kv *kv)
 {
     int64_t by = 1;
     int64_t sum = 0;
     int rv;
 
     if (kv->nargs == 2) {
-        char* end;
+        char *end;
 
         errno = 0;
         by = strtoll(kv->args[1], &end, 10);
@@ -133,7 +133,7 @@ int kv_incr(struct kv* kv)
     return kv_result(kv, rv, "");
 }
 
-int kv_cas(struct kv* kv)
+int kv_cas(struct kv *kv)
 {
     struct buf b = BUF_INIT;
     struct hf_bytes value;
@@ -158,21 +158,21 @@ int kv_cas(struct kv* kv)
                      "the key has another revision; nothing was changed");
 }
 
-int kv_scan(struct kv* kv)
+int kv_scan(struct kv *kv)
 {
     struct hf_scan s = {.match = kv->nargs > 0 ? kv->args[0] : NULL,
                         .count = PAGE};
     uint64_t printed = 0;
 
     while (!s.done && (kv->limit == 0 || printed < kv->limit)) {
-        struct hf_reply* keys;
+        struct hf_reply *keys;
         int rv = hf_scan(kv->c, &s, kv->timeout_ms, &keys);
 
         if (rv != HF_OK) {
             return kv_result(kv, rv, "");
         }
         for (size_t i = 0; i < keys->n; i++) {
-            const struct hf_reply* k = &keys->items[i];
+            const struct hf_reply *k = &keys->items[i];
 
             if (k->str == NULL || (kv->limit > 0 && printed == kv->limit)) {
                 continue;
@@ -188,8 +188,9 @@ int kv_scan(struct kv* kv)
     return KV_DONE;
 }
 
-static void print_pair(const struct kv* kv, const struct hf_reply* key,
-                       const struct hf_reply* value)
+static void print_pair(const struct kv *kv,
+                       const struct hf_reply *key,
+                       const struct hf_reply *value)
 {
     if (kv->output == KV_JSON) {
         printf("{\"key\":");
@@ -217,62 +218,80 @@ static void print_pair(const struct kv* kv, const struct hf_reply* key,
     putchar('\n');
 }
 
-/* One page; *@left counts down. True: there may be more after it. */
-static bool range_page(struct kv* kv, struct buf* start, struct buf* end,
-                       uint64_t* left, int* rv)
-{
-    uint64_t limit = *left < PAGE ? *left : PAGE;
-    const struct hf_reply* last;
-    struct hf_reply* r;
-    bool more = false;
+/* A walk over a range. */
+struct walk {
+    struct buf start;
+    struct buf end;
+    uint64_t left; /* pairs still wanted */
+    uint64_t page; /* pairs asked for at a time */
+};
 
-    *rv =
-        hf_range(kv->c, hf_bytes(start->p, start->n), hf_bytes(end->p, end->n),
-                 limit, kv->reverse, kv->timeout_ms, &r);
+/* Go on after @last. False: nothing can come after it. */
+static bool walk_on(const struct kv *kv,
+                    struct walk *w,
+                    const struct hf_reply *last)
+{
+    if (last->str == NULL || w->left == 0) {
+        return false;
+    }
+    if (kv->reverse) {
+        buf_clear(&w->end);
+        buf_append(&w->end, last->str, last->len);
+        return last->len > 0; /* an empty end would have no bound */
+    }
+    buf_clear(&w->start);
+    buf_append(&w->start, last->str, last->len + 1); /* the key and a NUL */
+    return true;
+}
+
+/* One page. True: there may be more after it. */
+static bool range_page(struct kv *kv, struct walk *w, int *rv)
+{
+    uint64_t limit = w->left < w->page ? w->left : w->page;
+    struct hf_reply *r;
+    bool more;
+
+    *rv = hf_range(kv->c, hf_bytes(w->start.p, w->start.n),
+                   hf_bytes(w->end.p, w->end.n), limit, kv->reverse,
+                   kv->timeout_ms, &r);
+    if (*rv == HF_EREFUSED && w->page > 1) {
+        w->page /= 4; /* perhaps too large for one reply */
+        w->page = w->page > 0 ? w->page : 1;
+        return true;
+    }
     if (*rv != HF_OK) {
         return false;
     }
-    for (size_t i = 0; i + 1 < r->n; i += 2) {
+    for (size_t i = 0; i + 1 < r->n && w->left > 0; i += 2) {
         if (r->items[i].str != NULL && r->items[i + 1].str != NULL) {
             print_pair(kv, &r->items[i], &r->items[i + 1]);
         }
-        *left -= *left > 0;
+        w->left--;
     }
-    if (r->n / 2 >= limit && r->n >= 2 && *left > 0) {
-        last = &r->items[r->n - 2];
-        more = last->str != NULL;
-    }
-    if (more && kv->reverse) {
-        buf_clear(end);
-        buf_append(end, last->str, last->len);
-        more = last->len > 0; /* an empty end would have no bound */
-    } else if (more) {
-        buf_clear(start);
-        buf_append(start, last->str, last->len + 1); /* key and NUL */
-    }
+    /* A page may be shorter than asked for: only an empty one is the last. */
+    more = r->n >= 2 && walk_on(kv, w, &r->items[r->n - 2]);
     hf_reply_free(r);
     return more;
 }
 
-int kv_range(struct kv* kv)
+int kv_range(struct kv *kv)
 {
-    struct buf start = BUF_INIT;
-    struct buf end = BUF_INIT;
-    uint64_t left = kv->limit > 0 ? kv->limit : UINT64_MAX;
+    struct walk w = {.left = kv->limit > 0 ? kv->limit : UINT64_MAX,
+                     .page = PAGE};
     int rv = HF_OK;
 
-    buf_bytes_append(&start, bytes_str(kv->args[0]));
+    buf_bytes_append(&w.start, bytes_str(kv->args[0]));
     if (kv->nargs > 1) {
-        buf_bytes_append(&end, bytes_str(kv->args[1]));
+        buf_bytes_append(&w.end, bytes_str(kv->args[1]));
     }
-    while (range_page(kv, &start, &end, &left, &rv)) {
+    while (range_page(kv, &w, &rv)) {
     }
-    buf_release(&start);
-    buf_release(&end);
+    buf_release(&w.start);
+    buf_release(&w.end);
     return kv_result(kv, rv, "");
 }
 
-int kv_ttl(struct kv* kv)
+int kv_ttl(struct kv *kv)
 {
     int64_t ms = 0;
     int rv = hf_ttl(kv->c, hf_str(kv->args[0]), kv->timeout_ms, &ms);

@@ -4,7 +4,7 @@
 
 #include "client/kv_int.h"
 
-void kv_print_safe(const char* p, size_t n)
+void kv_print_safe(const char *p, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
         uint8_t c = (uint8_t)p[i];
@@ -18,7 +18,7 @@ void kv_print_safe(const char* p, size_t n)
 }
 
 /* Bytes of the UTF-8 character at @p; 0: it is none (RFC 3629). */
-static size_t utf8_len(const uint8_t* p, size_t n)
+static size_t utf8_len(const uint8_t *p, size_t n)
 {
     uint32_t v = p[0];
     size_t len = v < 0x80 ? 1 : v < 0xC2 ? 0 : v < 0xE0 ? 2 : v < 0xF0 ? 3 : 4;
@@ -40,12 +40,12 @@ static size_t utf8_len(const uint8_t* p, size_t n)
     return len;
 }
 
-static bool is_utf8(const char* p, size_t n)
+static bool is_utf8(const char *p, size_t n)
 {
     size_t i = 0;
 
     while (i < n) {
-        size_t len = utf8_len((const uint8_t*)p + i, n - i);
+        size_t len = utf8_len((const uint8_t *)p + i, n - i);
 
         if (len == 0) {
             return false;
@@ -55,7 +55,7 @@ static bool is_utf8(const char* p, size_t n)
     return true;
 }
 
-static void print_base64(const uint8_t* p, size_t n)
+static void print_base64(const uint8_t *p, size_t n)
 {
     static const char digits[] =
         "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
@@ -73,11 +73,11 @@ static void print_base64(const uint8_t* p, size_t n)
     }
 }
 
-void kv_print_json(const char* p, size_t n)
+void kv_print_json(const char *p, size_t n)
 {
     if (!is_utf8(p, n)) {
         printf("{\"base64\":\"");
-        print_base64((const uint8_t*)p, n);
+        print_base64((const uint8_t *)p, n);
         printf("\"}");
         return;
     }
@@ -96,7 +96,7 @@ void kv_print_json(const char* p, size_t n)
     putchar('"');
 }
 
-void kv_print_bytes(const struct kv* kv, const char* p, size_t n)
+void kv_print_bytes(const struct kv *kv, const char *p, size_t n)
 {
     if (kv->output == KV_RAW) {
         (void)fwrite(p, 1, n, stdout); /* main() checks the stream */
@@ -111,7 +111,7 @@ void kv_print_bytes(const struct kv* kv, const char* p, size_t n)
 }
 
 /* A string as redis-cli shows it on a terminal. */
-static void print_quoted(const char* p, size_t n)
+static void print_quoted(const char *p, size_t n)
 {
     putchar('"');
     for (size_t i = 0; i < n; i++) {
@@ -130,7 +130,7 @@ static void print_quoted(const char* p, size_t n)
     putchar('"');
 }
 
-static void print_json_reply(const struct hf_reply* r)
+static void print_json_reply(const struct hf_reply *r)
 {
     bool map = r->type == HF_REPLY_MAP;
 
@@ -174,7 +174,7 @@ static void print_json_reply(const struct hf_reply* r)
 }
 
 /* Without a line end. */
-static void print_leaf(const struct kv* kv, const struct hf_reply* r)
+static void print_leaf(const struct kv *kv, const struct hf_reply *r)
 {
     bool raw = kv->output == KV_RAW;
 
@@ -209,7 +209,8 @@ static void print_leaf(const struct kv* kv, const struct hf_reply* r)
     }
 }
 
-static void print_tree(const struct kv* kv, const struct hf_reply* r,
+static void print_tree(const struct kv *kv,
+                       const struct hf_reply *r,
                        int indent)
 {
     bool map = r->type == HF_REPLY_MAP;
@@ -241,7 +242,7 @@ static void print_tree(const struct kv* kv, const struct hf_reply* r,
     }
 }
 
-void kv_print_reply(const struct kv* kv, const struct hf_reply* r)
+void kv_print_reply(const struct kv *kv, const struct hf_reply *r)
 {
     if (kv->output == KV_JSON) {
         print_json_reply(r);

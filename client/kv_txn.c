@@ -9,22 +9,22 @@
 enum { TXN_LINES_MAX = 10000 }; /* conditions, and commands; beyond: usage */
 
 struct txn {
-    struct hf_condition* conds;
+    struct hf_condition *conds;
     size_t nconds;
-    struct hf_command* cmds;
+    struct hf_command *cmds;
     size_t ncmds;
 };
 
-static void txn_release(struct txn* t)
+static void txn_release(struct txn *t)
 {
     for (size_t i = 0; i < t->nconds; i++) {
-        free((void*)(uintptr_t)t->conds[i].key.p);
+        free((void *)(uintptr_t)t->conds[i].key.p);
     }
     for (size_t i = 0; i < t->ncmds; i++) {
         for (size_t k = 0; k < t->cmds[i].argc; k++) {
-            free((void*)(uintptr_t)t->cmds[i].argv[k].p);
+            free((void *)(uintptr_t)t->cmds[i].argv[k].p);
         }
-        free((void*)(uintptr_t)t->cmds[i].argv);
+        free((void *)(uintptr_t)t->cmds[i].argv);
     }
     free(t->conds);
     free(t->cmds);
@@ -32,7 +32,7 @@ static void txn_release(struct txn* t)
 
 static struct hf_bytes copy_of(struct bytes b)
 {
-    void* p = hf_malloc(b.n + 1);
+    void *p = hf_malloc(b.n + 1);
 
     if (b.n > 0) {
         memcpy(p, b.p, b.n);
@@ -41,10 +41,10 @@ static struct hf_bytes copy_of(struct bytes b)
 }
 
 /* "if KEY = REVISION" or "if KEY absent". */
-static bool add_condition(struct txn* t, const struct resp_args* a)
+static bool add_condition(struct txn *t, const struct resp_args *a)
 {
     uint64_t revision = 0;
-    struct hf_condition* c;
+    struct hf_condition *c;
 
     if (a->argc == 4 && bytes_ieq(a->argv[2], "=")) {
         struct bytes s = a->argv[3];
@@ -67,9 +67,9 @@ static bool add_condition(struct txn* t, const struct resp_args* a)
     return true;
 }
 
-static void add_command(struct txn* t, const struct resp_args* a)
+static void add_command(struct txn *t, const struct resp_args *a)
 {
-    struct hf_bytes* argv = hf_calloc(a->argc, sizeof(*argv));
+    struct hf_bytes *argv = hf_calloc(a->argc, sizeof(*argv));
 
     for (size_t i = 0; i < a->argc; i++) {
         argv[i] = copy_of(a->argv[i]);
@@ -80,7 +80,7 @@ static void add_command(struct txn* t, const struct resp_args* a)
 }
 
 /* One line, without its line end. */
-static int add_line(struct kv* kv, struct txn* t, struct bytes line, size_t no)
+static int add_line(struct kv *kv, struct txn *t, struct bytes line, size_t no)
 {
     struct resp_parser p;
     struct resp_args a;
@@ -117,12 +117,12 @@ static int add_line(struct kv* kv, struct txn* t, struct bytes line, size_t no)
     return status;
 }
 
-static int read_lines(struct kv* kv, struct txn* t, struct bytes in)
+static int read_lines(struct kv *kv, struct txn *t, struct bytes in)
 {
     int status = KV_DONE;
 
     for (size_t no = 1; in.n > 0 && status == KV_DONE; no++) {
-        const uint8_t* nl = memchr(in.p, '\n', in.n);
+        const uint8_t *nl = memchr(in.p, '\n', in.n);
         size_t len = nl == NULL ? in.n : (size_t)(nl - in.p);
         size_t step = nl == NULL ? len : len + 1;
 
@@ -136,7 +136,7 @@ static int read_lines(struct kv* kv, struct txn* t, struct bytes in)
 }
 
 /* Errors of single commands do not undo the others: say so. */
-static int report(const struct kv* kv, const struct hf_reply* r)
+static int report(const struct kv *kv, const struct hf_reply *r)
 {
     size_t errors = 0;
 
@@ -154,11 +154,11 @@ static int report(const struct kv* kv, const struct hf_reply* r)
     return errors < r->n ? KV_DONE : KV_FAILED;
 }
 
-int kv_txn(struct kv* kv)
+int kv_txn(struct kv *kv)
 {
     struct buf in = BUF_INIT;
     struct txn t = {0};
-    struct hf_reply* r = NULL;
+    struct hf_reply *r = NULL;
     int status;
     int rv;
 

@@ -10,7 +10,7 @@
 enum { ERROR_TEXT_MAX = 512 };
 
 /* snprintf() is too slow for a line that every reply has. */
-void resp_header(struct buf* b, char type, int64_t v)
+void resp_header(struct buf *b, char type, int64_t v)
 {
     uint8_t t[RESP_HEADER_MAX];
     size_t i = sizeof(t);
@@ -29,7 +29,7 @@ void resp_header(struct buf* b, char type, int64_t v)
     buf_append(b, t + i, sizeof(t) - i);
 }
 
-static void put_line(struct buf* b, char type, const char* text)
+static void put_line(struct buf *b, char type, const char *text)
 {
     buf_reserve(b, strlen(text) + 3);
     buf_u8(b, (uint8_t)type);
@@ -37,28 +37,28 @@ static void put_line(struct buf* b, char type, const char* text)
     buf_append(b, "\r\n", 2);
 }
 
-static void put_count(struct buf* b, char type, size_t n)
+static void put_count(struct buf *b, char type, size_t n)
 {
     hf_assert(n <= INT64_MAX);
     resp_header(b, type, (int64_t)n);
 }
 
-void resp_ok(struct buf* b)
+void resp_ok(struct buf *b)
 {
     buf_append(b, "+OK\r\n", 5);
 }
 
-void resp_simple(struct buf* b, const char* text)
+void resp_simple(struct buf *b, const char *text)
 {
     put_line(b, '+', text);
 }
 
-void resp_error(struct buf* b, const char* text)
+void resp_error(struct buf *b, const char *text)
 {
     put_line(b, '-', text);
 }
 
-void resp_errorf(struct buf* b, const char* fmt, ...)
+void resp_errorf(struct buf *b, const char *fmt, ...)
 {
     char text[ERROR_TEXT_MAX];
     va_list ap;
@@ -69,12 +69,12 @@ void resp_errorf(struct buf* b, const char* fmt, ...)
     resp_error(b, text);
 }
 
-void resp_int(struct buf* b, int64_t v)
+void resp_int(struct buf *b, int64_t v)
 {
     resp_header(b, ':', v);
 }
 
-void resp_bulk(struct buf* b, struct bytes s)
+void resp_bulk(struct buf *b, struct bytes s)
 {
     buf_reserve(b, s.n + RESP_HEADER_MAX);
     put_count(b, '$', s.n);
@@ -82,42 +82,42 @@ void resp_bulk(struct buf* b, struct bytes s)
     buf_append(b, "\r\n", 2);
 }
 
-void resp_bulk_str(struct buf* b, const char* s)
+void resp_bulk_str(struct buf *b, const char *s)
 {
     resp_bulk(b, bytes_str(s));
 }
 
-void resp_null(struct buf* b)
+void resp_null(struct buf *b)
 {
     buf_append(b, "_\r\n", 3);
 }
 
-void resp_null_array(struct buf* b)
+void resp_null_array(struct buf *b)
 {
     buf_append(b, "*-1\r\n", 5);
 }
 
-void resp_array(struct buf* b, size_t n)
+void resp_array(struct buf *b, size_t n)
 {
     put_count(b, '*', n);
 }
 
-void resp_map(struct buf* b, size_t n)
+void resp_map(struct buf *b, size_t n)
 {
     put_count(b, '%', n);
 }
 
-void resp_set(struct buf* b, size_t n)
+void resp_set(struct buf *b, size_t n)
 {
     put_count(b, '~', n);
 }
 
-void resp_push(struct buf* b, size_t n)
+void resp_push(struct buf *b, size_t n)
 {
     put_count(b, '>', n);
 }
 
-void resp_double(struct buf* b, double v)
+void resp_double(struct buf *b, double v)
 {
     if (isnan(v)) {
         buf_append(b, ",nan\r\n", 6);
@@ -128,12 +128,12 @@ void resp_double(struct buf* b, double v)
     }
 }
 
-void resp_bool(struct buf* b, bool v)
+void resp_bool(struct buf *b, bool v)
 {
     buf_append(b, v ? "#t\r\n" : "#f\r\n", 4);
 }
 
-void resp_verbatim(struct buf* b, struct bytes text)
+void resp_verbatim(struct buf *b, struct bytes text)
 {
     put_count(b, '=', text.n + 4);
     buf_append(b, "txt:", 4);

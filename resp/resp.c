@@ -19,13 +19,13 @@
 
 enum { ARGS_FIRST = 8 }; /* room at first; doubles, up to LIM_ARGS */
 
-void resp_parser_init(struct resp_parser* p, size_t request_max)
+void resp_parser_init(struct resp_parser *p, size_t request_max)
 {
     memset(p, 0, sizeof(*p));
     p->request_max = request_max;
 }
 
-void resp_parser_release(struct resp_parser* p)
+void resp_parser_release(struct resp_parser *p)
 {
     free(p->slices);
     free(p->argv);
@@ -33,30 +33,30 @@ void resp_parser_release(struct resp_parser* p)
     memset(p, 0, sizeof(*p));
 }
 
-const char* resp_parser_error(const struct resp_parser* p)
+const char *resp_parser_error(const struct resp_parser *p)
 {
     return p->error;
 }
 
-bool resp_parser_busy(const struct resp_parser* p)
+bool resp_parser_busy(const struct resp_parser *p)
 {
     return p->pos > 0;
 }
 
-size_t resp_parser_wants(const struct resp_parser* p, size_t n)
+size_t resp_parser_wants(const struct resp_parser *p, size_t n)
 {
     size_t end = p->in_bulk ? p->pos + p->bulk + 2 : 0;
 
     return end > n ? end - n : 0;
 }
 
-static int fail(struct resp_parser* p, const char* text)
+static int fail(struct resp_parser *p, const char *text)
 {
     snprintf(p->error, sizeof(p->error), "Protocol error: %s", text);
     return HF_EINVAL;
 }
 
-static void arg_add(struct resp_parser* p, size_t off, size_t len)
+static void arg_add(struct resp_parser *p, size_t off, size_t len)
 {
     if (p->argc == p->cap) {
         p->cap = p->cap == 0 ? ARGS_FIRST : p->cap * 2;
@@ -70,16 +70,17 @@ static void arg_add(struct resp_parser* p, size_t off, size_t len)
 }
 
 /* Hand out the arguments; offsets are relative to @base. */
-static int finish(struct resp_parser* p, const uint8_t* base,
-                  struct resp_args* out)
+static int finish(struct resp_parser *p,
+                  const uint8_t *base,
+                  struct resp_args *out)
 {
     hf_assert(p->argc > 0);
     for (size_t i = 0; i < p->argc; i++) {
         size_t len = p->slices[i].len;
 
         /* @base is NULL when all arguments are empty. */
-        p->argv[i] = bytes_of(len == 0 ? (const uint8_t *)""
-                                       : base + p->slices[i].off, len);
+        p->argv[i] = bytes_of(
+            len == 0 ? (const uint8_t *)"" : base + p->slices[i].off, len);
     }
     out->argv = p->argv;
     out->argc = p->argc;
@@ -88,7 +89,7 @@ static int finish(struct resp_parser* p, const uint8_t* base,
     return 1;
 }
 
-bool resp_number(const uint8_t* s, size_t n, int64_t* out)
+bool resp_number(const uint8_t *s, size_t n, int64_t *out)
 {
     uint64_t v = 0;
     bool neg = n > 0 && s[0] == '-';
@@ -111,12 +112,14 @@ bool resp_number(const uint8_t* s, size_t n, int64_t* out)
 
 /* The line at p->pos: its length without line end, or 0: not all there, or
  * HF_EINVAL: longer than a header can be, or CR without LF. */
-static int header_line(const struct resp_parser* p, const uint8_t* data,
-                       size_t n, size_t* len)
+static int header_line(const struct resp_parser *p,
+                       const uint8_t *data,
+                       size_t n,
+                       size_t *len)
 {
     size_t room = n - p->pos;
-    const uint8_t* s = data + p->pos;
-    const uint8_t* cr;
+    const uint8_t *s = data + p->pos;
+    const uint8_t *cr;
 
     if (room > RESP_HEADER_MAX) {
         room = RESP_HEADER_MAX;
@@ -133,7 +136,7 @@ static int header_line(const struct resp_parser* p, const uint8_t* data,
 }
 
 /* Skip blanks from @i. */
-static size_t skip_blank(const uint8_t* s, size_t n, size_t i)
+static size_t skip_blank(const uint8_t *s, size_t n, size_t i)
 {
     while (i < n && isspace(s[i])) {
         i++;
@@ -151,11 +154,11 @@ static int hex_digit(uint8_t c)
 }
 
 /* The escape sequence at s[*i] == '\\', inside double quotes. */
-static uint8_t unescape(const uint8_t* s, size_t n, size_t* i)
+static uint8_t unescape(const uint8_t *s, size_t n, size_t *i)
 {
     static const char from[] = "nrtba";
     static const char to[] = "\n\r\t\b\a";
-    const char* hit;
+    const char *hit;
     uint8_t c = s[*i + 1];
 
     if (c == 'x' && *i + 3 < n && hex_digit(s[*i + 2]) >= 0 &&
@@ -171,7 +174,7 @@ static uint8_t unescape(const uint8_t* s, size_t n, size_t* i)
 
 /* One argument, quotes removed, from s[*i] to the end of @text. False when
  * its quotes do not end, or end in the middle of a word. */
-static bool inline_arg(struct buf* text, const uint8_t* s, size_t n, size_t* i)
+static bool inline_arg(struct buf *text, const uint8_t *s, size_t n, size_t *i)
 {
     uint8_t quote = 0;
 
@@ -200,10 +203,12 @@ static bool inline_arg(struct buf* text, const uint8_t* s, size_t n, size_t* i)
 
 /* A line that does not start with '*'. 1: command; 0: more bytes needed, or
  * (*skip > 0) an empty line of so many bytes. */
-static int parse_inline(struct resp_parser* p, const uint8_t* data, size_t n,
-                        size_t* skip)
+static int parse_inline(struct resp_parser *p,
+                        const uint8_t *data,
+                        size_t n,
+                        size_t *skip)
 {
-    const uint8_t* nl = memchr(data + p->pos, '\n', n - p->pos);
+    const uint8_t *nl = memchr(data + p->pos, '\n', n - p->pos);
     size_t len = nl == NULL ? n : (size_t)(nl - data);
     size_t i;
 
@@ -228,8 +233,10 @@ static int parse_inline(struct resp_parser* p, const uint8_t* data, size_t n,
 }
 
 /* The "*n" line. As parse_inline(). */
-static int parse_array_header(struct resp_parser* p, const uint8_t* data,
-                              size_t n, size_t* skip)
+static int parse_array_header(struct resp_parser *p,
+                              const uint8_t *data,
+                              size_t n,
+                              size_t *skip)
 {
     size_t len = 0;
     int64_t count;
@@ -251,7 +258,8 @@ static int parse_array_header(struct resp_parser* p, const uint8_t* data,
     return 1;
 }
 
-static int parse_bulk_header(struct resp_parser* p, const uint8_t* data,
+static int parse_bulk_header(struct resp_parser *p,
+                             const uint8_t *data,
                              size_t n)
 {
     char text[RESP_ERROR_MAX / 2];
@@ -287,7 +295,7 @@ static int parse_bulk_header(struct resp_parser* p, const uint8_t* data,
 }
 
 /* All arguments that are there. 1: the request is whole. */
-static int parse_args(struct resp_parser* p, const uint8_t* data, size_t n)
+static int parse_args(struct resp_parser *p, const uint8_t *data, size_t n)
 {
     while (p->left > 0) {
         if (!p->in_bulk) {
@@ -312,8 +320,11 @@ static int parse_args(struct resp_parser* p, const uint8_t* data, size_t n)
     return 1;
 }
 
-int resp_parse_request(struct resp_parser* p, const uint8_t* data, size_t n,
-                       size_t* used, struct resp_args* out)
+int resp_parse_request(struct resp_parser *p,
+                       const uint8_t *data,
+                       size_t n,
+                       size_t *used,
+                       struct resp_args *out)
 {
     *used = 0;
     hf_assert(p->pos <= n);
@@ -345,7 +356,7 @@ int resp_parse_request(struct resp_parser* p, const uint8_t* data, size_t n,
     return 0;
 }
 
-void resp_request(struct buf* b, const struct bytes* argv, size_t argc)
+void resp_request(struct buf *b, const struct bytes *argv, size_t argc)
 {
     resp_array(b, argc);
     for (size_t i = 0; i < argc; i++) {

@@ -36,7 +36,7 @@ enum {
  * bytes that were parsed (inline commands: into the parser). Valid until the
  * next call on the parser or until those bytes move. */
 struct resp_args {
-    const struct bytes* argv;
+    const struct bytes *argv;
     size_t argc; /* at least 1 */
 };
 
@@ -54,16 +54,16 @@ struct resp_parser {
     bool in_bulk; /* @bulk is known, its bytes are not all there */
     size_t argc;  /* arguments found */
     size_t cap;   /* of the two arrays */
-    struct resp_slice* slices; /* offsets: the caller's buffer may move */
-    struct bytes* argv;
+    struct resp_slice *slices; /* offsets: the caller's buffer may move */
+    struct bytes *argv;
     struct buf text; /* unquoted inline arguments */
     char error[RESP_ERROR_MAX];
 };
 
 /* @request_max: bytes of one request, framing included; a longer one is an
  * error as soon as its header is seen, before its bytes are waited for. */
-void resp_parser_init(struct resp_parser* p, size_t request_max);
-void resp_parser_release(struct resp_parser* p);
+void resp_parser_init(struct resp_parser *p, size_t request_max);
+void resp_parser_release(struct resp_parser *p);
 
 /* Look for a command at the front of @data.
  *
@@ -77,45 +77,48 @@ void resp_parser_release(struct resp_parser* p);
  * HF_EINVAL   not the protocol: resp_parser_error() is the text to send
  *             ("Protocol error: ..."), then close. The parser stays unusable
  *             until it is initialised again. */
-int resp_parse_request(struct resp_parser* p, const uint8_t* data, size_t n,
-                       size_t* used, struct resp_args* out);
+int resp_parse_request(struct resp_parser *p,
+                       const uint8_t *data,
+                       size_t n,
+                       size_t *used,
+                       struct resp_args *out);
 
 /* Without "ERR " in front and without line end. Valid as long as @p. */
-const char* resp_parser_error(const struct resp_parser* p);
+const char *resp_parser_error(const struct resp_parser *p);
 
 /* True when a part of a request was dealt with. A request that is only a few
  * bytes yet may be unread as a whole: the caller's unread bytes tell. */
-bool resp_parser_busy(const struct resp_parser* p);
+bool resp_parser_busy(const struct resp_parser *p);
 
 /* Bytes that the request begun still needs before the parser can go on, as
  * far as known; 0: unknown. A hint for sizing the read buffer. */
-size_t resp_parser_wants(const struct resp_parser* p, size_t n);
+size_t resp_parser_wants(const struct resp_parser *p, size_t n);
 
 /* Write a command as an array of bulks. */
-void resp_request(struct buf* b, const struct bytes* argv, size_t argc);
+void resp_request(struct buf *b, const struct bytes *argv, size_t argc);
 
 /* ---- replies: writer ---- */
 
-void resp_ok(struct buf* b);
-void resp_simple(struct buf* b, const char* text); /* no CR, LF: cut there */
+void resp_ok(struct buf *b);
+void resp_simple(struct buf *b, const char *text); /* no CR, LF: cut there */
 /* @text starts with its class word: "ERR no such key". Cut at the first CR
  * or LF, which would break the framing. */
-void resp_error(struct buf* b, const char* text);
-void resp_errorf(struct buf* b, const char* fmt, ...)
+void resp_error(struct buf *b, const char *text);
+void resp_errorf(struct buf *b, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
-void resp_int(struct buf* b, int64_t v);
-void resp_bulk(struct buf* b, struct bytes s);
-void resp_bulk_str(struct buf* b, const char* s);
-void resp_null(struct buf* b);
-void resp_null_array(struct buf* b);
+void resp_int(struct buf *b, int64_t v);
+void resp_bulk(struct buf *b, struct bytes s);
+void resp_bulk_str(struct buf *b, const char *s);
+void resp_null(struct buf *b);
+void resp_null_array(struct buf *b);
 /* Each is followed by its elements; a map of @n by 2 * @n values. */
-void resp_array(struct buf* b, size_t n);
-void resp_map(struct buf* b, size_t n);
-void resp_set(struct buf* b, size_t n);
-void resp_push(struct buf* b, size_t n);
-void resp_double(struct buf* b, double v);
-void resp_bool(struct buf* b, bool v);
-void resp_verbatim(struct buf* b, struct bytes text); /* "txt" */
+void resp_array(struct buf *b, size_t n);
+void resp_map(struct buf *b, size_t n);
+void resp_set(struct buf *b, size_t n);
+void resp_push(struct buf *b, size_t n);
+void resp_double(struct buf *b, double v);
+void resp_bool(struct buf *b, bool v);
+void resp_verbatim(struct buf *b, struct bytes text); /* "txt" */
 
 /* ---- replies: conversion ---- */
 
@@ -127,10 +130,10 @@ bool resp3_is_resp2(struct bytes in);
  * array, set and push to array, null to "$-1", bool to integer, double, big
  * number and verbatim to bulk, bulk error to error.
  * 0, or HF_EINVAL when @in is not whole replies: @out is then unchanged. */
-int resp3_to_resp2(struct bytes in, struct buf* out);
+int resp3_to_resp2(struct bytes in, struct buf *out);
 
 /* Append the canonical replies @in in pure RESP3: "*-1" becomes "_". */
-int resp3_fix_null_arrays(struct bytes in, struct buf* out);
+int resp3_fix_null_arrays(struct bytes in, struct buf *out);
 
 /* ---- replies: scanner ---- */
 
@@ -149,8 +152,11 @@ struct resp_scan {
  * 0           more bytes are needed.
  * HF_EINVAL   not the protocol.
  * HF_ELIMIT   longer than @max bytes. */
-int resp_scan_reply(struct resp_scan* s, const uint8_t* data, size_t n,
-                    size_t max, size_t* len);
+int resp_scan_reply(struct resp_scan *s,
+                    const uint8_t *data,
+                    size_t n,
+                    size_t max,
+                    size_t *len);
 
 /* ---- replies: tree ---- */
 
@@ -176,14 +182,14 @@ struct resp_value {
     int64_t i;
     double d;
     struct bytes str;
-    struct resp_value* items;
+    struct resp_value *items;
     size_t n;
 };
 
 /* Build the tree of the one reply that @in is, to the last byte.
  * 0: *@out owns its nodes, frees with resp_value_free(), and borrows all
  * strings from @in. HF_EINVAL: *@out unchanged. */
-int resp_parse_reply(struct bytes in, struct resp_value** out);
-void resp_value_free(struct resp_value* v); /* NULL is allowed */
+int resp_parse_reply(struct bytes in, struct resp_value **out);
+void resp_value_free(struct resp_value *v); /* NULL is allowed */
 
 #endif

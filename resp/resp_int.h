@@ -13,10 +13,10 @@
 #define RESP_BULK_MAX ((int64_t)512 << 20)
 
 /* A decimal integer of the protocol: "-"? and digits, nothing around. */
-bool resp_number(const uint8_t* s, size_t n, int64_t* out);
+bool resp_number(const uint8_t *s, size_t n, int64_t *out);
 
 /* "<type><v>\r\n" */
-void resp_header(struct buf* b, char type, int64_t v);
+void resp_header(struct buf *b, char type, int64_t v);
 
 /* One value's header, and for strings its bytes; elements are not part. */
 struct resp_token {
@@ -30,7 +30,9 @@ struct resp_token {
 /* Read the token at the front of @data, or, when a bulk is not all there,
  * *@want = bytes that its end needs in sum.
  * 1, 0 (more bytes are needed) or HF_EINVAL. */
-int resp_token_read(struct resp_token* t, const uint8_t* data, size_t n,
-                    size_t* want);
+int resp_token_read(struct resp_token *t,
+                    const uint8_t *data,
+                    size_t n,
+                    size_t *want);
 
 #endif

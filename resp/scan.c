@@ -15,10 +15,10 @@
 #define VALUES_MAX ((uint64_t)1 << 40)
 
 /* The line after the type byte. *@len is its length without line end. */
-static int token_line(const uint8_t* data, size_t n, size_t* len)
+static int token_line(const uint8_t *data, size_t n, size_t *len)
 {
     size_t room = n < RESP_LINE_MAX ? n : RESP_LINE_MAX;
-    const uint8_t* cr = memchr(data, '\r', room);
+    const uint8_t *cr = memchr(data, '\r', room);
 
     if (cr == NULL || (size_t)(cr - data) + 1 == room) {
         return room == RESP_LINE_MAX ? HF_EINVAL : 0;
@@ -33,8 +33,10 @@ static bool token_has_count(char type)
 }
 
 /* The bytes after the header of '$', '=' or '!'. */
-static int token_bulk(struct resp_token* t, const uint8_t* data, size_t n,
-                      size_t* want)
+static int token_bulk(struct resp_token *t,
+                      const uint8_t *data,
+                      size_t n,
+                      size_t *want)
 {
     size_t size = (size_t)t->count;
 
@@ -59,7 +61,7 @@ static int token_bulk(struct resp_token* t, const uint8_t* data, size_t n,
 }
 
 /* Is the line of a value without count what its type allows? */
-static bool token_line_ok(const struct resp_token* t)
+static bool token_line_ok(const struct resp_token *t)
 {
     struct bytes s = t->body;
 
@@ -79,8 +81,10 @@ static bool token_line_ok(const struct resp_token* t)
     }
 }
 
-int resp_token_read(struct resp_token* t, const uint8_t* data, size_t n,
-                    size_t* want)
+int resp_token_read(struct resp_token *t,
+                    const uint8_t *data,
+                    size_t n,
+                    size_t *want)
 {
     size_t len;
     int rv;
@@ -128,8 +132,11 @@ int resp_token_read(struct resp_token* t, const uint8_t* data, size_t n,
     return 1;
 }
 
-int resp_scan_reply(struct resp_scan* s, const uint8_t* data, size_t n,
-                    size_t max, size_t* len)
+int resp_scan_reply(struct resp_scan *s,
+                    const uint8_t *data,
+                    size_t n,
+                    size_t max,
+                    size_t *len)
 {
     struct resp_token t;
 
@@ -168,7 +175,7 @@ int resp_scan_reply(struct resp_scan* s, const uint8_t* data, size_t n,
 
 /* ---- conversion ---- */
 
-static bool token_is_resp2(const struct resp_token* t)
+static bool token_is_resp2(const struct resp_token *t)
 {
     return strchr("+-:$*", t->type) != NULL;
 }
@@ -190,7 +197,7 @@ bool resp3_is_resp2(struct bytes in)
     return true;
 }
 
-static void token_to_resp2(const struct resp_token* t, struct buf* out)
+static void token_to_resp2(const struct resp_token *t, struct buf *out)
 {
     switch (t->type) {
         case '%':
@@ -223,21 +230,22 @@ static void token_to_resp2(const struct resp_token* t, struct buf* out)
     }
 }
 
-static bool fix_keeps(const struct resp_token* t)
+static bool fix_keeps(const struct resp_token *t)
 {
     return !(t->type == '*' && t->count == -1);
 }
 
-static void fix_token(const struct resp_token* t, struct buf* out)
+static void fix_token(const struct resp_token *t, struct buf *out)
 {
     hf_assert(t->type == '*');
     resp_null(out);
 }
 
 /* Copy runs of tokens that @keep accepts; give the others to @change. */
-static int convert(struct bytes in, struct buf* out,
-                   bool (*keep)(const struct resp_token*),
-                   void (*change)(const struct resp_token*, struct buf*))
+static int convert(struct bytes in,
+                   struct buf *out,
+                   bool (*keep)(const struct resp_token *),
+                   void (*change)(const struct resp_token *, struct buf *))
 {
     struct resp_token t;
     size_t undo = out->n;
@@ -275,12 +283,12 @@ static int convert(struct bytes in, struct buf* out,
     return 0;
 }
 
-int resp3_to_resp2(struct bytes in, struct buf* out)
+int resp3_to_resp2(struct bytes in, struct buf *out)
 {
     return convert(in, out, token_is_resp2, token_to_resp2);
 }
 
-int resp3_fix_null_arrays(struct bytes in, struct buf* out)
+int resp3_fix_null_arrays(struct bytes in, struct buf *out)
 {
     return convert(in, out, fix_keeps, fix_token);
 }
@@ -289,7 +297,7 @@ int resp3_fix_null_arrays(struct bytes in, struct buf* out)
 
 struct builder {
     struct bytes in;          /* what is left to read */
-    struct resp_value* nodes; /* all of the tree's, the root first */
+    struct resp_value *nodes; /* all of the tree's, the root first */
     size_t used;
     size_t count;
 };
@@ -304,7 +312,7 @@ static double to_double(struct bytes s)
     return strtod(text, NULL);
 }
 
-static void value_set(struct resp_value* v, const struct resp_token* t)
+static void value_set(struct resp_value *v, const struct resp_token *t)
 {
     static const char types[] = "+-:$_*%~>,#=(!";
     static const enum resp_type to[] = {
@@ -328,7 +336,7 @@ static void value_set(struct resp_value* v, const struct resp_token* t)
     }
 }
 
-static int build(struct builder* b, struct resp_value* v, int depth)
+static int build(struct builder *b, struct resp_value *v, int depth)
 {
     struct resp_token t;
     size_t want = 0;
@@ -377,7 +385,7 @@ static size_t count_values(struct bytes in)
     return in.n == 0 ? values : 0;
 }
 
-int resp_parse_reply(struct bytes in, struct resp_value** out)
+int resp_parse_reply(struct bytes in, struct resp_value **out)
 {
     struct builder b = {in, NULL, 1, count_values(in)};
 
@@ -394,7 +402,7 @@ int resp_parse_reply(struct bytes in, struct resp_value** out)
     return 0;
 }
 
-void resp_value_free(struct resp_value* v)
+void resp_value_free(struct resp_value *v)
 {
     free(v);
 }

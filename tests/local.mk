@@ -1,7 +1,9 @@
 # A unit test is one file; add its name here. It may use every library.
 UNIT_TESTS = \
 	tests/unit/test_bytes \
+	tests/unit/test_client \
 	tests/unit/test_crc32c \
+	tests/unit/test_kv \
 	tests/unit/test_resp
 
 # Tests of real processes; each makes its own cluster.
@@ -10,6 +12,12 @@ PROCESS_TESTS =
 check_PROGRAMS += $(UNIT_TESTS) tests/fault/freeport
 TESTS += $(UNIT_TESTS) $(PROCESS_TESTS)
 LDADD = $(ALL_LIBS) $(CMOCKA_LIBS)
+FAKE_CLUSTER = tests/unit/fake_cluster.c tests/unit/fake_cluster.h
+CLIENT_LDADD = client/libholdfast.a $(CMOCKA_LIBS) -lm
+tests_unit_test_client_SOURCES = tests/unit/test_client.c $(FAKE_CLUSTER)
+tests_unit_test_client_LDADD = $(CLIENT_LDADD)
+tests_unit_test_kv_SOURCES = tests/unit/test_kv.c $(FAKE_CLUSTER)
+tests_unit_test_kv_LDADD = $(CLIENT_LDADD)
 tests_fault_freeport_LDADD =
 EXTRA_DIST += \
 	tests/fault/process.sh \

@@ -6,6 +6,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "config.h"
 #include "server/command/admin.h"
 #include "server/command/command.h"
 #include "server/node/node_int.h"
@@ -169,7 +170,7 @@ static void admin_sizes(struct node *n, struct node_view *v)
 
         v->memory_bytes = machine_bytes(n->machine);
         v->keys = store_count(s);
-        v->keys_expiring = store_count_expiring(s);
+        v->keys_expiring = store_count_volatile(s);
         v->sessions = machine_once_count(n->machine);
     }
     getrusage(RUSAGE_SELF, &ru);
@@ -190,7 +191,7 @@ unsigned node_view_fill(struct node *n, struct node_view *v,
     memset(&c, 0, sizeof c);
     memcpy(v->cluster_id, n->ident.cluster_id, sizeof v->cluster_id);
     v->node_id = n->id;
-    v->version = NODE_VERSION;
+    v->version = PACKAGE_VERSION;
     v->loading = n->loading;
     v->init = n->machine != NULL && machine_initialized(n->machine);
     v->uptime_s = (now - n->started_us) / 1000000;

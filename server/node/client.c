@@ -193,8 +193,16 @@ void client_op_done(struct client_op *op, uint64_t index)
 {
     struct client *c = op->client;
 
-    hf_assert(c != NULL && op->state == OP_RUNNING);
+    hf_assert(op->state == OP_RUNNING);
     op->state = OP_DONE;
+    if (c == NULL) { /* another node's, answered here */
+        struct buf reply = op->reply;
+
+        buf_init(&op->reply);
+        op->done(op, buf_bytes(&reply));
+        buf_release(&reply);
+        return;
+    }
     if (index > c->min_index) {
         c->min_index = index;
     }

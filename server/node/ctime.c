@@ -81,12 +81,11 @@ static uint64_t ctime_median_wall(struct node *n)
     return v[(k - 1) / 2];
 }
 
-void ctime_lead(struct node *n, unsigned voters)
+void ctime_lead(struct node *n)
 {
     uint64_t logged = machine_time(n->machine);
     uint64_t wall;
 
-    (void)voters;
     if (n->ctime.known) {
         if (logged * 1000 > ctime_now_us(n)) {
             ctime_set(n, logged * 1000);

@@ -38,7 +38,7 @@ uint64_t ctime_estimate(struct node *n);
 void ctime_observe(struct node *n, uint64_t from, uint64_t estimate_ms,
                    uint64_t wall_ms);
 /* This node begins to lead: settle where time goes on from. */
-void ctime_lead(struct node *n, unsigned voters);
+void ctime_lead(struct node *n);
 /* The stamp for the next entry, at least @floor_ms. Leader only. */
 uint64_t ctime_stamp(struct node *n, uint64_t floor_ms);
 

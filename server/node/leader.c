@@ -82,7 +82,10 @@ void leader_changed(struct node *n)
         return;
     }
     l->term = term;
+    l->cold = !n->ctime.known;
+    ctime_lead(n);
     l->stamp_ms = machine_time(n->machine);
+    member_lead(n);
     leader_announce(n);
     env_timer_start(n->env, &l->expire,
                     env_now_us(n->env) + LEADER_EXPIRE_MS * 1000);
@@ -213,7 +216,8 @@ static struct buf *leader_batch(struct node *n)
     struct leader *l = &n->leader;
 
     if (l->batch.n == 0) {
-        entry_begin(&l->batch, 0, 0);
+        entry_begin(&l->batch, 0, l->cold ? ENTRY_COLD_START : 0);
+        l->cold = false;
         l->gathered = 0;
         env_defer(n->env, &l->close_task);
     }

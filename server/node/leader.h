@@ -37,6 +37,7 @@ struct lead_session {
 
 struct leader {
     uint64_t term; /* 0: not leading, or not ready yet */
+    bool cold;     /* the next entry is the first after a cold start */
     struct lead_session sessions[LEADER_SESSIONS_MAX];
     unsigned sessions_n;
     struct buf batch; /* records of the open batch */

@@ -22,7 +22,12 @@
 #include "base/log.h"
 #include "server/node/observer.h"
 
+struct config_view;
+struct edge_counters;
+struct machine;
+struct member_view;
 struct node;
+struct node_view;
 
 /* Exit statuses of the process; holdfastd(8) and the service file list them.
  */
@@ -31,8 +36,8 @@ enum node_exit {
     NODE_EXIT_USAGE = 2,
     NODE_EXIT_BUG = 70,       /* an internal contradiction was found */
     NODE_EXIT_DISK = 74,      /* a log or vote write or sync failed */
-    NODE_EXIT_DAMAGED = 75,   /* the data directory cannot be trusted */
-    NODE_EXIT_IDENTITY = 76,  /* another cluster's, node's, process's data */
+    NODE_EXIT_DAMAGED = 75,   /* the data are damaged, or of another node */
+    NODE_EXIT_BUSY = 76,      /* another process has the data directory */
     NODE_EXIT_REMOVED = 77,   /* this member was removed from its cluster */
 };
 
@@ -57,6 +62,11 @@ struct node_config {
     uint64_t cache_bytes;        /* entry payloads kept in memory, 32 MiB */
     uint64_t memory_limit;       /* bytes of keys and values; 0 = none */
     uint64_t request_max;        /* bytes of one request, LIM_REQUEST */
+
+    /* For INFO and CONFIG GET; may be NULL. Kept, not copied. */
+    const struct config_view *settings;
+    size_t settings_n;
+    const struct edge_counters *edge;
 
     struct logger *log;
     const struct node_observer *observer; /* may be NULL */
@@ -98,5 +108,9 @@ bool node_full(const struct node *n); /* stop reading client sockets */
 bool node_draining(const struct node *n);
 struct machine *node_machine(struct node *n); /* NULL while loading */
 uint64_t node_time_ms(struct node *n);        /* cluster time, estimated */
+/* Everything that INFO, STATUS and CLUSTER show. @members has LIM_NODES
+ * places; @v points into it and into @message. Returns their number. */
+unsigned node_view_fill(struct node *n, struct node_view *v,
+                        struct member_view *members, char message[256]);
 
 #endif

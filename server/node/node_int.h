@@ -97,15 +97,34 @@ struct node {
     struct env_timer stop_timer;
     struct env_task changed_task; /* role, leader or configuration changed */
     struct env_task applied_task; /* entries were applied */
-    struct env_task garbage_task;
+    struct env_timer garbage;
     struct node_loader *loader; /* while loading */
-    uint64_t applied_time; /* for expiry events */
+    struct op_list admin;  /* actions that wait for a leader */
+    size_t internal_ops;   /* other nodes' reads answered here */
+    uint64_t applying;     /* index being applied, for observers */
+    uint64_t stall_us;     /* when a stalled disk was last acted on */
+    struct peers_job *peers_job; /* the peers file is being written */
+    bool peers_dirty;
+    bool members_dirty;
+    bool forming;          /* entry 1 is on its way to the disk */
+    bool closing;          /* the log is being closed */
+    uint64_t stop_us;      /* when node_stop() was called */
     char exit_why[HF_ERRMSG_MAX];
     enum node_exit exit_status;
     struct env_task exit_task;
 };
 
-enum { NODE_TICK_MS = 50, NODE_GARBAGE_STEP = 4096 };
+enum {
+    NODE_TICK_MS = 50,
+    NODE_GARBAGE_STEP = 4096, /* things freed per millisecond */
+    NODE_STALL_EXIT_MS = 10000, /* a log write that takes so long: exit */
+    NODE_STOP_TRANSFER_MS = 1500, /* to hand leadership over */
+    NODE_STOP_DRAIN_MS = 1000,    /* for requests under way */
+};
+
+/* Tokens of log writes that are not the driver's. */
+#define NODE_TOKEN_RESET (UINT64_MAX - 1)
+#define NODE_TOKEN_FORM (UINT64_MAX - 2)
 
 /* ---- node.c ---- */
 void node_fail(struct node *n, enum node_exit status, const char *fmt, ...)
@@ -121,10 +140,20 @@ static inline uint64_t node_now_ms(struct node *n)
 {
     return env_now_ms(n->env);
 }
-/* Begin to take part under n->ident; the machine and the log are there.
- * @bootstrap: this node alone forms the new cluster's first configuration. */
-int node_engine_start(struct node *n, bool bootstrap, struct errmsg *em);
-void node_members_changed(struct node *n);
+/* Blank seat: remember which cluster it is promised to. */
+int node_promise(struct node *n, const uint8_t cluster[ID_BYTES], bool force,
+                 struct errmsg *em);
+/* Become the first member of the promised cluster. */
+int node_form(struct node *n, struct errmsg *em);
+/* Become member @id of @cluster, with an empty log. */
+int node_join(struct node *n, const uint8_t cluster[ID_BYTES], uint64_t id,
+              struct errmsg *em);
+void node_machine_swap(struct node *n, struct machine *m);
+/* A snapshot was installed or loaded: tell the parts. */
+void node_restored(struct node *n, const struct snap_meta *m);
+void node_garbage(struct node *n);
+void node_formed(struct node *n);
+void node_internal_op_end(struct node *n);
 
 /* ---- client.c ---- */
 void client_op_done(struct client_op *op, uint64_t index);
@@ -136,6 +165,7 @@ uint64_t client_min_index(const struct client *c);
 /* ---- admin.c ---- */
 void admin_begin(struct node *n, struct client_op *op);
 void admin_cancel(struct node *n, struct client_op *op);
+void admin_tick(struct node *n);
 /* Command bytes that open a named session (one per log entry). */
 bool command_opens(struct bytes command);
 /* Command bytes that can only free memory: allowed at the memory limit. */

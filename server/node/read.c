@@ -1,7 +1,17 @@
 #include "server/node/read.h"
 
-#include "server/node/node_int.h"
+#include <stdlib.h>
+
 #include "server/command/command.h"
+#include "server/node/node_int.h"
+
+/* A read or question of another node that this one answers. */
+struct passed_op {
+    struct client_op op;
+    struct node *node;
+    uint64_t from;
+    uint64_t id;
+};
 
 /* ---- lists of operations, by their list_next ---- */
 
@@ -80,10 +90,29 @@ void read_init(struct node *n)
     env_timer_init(&r->timer, read_timer, n);
 }
 
+/* Reads of other nodes are ours to free; connections free their own. */
+static void read_free_passed(struct op_list *l)
+{
+    struct client_op *op;
+
+    while ((op = op_list_pop(l)) != NULL) {
+        if (op->client == NULL) {
+            blob_unref(op->command);
+            buf_release(&op->reply);
+            free(HF_CONTAINER_OF(op, struct passed_op, op));
+        }
+    }
+}
+
 void read_release(struct node *n)
 {
     env_undefer(n->env, &n->reads.task);
     env_timer_stop(n->env, &n->reads.timer);
+    read_free_passed(&n->reads.waiting);
+    read_free_passed(&n->reads.asked);
+    read_free_passed(&n->reads.indexed);
+    read_free_passed(&n->reads.passed);
+    read_free_passed(&n->admin);
 }
 
 void read_cancel(struct node *n, struct client_op *op)
@@ -356,6 +385,13 @@ static void read_probe(struct node *n)
     if (r->next_asks_n == 0 || r->asks_n > 0 || driver_probing(&n->driver)) {
         return;
     }
+    if (n->leader.term == 0) {
+        memcpy(r->asks, r->next_asks, r->next_asks_n * sizeof r->asks[0]);
+        r->asks_n = r->next_asks_n;
+        r->next_asks_n = 0;
+        read_answer_all(n, false, 0);
+        return;
+    }
     if (!leader_log_deadlines(n, &r->deadline_index)) {
         return; /* the tick comes back */
     }
@@ -412,14 +448,6 @@ void read_pass(struct node *n, struct client_op *op)
               1);
     buf_release(&b);
 }
-
-/* A read or question of another node that this one answers. */
-struct passed_op {
-    struct client_op op;
-    struct node *node;
-    uint64_t from;
-    uint64_t id;
-};
 
 static void passed_done(struct client_op *op, struct bytes reply)
 {
@@ -487,7 +515,7 @@ void read_on_pass_reply(struct node *n, uint64_t from, struct reader *rd)
 
 /* ---- time ---- */
 
-static void read_expire_list(struct node *n, struct op_list *l, uint64_t now,
+static void read_expire_list(struct op_list *l, uint64_t now,
                              const char *text)
 {
     for (unsigned left = (unsigned)l->n; left > 0; left--) {
@@ -511,13 +539,13 @@ static void read_expire(struct node *n, uint64_t now)
         "CLUSTERDOWN no leader confirmed the read before its deadline";
     struct reads *r = &n->reads;
 
-    read_expire_list(n, &r->waiting, now,
+    read_expire_list(&r->waiting, now,
                      n->machine == NULL
                          ? "LOADING the node is still reading its data"
                          : none);
-    read_expire_list(n, &r->asked, now, none);
-    read_expire_list(n, &r->indexed, now, none);
-    read_expire_list(n, &r->passed, now, none);
+    read_expire_list(&r->asked, now, none);
+    read_expire_list(&r->indexed, now, none);
+    read_expire_list(&r->passed, now, none);
 }
 
 /* What came in this turn: questions, an ended probe, reads that wait. */

@@ -4,7 +4,7 @@
 
 #include "server/node/node_int.h"
 
-static const char snapshot_tmp[] = "snap/incoming.tmp";
+static const char snapshot_tmp[] = "snap/in.tmp";
 
 static struct snapshot_job *job_new(struct node *n)
 {
@@ -97,7 +97,7 @@ static void take_done(struct env_work *w)
 
     s->taking = NULL;
     machine_freeze_release(j->machine, j->frozen);
-    env_defer(n->env, &n->garbage_task);
+    node_garbage(n);
     if (n->ended) {
         job_free(j);
         return;
@@ -121,7 +121,6 @@ static void snapshot_take(struct node *n)
         job_free(j);
         return;
     }
-    hf_assert(machine_index(n->machine) == j->meta.index);
     j->machine = n->machine;
     j->frozen = machine_freeze(n->machine);
     j->file.index = j->meta.index;
@@ -287,8 +286,8 @@ static void install_fn(struct env_work *w)
     struct snapshot_job *j = w->data;
     struct snap_sink sink = {install_feed, j};
 
-    j->status = snap_adopt(j->disk, &j->ident, snapshot_tmp, j->meta.index,
-                           j->meta.term, &j->em);
+    j->status = snap_adopt(j->disk, snapshot_tmp, j->meta.index, j->meta.term,
+                           &j->em);
     if (j->status != 0) {
         return;
     }

@@ -6,9 +6,9 @@
 #include "base/assert.h"
 #include "resp/resp.h"
 
-int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size);
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static size_t feed_requests(const uint8_t* data, size_t n, size_t step)
+static size_t feed_requests(const uint8_t *data, size_t n, size_t step)
 {
     struct resp_parser p;
     size_t start = 0;
@@ -38,7 +38,7 @@ static size_t feed_requests(const uint8_t* data, size_t n, size_t step)
     return commands;
 }
 
-static void feed_replies(const uint8_t* data, size_t n, size_t step)
+static void feed_replies(const uint8_t *data, size_t n, size_t step)
 {
     struct resp_scan s = {0};
     struct buf out = BUF_INIT;
@@ -51,7 +51,7 @@ static void feed_replies(const uint8_t* data, size_t n, size_t step)
 
         if (rv == 1) {
             struct bytes one = bytes_of(data + start, len);
-            struct resp_value* v = NULL;
+            struct resp_value *v = NULL;
 
             hf_assert(resp3_to_resp2(one, &out) == 0);
             hf_assert(resp3_is_resp2(buf_bytes(&out)));
@@ -67,7 +67,7 @@ static void feed_replies(const uint8_t* data, size_t n, size_t step)
     buf_release(&out);
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size)
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     size_t step;
 

@@ -15,14 +15,16 @@
 
 #define S(lit) bytes_of(lit, sizeof(lit) - 1)
 
-static int parse(struct resp_parser* p, struct bytes in, size_t* used,
-                 struct resp_args* out)
+static int parse(struct resp_parser *p,
+                 struct bytes in,
+                 size_t *used,
+                 struct resp_args *out)
 {
     return resp_parse_request(p, in.p, in.n, used, out);
 }
 
 /* @in is refused with @text, whole and byte by byte. */
-static void refused_sized(struct bytes in, size_t max, const char* text)
+static void refused_sized(struct bytes in, size_t max, const char *text)
 {
     struct resp_parser p;
     struct resp_args a;
@@ -43,13 +45,13 @@ static void refused_sized(struct bytes in, size_t max, const char* text)
     resp_parser_release(&p);
 }
 
-static void refused(struct bytes in, const char* text)
+static void refused(struct bytes in, const char *text)
 {
     refused_sized(in, LIM_REQUEST, text);
 }
 
 /* The line @in is the words of @want, separated by '|'. */
-static void inline_is(struct bytes in, const char* want)
+static void inline_is(struct bytes in, const char *want)
 {
     struct resp_parser p;
     struct resp_args a;
@@ -64,13 +66,13 @@ static void inline_is(struct bytes in, const char* want)
         buf_bytes_append(&got, a.argv[i]);
     }
     buf_u8(&got, 0);
-    assert_string_equal((const char*)got.p, want);
+    assert_string_equal((const char *)got.p, want);
     buf_release(&got);
     resp_parser_release(&p);
 }
 
 /* What resp_request() writes is what the parser reads. */
-static void request_round_trip(void** state)
+static void request_round_trip(void **state)
 {
     struct bytes argv[] = {S("SET"), S(""), S("a\r\n\0b")};
     struct buf b = BUF_INIT;
@@ -93,7 +95,7 @@ static void request_round_trip(void** state)
 
 /* A request cut anywhere is incomplete, and complete with its last byte,
  * also when the buffer has moved in between. */
-static void request_cut_at_every_length(void** state)
+static void request_cut_at_every_length(void **state)
 {
     static const char in[] =
         "*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$12\r\n\r\n*1\r\n$4"
@@ -106,7 +108,7 @@ static void request_cut_at_every_length(void** state)
     (void)state;
     resp_parser_init(&p, LIM_REQUEST);
     for (size_t n = 0; n <= total; n++) {
-        uint8_t* copy = malloc(n + 1);
+        uint8_t *copy = malloc(n + 1);
 
         memcpy(copy, in, n);
         assert_int_equal(resp_parse_request(&p, copy, n, &used, &a),
@@ -122,7 +124,7 @@ static void request_cut_at_every_length(void** state)
 
 /* Any byte of the framing that changes gives an error, a wait for more, or
  * another well-formed request, and never reads beyond the bytes. */
-static void request_every_byte_flipped(void** state)
+static void request_every_byte_flipped(void **state)
 {
     static const char in[] = "*2\r\n$3\r\nGET\r\n$10\r\n0123456789\r\n";
     size_t n = sizeof(in) - 1;
@@ -130,7 +132,7 @@ static void request_every_byte_flipped(void** state)
 
     (void)state;
     for (size_t i = 0; i < n * 256; i++) {
-        uint8_t* copy = malloc(n); /* exact: a sanitizer sees overruns */
+        uint8_t *copy = malloc(n); /* exact: a sanitizer sees overruns */
         struct resp_parser p;
         struct resp_args a;
         size_t used;
@@ -153,7 +155,7 @@ static void request_every_byte_flipped(void** state)
 }
 
 /* A pipeline split at random places gives the same commands as whole. */
-static void pipeline_random_splits(void** state)
+static void pipeline_random_splits(void **state)
 {
     struct rng r = {7};
     struct buf all = BUF_INIT;
@@ -199,7 +201,7 @@ static void pipeline_random_splits(void** state)
 
 /* Bytes that were seen are not looked at again: what lies before the present
  * step may even change. */
-static void request_is_not_rescanned(void** state)
+static void request_is_not_rescanned(void **state)
 {
     static const char in[] = "*2\r\n$3\r\nGET\r\n$3\r\nabc\r\n";
     char copy[sizeof(in)];
@@ -220,7 +222,7 @@ static void request_is_not_rescanned(void** state)
 }
 
 /* Each malformed request has Redis's text. */
-static void request_errors(void** state)
+static void request_errors(void **state)
 {
     (void)state;
     refused(S("*x\r\n"), "Protocol error: invalid multibulk length");
@@ -243,7 +245,7 @@ static void request_errors(void** state)
 
 /* A request over the limit is refused at its header, one of exactly the
  * limit is not. */
-static void request_over_limit(void** state)
+static void request_over_limit(void **state)
 {
     struct resp_parser p;
     struct resp_args a;
@@ -262,9 +264,9 @@ static void request_over_limit(void** state)
 }
 
 /* A line without end is refused when it is longer than an inline command. */
-static void inline_too_big(void** state)
+static void inline_too_big(void **state)
 {
-    uint8_t* line = malloc(LIM_INLINE + 1);
+    uint8_t *line = malloc(LIM_INLINE + 1);
     struct resp_parser p;
     struct resp_args a;
     size_t used;
@@ -282,7 +284,7 @@ static void inline_too_big(void** state)
 }
 
 /* Inline commands follow the quoting rules of Redis. */
-static void inline_quotes(void** state)
+static void inline_quotes(void **state)
 {
     (void)state;
     inline_is(S("PING\r\n"), "PING");
@@ -295,7 +297,7 @@ static void inline_quotes(void** state)
 }
 
 /* The writer's canonical forms, byte for byte. */
-static void writer_forms(void** state)
+static void writer_forms(void **state)
 {
     struct buf b = BUF_INIT;
 
@@ -329,7 +331,7 @@ static void writer_forms(void** state)
     ">1\r\n=6\r\ntxt:hi\r\n(123\r\n!5\r\nERR x\r\n:7\r\n-ERR y\r\n"
 
 /* Every RESP3 type has its RESP2 form, at any depth. */
-static void converts_to_resp2(void** state)
+static void converts_to_resp2(void **state)
 {
     struct buf b = BUF_INIT;
 
@@ -349,7 +351,7 @@ static void converts_to_resp2(void** state)
 }
 
 /* Half a reply is not converted, and the output stays as it was. */
-static void converts_whole_replies_only(void** state)
+static void converts_whole_replies_only(void **state)
 {
     static const char in[] = "*2\r\n_\r\n%1\r\n+a\r\n#t\r\n";
     struct buf b = BUF_INIT;
@@ -365,7 +367,7 @@ static void converts_whole_replies_only(void** state)
 }
 
 /* The scanner finds the end of a reply with its last byte, never before. */
-static void scan_cut_at_every_length(void** state)
+static void scan_cut_at_every_length(void **state)
 {
     static const char in[] = "*2\r\n%1\r\n$5\r\n+OK\r\n\r\n*1\r\n_\r\n:1\r\n";
     struct resp_scan s = {0};
@@ -374,16 +376,17 @@ static void scan_cut_at_every_length(void** state)
 
     (void)state;
     for (size_t n = 0; n <= total; n++) {
-        assert_int_equal(resp_scan_reply(&s, (const uint8_t*)in, n, 1000, &len),
-                         n == total);
+        assert_int_equal(
+            resp_scan_reply(&s, (const uint8_t *)in, n, 1000, &len),
+            n == total);
     }
     assert_int_equal(len, total);
-    assert_int_equal(resp_scan_reply(&s, (const uint8_t*)in, total, 1000, &len),
-                     1);
+    assert_int_equal(
+        resp_scan_reply(&s, (const uint8_t *)in, total, 1000, &len), 1);
 }
 
 /* A reply that is or will be over the limit is refused at once. */
-static void scan_over_limit(void** state)
+static void scan_over_limit(void **state)
 {
     struct resp_scan s = {0};
     struct bytes in = S("*2\r\n$100\r\n");
@@ -396,9 +399,9 @@ static void scan_over_limit(void** state)
 }
 
 /* Counts and lengths that make no sense are refused. */
-static void scan_refuses_nonsense(void** state)
+static void scan_refuses_nonsense(void **state)
 {
-    static const char* const bad[] = {
+    static const char *const bad[] = {
         "$-2\r\n",        "*-2\r\n",
         "%-1\r\n",        "=3\r\nabc\r\n",
         "=4\r\ntxt.\r\n", "#x\r\n",
@@ -412,7 +415,7 @@ static void scan_refuses_nonsense(void** state)
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         struct resp_scan s = {0};
         struct bytes in = bytes_str(bad[i]);
-        struct resp_value* v = NULL;
+        struct resp_value *v = NULL;
         size_t len;
 
         assert_int_equal(resp_scan_reply(&s, in.p, in.n, 1 << 30, &len),
@@ -423,9 +426,9 @@ static void scan_refuses_nonsense(void** state)
 }
 
 /* The tree has every type with its value. */
-static void tree_has_all_types(void** state)
+static void tree_has_all_types(void **state)
 {
-    struct resp_value* v;
+    struct resp_value *v;
 
     (void)state;
     assert_int_equal(resp_parse_reply(S("%2\r\n+a\r\n*3\r\n_\r\n*-1\r\n#t\r\n"
@@ -448,10 +451,10 @@ static void tree_has_all_types(void** state)
 }
 
 /* Nesting is bounded: the deepest that is allowed works, one more does not. */
-static void tree_depth_is_bounded(void** state)
+static void tree_depth_is_bounded(void **state)
 {
     struct buf b = BUF_INIT;
-    struct resp_value* v = NULL;
+    struct resp_value *v = NULL;
 
     (void)state;
     for (int i = 1; i < RESP_DEPTH_MAX; i++) {
@@ -473,7 +476,7 @@ static void tree_depth_is_bounded(void** state)
 
 /* Whichever byte changes, scanner, tree and conversion agree whether there
  * is a whole reply, and none reads beyond the bytes. */
-static void reply_every_byte_flipped(void** state)
+static void reply_every_byte_flipped(void **state)
 {
     static const char in[] =
         "%1\r\n$3\r\nabc\r\n*2\r\n=6\r\ntxt:hi\r\n,1.5"
@@ -483,9 +486,9 @@ static void reply_every_byte_flipped(void** state)
 
     (void)state;
     for (size_t i = 0; i < n * 256; i++) {
-        uint8_t* copy = malloc(n);
+        uint8_t *copy = malloc(n);
         struct resp_scan s = {0};
-        struct resp_value* v;
+        struct resp_value *v;
         struct buf b = BUF_INIT;
         size_t len;
 

@@ -1,0 +1,124 @@
+/* Transfer of a snapshot file from a leader to a follower, in ranges.
+ *
+ *   leader                         follower
+ *     OFFER index term size ... --->
+ *                              <--- PULL offset length   (several in flight)
+ *     CHUNK offset bytes crc ----->                      (written as it comes)
+ *                              <--- RESULT done | failed | busy
+ *
+ * The follower pulls, so it sets the pace: a bounded number of pulls in
+ * flight, at most rate bytes per second, lost ones pulled again. It resumes
+ * after any break while the offer stays the same and starts afresh when the
+ * offer changes. The file counts only when all of it has been synced and
+ * verified from disk by the owner's verify(). File reads, writes and
+ * verification run on ENV_POOL. Memory: SNAPX_PULLS * SNAPX_CHUNK per side
+ * and follower.
+ *
+ * This module sends nothing itself: the owner gives it send() and hands it
+ * what arrives, so it runs in simulation like everything else. */
+#ifndef HF_RAFTIO_SNAPXFER_H
+#define HF_RAFTIO_SNAPXFER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/bytes.h"
+#include "base/disk.h"
+#include "base/env.h"
+#include "base/limits.h"
+#include "base/log.h"
+
+enum {
+    SNAPX_CHUNK = 256 << 10,  /* bytes of one pull */
+    SNAPX_PULLS = 8,          /* pulls in flight */
+    SNAPX_META_MAX = 4096,    /* owner's bytes in an offer */
+    SNAPX_RETRY_MS = 300,     /* a pull without its chunk is sent again */
+    SNAPX_OFFER_MS = 200,     /* an offer without pulls is sent again */
+    SNAPX_PROGRESS_MS = 5000, /* without a new pull this long: no progress */
+    SNAPX_RATE_MIN = 32 << 20,
+    SNAPX_RATE_DEFAULT = 64 << 20,
+    SNAPX_VERIFY_TRIES = 3, /* of one offer; beyond: refused until it changes */
+};
+
+/* Names one snapshot file; two offers are the same if all of it is. */
+struct snapx_offer {
+    uint64_t index;
+    uint64_t term;
+    uint64_t size;      /* bytes of the file */
+    uint32_t file_crc;  /* CRC-32C of the whole file, or the owner's digest */
+    struct bytes meta;  /* configuration and its index; borrowed */
+};
+
+struct snapxfer;
+
+struct snapx_cbs {
+    /* Send one message to @to; false: not now (pulls are repeated, so it is
+     * only lost). */
+    bool (*send)(void *data, uint64_t to, struct bytes header,
+                 struct bytes body);
+    /* On a worker: check the whole file @name against the offer. 0 or an
+     * error. NULL: only size and chunk checksums are checked. */
+    int (*verify)(void *data, struct disk *d, const char *name,
+                  uint64_t index, uint64_t term);
+    /* Receiver: the verified, synced file lies under @name (the temporary
+     * name given to snapx_new()); the owner renames and installs it.
+     * snapx_received_done() ends the transfer. */
+    void (*on_received)(void *data, uint64_t from,
+                        const struct snapx_offer *o, const char *name);
+    /* Sender: @to has reported its result: 0 has the file, else failed. */
+    void (*on_sent)(void *data, uint64_t to, uint64_t index, int code);
+    /* Receiver: may this offer be begun? NULL: always. */
+    bool (*accept)(void *data, uint64_t from, const struct snapx_offer *o);
+};
+
+struct snapx_config {
+    struct env *env; /* its disk is used */
+    struct logger *log;
+    const char *tmp_name; /* where a received file grows; copied */
+    uint64_t rate;        /* bytes per second, at least SNAPX_RATE_MIN */
+    const struct snapx_cbs *cbs;
+    void *data;
+};
+
+struct snapxfer *snapx_new(const struct snapx_config *c);
+/* Ends transfers; calls @closed once no work is under way, when @x is gone.
+ * No other callback runs any more. */
+void snapx_close(struct snapxfer *x, void (*closed)(void *data), void *data);
+
+/* A message of the owner's snapshot type from @from arrived. Malformed ones
+ * are dropped with a line. */
+void snapx_receive(struct snapxfer *x, uint64_t from, struct bytes msg);
+
+/* ---- sender ---- */
+/* Begin (or go on) offering the file @name to @to. The file must stay
+ * readable under @name until snapx_send_end() or on_sent; the same offer
+ * again is harmless; another one replaces it. HF_ELIMIT: too many. */
+int snapx_send(struct snapxfer *x, uint64_t to, const struct snapx_offer *o,
+               const char *name);
+void snapx_send_end(struct snapxfer *x, uint64_t to);
+/* Is the snapshot being sent to a follower that makes progress? Then the
+ * next snapshot has to wait. */
+bool snapx_sending(const struct snapxfer *x);
+
+/* ---- receiver ---- */
+/* The owner has taken (or thrown away) the received file. Code 0 tells the
+ * sender so. */
+void snapx_received_done(struct snapxfer *x, int code);
+/* Give up what is being received (the term changed, the leader went). */
+void snapx_receive_abort(struct snapxfer *x);
+
+/* ---- for logs and INFO ---- */
+struct snapx_progress {
+    bool active;
+    bool receiving; /* else sending */
+    uint64_t peer;
+    uint64_t index;
+    uint64_t size;
+    uint64_t done_bytes;
+    uint32_t idle_ms; /* since the last new byte */
+};
+/* The receiving side first, then each sending one; returns how many. */
+size_t snapx_progress(const struct snapxfer *x, struct snapx_progress *out,
+                      size_t max);
+
+#endif

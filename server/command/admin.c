@@ -1,0 +1,591 @@
+#include "server/command/admin.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/assert.h"
+#include "base/err.h"
+#include "resp/resp.h"
+#include "server/command/args.h"
+#include "server/command/info.h"
+
+/* One question and all that it is answered from. */
+struct ask {
+    const struct node_view *v;
+    const struct bytes *argv;
+    int argc;
+    bool cluster_port; /* came in by the cluster port */
+    struct buf *reply;
+};
+
+const char *node_role_name(enum node_role r)
+{
+    switch (r) {
+        case NODE_BLANK:
+            return "blank";
+        case NODE_LEARNER:
+            return "learner";
+        case NODE_FOLLOWER:
+            return "follower";
+        case NODE_CANDIDATE:
+            return "candidate";
+        case NODE_LEADER:
+            return "leader";
+    }
+    return "unknown";
+}
+
+uint16_t admin_split(const char *address, char host[LIM_ADDR])
+{
+    const char *colon = strrchr(address, ':');
+    size_t n = colon == NULL ? strlen(address) : (size_t)(colon - address);
+
+    if (n >= 2 && address[0] == '[' && address[n - 1] == ']') {
+        address++;
+        n -= 2;
+    }
+    n = n < LIM_ADDR ? n : LIM_ADDR - 1;
+    memcpy(host, address, n);
+    host[n] = 0;
+    return colon == NULL ? 0 : (uint16_t)strtoul(colon + 1, NULL, 10);
+}
+
+/* A bijection of 64 bits, so that ids of one cluster never share digits. */
+static uint64_t mix(uint64_t x)
+{
+    x += 0x9E3779B97F4A7C15u;
+    x = (x ^ x >> 30) * 0xBF58476D1CE4E5B9u;
+    x = (x ^ x >> 27) * 0x94D049BB133111EBu;
+    return x ^ x >> 31;
+}
+
+void admin_member_hex(const struct node_view *v, uint64_t id, char out[41])
+{
+    int n = snprintf(out, 41, "%016" PRIx64, mix(id));
+
+    for (int i = 0; i < 12; i++) {
+        n += snprintf(out + n, (size_t)(41 - n), "%02x", v->cluster_id[i]);
+    }
+    hf_assert(n == 40);
+}
+
+static const struct member_view *member_by_id(const struct node_view *v,
+                                              uint64_t id)
+{
+    for (size_t i = 0; i < v->n_members; i++) {
+        if (v->members[i].id == id) {
+            return &v->members[i];
+        }
+    }
+    return NULL;
+}
+
+static const struct member_view *self_of(const struct node_view *v)
+{
+    for (size_t i = 0; i < v->n_members; i++) {
+        if (v->members[i].self) {
+            return &v->members[i];
+        }
+    }
+    return NULL;
+}
+
+const struct member_view *admin_master(const struct node_view *v)
+{
+    const struct member_view *leader =
+        v->leader_id == 0 ? NULL : member_by_id(v, v->leader_id);
+
+    return leader != NULL && leader->cluster_address[0] != 0 ? leader
+                                                              : self_of(v);
+}
+
+/* Does a cluster-aware client hear of @m as a replica? Not of dead ones. */
+static bool is_replica(const struct node_view *v, const struct member_view *m)
+{
+    return m != admin_master(v) && (m->alive || m->self) &&
+           m->cluster_address[0] != 0;
+}
+
+static uint64_t offset_of(const struct node_view *v,
+                          const struct member_view *m)
+{
+    if (m->self) {
+        return v->applied_index;
+    }
+    return m->match_index != 0 ? m->match_index : v->commit_index;
+}
+
+/* ---- CLUSTER ---- */
+
+static bool need_master(const struct ask *a)
+{
+    if (admin_master(a->v) != NULL) {
+        return true;
+    }
+    resp_error(a->reply, "CLUSTERDOWN this node is in no cluster yet; "
+                         "run `kv init`");
+    return false;
+}
+
+static void slots_node(const struct ask *a, const struct member_view *m)
+{
+    char host[LIM_ADDR], hex[41];
+    uint16_t port = admin_split(m->cluster_address, host);
+
+    admin_member_hex(a->v, m->id, hex);
+    resp_array(a->reply, 4);
+    resp_bulk_str(a->reply, host);
+    resp_int(a->reply, port);
+    resp_bulk_str(a->reply, hex);
+    resp_map(a->reply, 0);
+}
+
+static size_t replica_count(const struct node_view *v)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < v->n_members; i++) {
+        n += is_replica(v, &v->members[i]);
+    }
+    return n;
+}
+
+static void cluster_slots(const struct ask *a)
+{
+    const struct node_view *v = a->v;
+
+    if (!need_master(a)) {
+        return;
+    }
+    resp_array(a->reply, 1);
+    resp_array(a->reply, 3 + replica_count(v));
+    resp_int(a->reply, 0);
+    resp_int(a->reply, 16383);
+    slots_node(a, admin_master(v));
+    for (size_t i = 0; i < v->n_members; i++) {
+        if (is_replica(v, &v->members[i])) {
+            slots_node(a, &v->members[i]);
+        }
+    }
+}
+
+static void field_str(struct buf *b, const char *name, const char *value)
+{
+    resp_bulk_str(b, name);
+    resp_bulk_str(b, value);
+}
+
+static void field_int(struct buf *b, const char *name, uint64_t value)
+{
+    resp_bulk_str(b, name);
+    resp_int(b, (int64_t)value);
+}
+
+static void shards_node(const struct ask *a, const struct member_view *m)
+{
+    char host[LIM_ADDR], hex[41];
+    uint16_t port = admin_split(m->cluster_address, host);
+
+    admin_member_hex(a->v, m->id, hex);
+    resp_map(a->reply, 7);
+    field_str(a->reply, "id", hex);
+    field_int(a->reply, "port", port);
+    field_str(a->reply, "ip", host);
+    field_str(a->reply, "endpoint", host);
+    field_str(a->reply, "role",
+              m == admin_master(a->v) ? "master" : "replica");
+    field_int(a->reply, "replication-offset", offset_of(a->v, m));
+    field_str(a->reply, "health",
+              m->self && a->v->loading ? "loading" : "online");
+}
+
+static void cluster_shards(const struct ask *a)
+{
+    const struct node_view *v = a->v;
+
+    if (!need_master(a)) {
+        return;
+    }
+    resp_array(a->reply, 1);
+    resp_map(a->reply, 2);
+    resp_bulk_str(a->reply, "slots");
+    resp_array(a->reply, 2);
+    resp_int(a->reply, 0);
+    resp_int(a->reply, 16383);
+    resp_bulk_str(a->reply, "nodes");
+    resp_array(a->reply, 1 + replica_count(v));
+    shards_node(a, admin_master(v));
+    for (size_t i = 0; i < v->n_members; i++) {
+        if (is_replica(v, &v->members[i])) {
+            shards_node(a, &v->members[i]);
+        }
+    }
+}
+
+static void cluster_nodes(const struct ask *a)
+{
+    const struct node_view *v = a->v;
+    const struct member_view *master = admin_master(v);
+    struct buf text = BUF_INIT;
+
+    if (!need_master(a)) {
+        return;
+    }
+    for (size_t i = 0; i < v->n_members; i++) {
+        const struct member_view *m = &v->members[i];
+        char host[LIM_ADDR], peer[LIM_ADDR], hex[41], of[41];
+        uint16_t port = admin_split(m->cluster_address, host);
+        uint16_t bus = admin_split(m->peer_address, peer);
+        bool up = m->alive || m->self;
+
+        if (m->cluster_address[0] == 0) {
+            continue;
+        }
+        admin_member_hex(v, m->id, hex);
+        admin_member_hex(v, master->id, of);
+        buf_printf(&text, "%s %s:%u@%u %s%s%s %s 0 0 %" PRIu64 " %s%s\n",
+                   hex, host, port, bus, m->self ? "myself," : "",
+                   m == master ? "master" : "slave", up ? "" : ",fail",
+                   m == master ? "-" : of, v->term,
+                   up ? "connected" : "disconnected",
+                   m == master ? " 0-16383" : "");
+    }
+    resp_verbatim(a->reply, buf_bytes(&text));
+    buf_release(&text);
+}
+
+static void cluster_info(const struct ask *a)
+{
+    const struct node_view *v = a->v;
+    struct buf text = BUF_INIT;
+    int slots = v->init ? 16384 : 0;
+
+    buf_printf(&text,
+               "cluster_enabled:1\r\n"
+               "cluster_state:%s\r\n"
+               "cluster_slots_assigned:%d\r\n"
+               "cluster_slots_ok:%d\r\n"
+               "cluster_slots_pfail:0\r\n"
+               "cluster_slots_fail:0\r\n"
+               "cluster_known_nodes:%zu\r\n"
+               "cluster_size:1\r\n"
+               "cluster_current_epoch:%" PRIu64 "\r\n"
+               "cluster_my_epoch:%" PRIu64 "\r\n"
+               "cluster_stats_messages_sent:0\r\n"
+               "cluster_stats_messages_received:0\r\n"
+               "total_cluster_links_buffer_limit_exceeded:0\r\n",
+               v->init ? "ok" : "fail", slots, slots, v->n_members, v->term,
+               v->term);
+    resp_verbatim(a->reply, buf_bytes(&text));
+    buf_release(&text);
+}
+
+static void cluster_myid(const struct ask *a)
+{
+    const struct member_view *self = self_of(a->v);
+    char hex[41];
+
+    admin_member_hex(a->v, self != NULL ? self->id : a->v->node_id, hex);
+    resp_bulk_str(a->reply, hex);
+}
+
+static void cluster_keyslot(const struct ask *a)
+{
+    resp_int(a->reply, command_key_slot(a->argv[2]));
+}
+
+/* ---- STATUS, MEMBER LIST ---- */
+
+static const char *member_state(const struct node_view *v,
+                                const struct member_view *m)
+{
+    if (!m->alive && !m->self) {
+        return "down";
+    }
+    if (m->id == v->leader_id && m->id != 0) {
+        return "leader";
+    }
+    return m->voter ? "follower" : "joining";
+}
+
+static void members_reply(const struct ask *a)
+{
+    const struct node_view *v = a->v;
+    struct buf *b = a->reply;
+
+    resp_array(b, v->n_members);
+    for (size_t i = 0; i < v->n_members; i++) {
+        const struct member_view *m = &v->members[i];
+
+        resp_map(b, 11);
+        field_int(b, "id", m->id);
+        field_str(b, "address", m->address);
+        field_str(b, "client_address", m->address);
+        field_str(b, "cluster_address", m->cluster_address);
+        field_str(b, "peer_address", m->peer_address);
+        field_str(b, "role", m->voter ? "voter" : "learner");
+        field_str(b, "state", member_state(v, m));
+        field_int(b, "self", m->self);
+        field_int(b, "match_index", m->match_index);
+        field_int(b, "lag", m->lag);
+        field_int(b, "seat", m->seat);
+    }
+}
+
+static void status(const struct ask *a)
+{
+    const struct node_view *v = a->v;
+    struct buf *b = a->reply;
+    char hex[33];
+
+    for (int i = 0; i < 16; i++) {
+        snprintf(hex + 2 * i, 3, "%02x", v->cluster_id[i]);
+    }
+    resp_map(b, 19);
+    field_str(b, "cluster_id", v->init ? hex : "");
+    field_int(b, "node_id", v->node_id);
+    field_str(b, "version", v->version);
+    field_str(b, "role", node_role_name(v->role));
+    field_int(b, "leader_id", v->leader_id);
+    field_int(b, "term", v->term);
+    field_int(b, "last_index", v->last_index);
+    field_int(b, "commit_index", v->commit_index);
+    field_int(b, "applied_index", v->applied_index);
+    field_int(b, "snapshot_index", v->snapshot_index);
+    field_int(b, "disk_bytes", v->disk_bytes);
+    field_int(b, "memory_bytes", v->memory_bytes);
+    field_int(b, "keys", v->keys);
+    field_int(b, "cluster_time_ms", v->cluster_ms);
+    field_int(b, "uptime_s", v->uptime_s);
+    resp_bulk_str(b, "loading");
+    resp_bool(b, v->loading);
+    resp_bulk_str(b, "tolerates_loss");
+    resp_int(b, v->tolerates_loss);
+    field_str(b, "message", v->message != NULL ? v->message : "");
+    resp_bulk_str(b, "members");
+    members_reply(a);
+}
+
+/* ---- TIME, ROLE, CONFIG GET ---- */
+
+static void time_reply(const struct ask *a)
+{
+    char text[32];
+
+    resp_array(a->reply, 2);
+    snprintf(text, sizeof text, "%" PRIu64, a->v->cluster_ms / 1000);
+    resp_bulk_str(a->reply, text);
+    snprintf(text, sizeof text, "%" PRIu64,
+             a->v->cluster_ms % 1000 * 1000 + a->v->cluster_us % 1000);
+    resp_bulk_str(a->reply, text);
+}
+
+static void role(const struct ask *a)
+{
+    const struct node_view *v = a->v;
+    const struct member_view *master = admin_master(v);
+    char host[LIM_ADDR], text[32];
+
+    if (!need_master(a)) {
+        return;
+    }
+    if (!master->self) {
+        uint16_t port = admin_split(master->cluster_address, host);
+
+        resp_array(a->reply, 5);
+        resp_bulk_str(a->reply, "slave");
+        resp_bulk_str(a->reply, host);
+        resp_int(a->reply, port);
+        resp_bulk_str(a->reply, "connected");
+        resp_int(a->reply, (int64_t)v->applied_index);
+        return;
+    }
+    resp_array(a->reply, 3);
+    resp_bulk_str(a->reply, "master");
+    resp_int(a->reply, (int64_t)v->applied_index);
+    resp_array(a->reply, replica_count(v));
+    for (size_t i = 0; i < v->n_members; i++) {
+        const struct member_view *m = &v->members[i];
+
+        if (is_replica(v, m)) {
+            uint16_t port = admin_split(m->cluster_address, host);
+
+            resp_array(a->reply, 3);
+            resp_bulk_str(a->reply, host);
+            snprintf(text, sizeof text, "%u", port);
+            resp_bulk_str(a->reply, text);
+            snprintf(text, sizeof text, "%" PRIu64, offset_of(v, m));
+            resp_bulk_str(a->reply, text);
+        }
+    }
+}
+
+static bool config_wanted(const struct ask *a, const char *name)
+{
+    for (int i = 2; i < a->argc; i++) {
+        if (command_glob(a->argv[i], bytes_str(name))) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* What is true here in the words of Redis, as tools ask for it. */
+static size_t config_redis(const struct node_view *v, bool cluster_port,
+                           char numbers[2][24], struct config_view out[8])
+{
+    snprintf(numbers[0], 24, "%" PRIu64, v->memory_limit);
+    snprintf(numbers[1], 24, "%" PRIu64,
+             v->edge != NULL ? v->edge->maxclients : 0);
+    out[0] = (struct config_view){"save", ""};
+    out[1] = (struct config_view){"appendonly", "yes"};
+    out[2] = (struct config_view){"appendfsync", "always"};
+    out[3] = (struct config_view){"databases", "1"};
+    out[4] = (struct config_view){"maxmemory", numbers[0]};
+    out[5] = (struct config_view){"maxmemory-policy", "noeviction"};
+    out[6] = (struct config_view){"cluster-enabled",
+                                  cluster_port ? "yes" : "no"};
+    out[7] = (struct config_view){"maxclients", numbers[1]};
+    return 8;
+}
+
+static void config_get(const struct ask *a)
+{
+    const struct node_view *v = a->v;
+    struct config_view redis[8];
+    char numbers[2][24];
+    size_t n = config_redis(v, a->cluster_port, numbers, redis), found = 0;
+    struct buf body = BUF_INIT;
+
+    for (size_t i = 0; i < v->n_config + n; i++) {
+        const struct config_view *c =
+            i < v->n_config ? &v->config[i] : &redis[i - v->n_config];
+        bool twice = false;
+
+        for (size_t j = 0; i >= v->n_config && j < v->n_config; j++) {
+            twice |= strcmp(v->config[j].name, c->name) == 0;
+        }
+        if (!twice && config_wanted(a, c->name)) {
+            field_str(&body, c->name, c->value);
+            found++;
+        }
+    }
+    resp_map(a->reply, found);
+    buf_bytes_append(a->reply, buf_bytes(&body));
+    buf_release(&body);
+}
+
+/* ---- dispatch ---- */
+
+static void info(const struct ask *a)
+{
+    admin_info(a->v, a->cluster_port, a->argv, a->argc, a->reply);
+}
+
+static const struct {
+    const char *name;
+    void (*fn)(const struct ask *a);
+} answers[] = {
+    {"info", info},
+    {"time", time_reply},
+    {"role", role},
+    {"status", status},
+    {"config|get", config_get},
+    {"member|list", members_reply},
+    {"cluster|slots", cluster_slots},
+    {"cluster|shards", cluster_shards},
+    {"cluster|nodes", cluster_nodes},
+    {"cluster|info", cluster_info},
+    {"cluster|myid", cluster_myid},
+    {"cluster|keyslot", cluster_keyslot},
+};
+
+void admin_run(const struct node_view *v, struct bytes command,
+               struct buf *reply)
+{
+    struct command_words w;
+    char name[48];
+
+    if (command_decode(command, &w) != 0) {
+        resp_error(reply, "ERR malformed command bytes");
+        return;
+    }
+    command_full_name(w.command, name);
+    for (size_t i = 0; i < sizeof answers / sizeof answers[0]; i++) {
+        if (strcmp(answers[i].name, name) == 0) {
+            struct ask a = {v, w.argv, w.argc,
+                            (w.marks & COMMAND_CLUSTER_PORT) != 0, reply};
+
+            answers[i].fn(&a);
+            command_words_release(&w);
+            return;
+        }
+    }
+    resp_error(reply, "ERR not a question to this node");
+    command_words_release(&w);
+}
+
+/* ---- what the node is to do ---- */
+
+static bool need_id(struct bytes s, uint64_t *id, struct buf *reply)
+{
+    return (args_u64(s, id) && *id != 0) ||
+           args_fail(reply, "ERR a member's id is a number over 0");
+}
+
+static bool need_force(const struct bytes *argv, int argc, int at,
+                       bool *force, struct buf *reply)
+{
+    *force = argc == at + 1 && bytes_ieq(argv[at], "FORCE");
+    return argc <= at || *force || args_fail(reply, ERR_SYNTAX);
+}
+
+static bool action(const struct command_words *w, struct admin_action *a,
+                   struct buf *reply)
+{
+    char name[48];
+
+    command_full_name(w->command, name);
+    if (strcmp(name, "init") == 0) {
+        a->verb = ADMIN_INIT;
+        return need_force(w->argv, w->argc, 1, &a->force, reply);
+    }
+    if (strcmp(name, "member|remove") == 0 && w->argc >= 3) {
+        a->verb = ADMIN_REMOVE;
+        return need_id(w->argv[2], &a->id, reply) &&
+               need_force(w->argv, w->argc, 3, &a->force, reply);
+    }
+    if (strcmp(name, "member|promote") == 0 && w->argc == 3) {
+        a->verb = ADMIN_PROMOTE;
+        return need_id(w->argv[2], &a->id, reply);
+    }
+    if (strcmp(name, "member|transfer") == 0) {
+        a->verb = ADMIN_TRANSFER;
+        if (w->argc > 3) {
+            return args_fail(reply, ERR_SYNTAX);
+        }
+        return w->argc < 3 || need_id(w->argv[2], &a->id, reply);
+    }
+    return true;
+}
+
+int admin_action(struct bytes command, struct admin_action *out,
+                 struct buf *reply)
+{
+    struct admin_action a = {ADMIN_NONE, false, 0};
+    struct command_words w;
+    bool ok;
+
+    if (command_decode(command, &w) != 0) {
+        resp_error(reply, "ERR malformed command bytes");
+        return HF_EINVAL;
+    }
+    ok = action(&w, &a, reply);
+    command_words_release(&w);
+    if (!ok) {
+        return HF_EINVAL;
+    }
+    *out = a;
+    return 0;
+}

@@ -1,0 +1,404 @@
+/* Commands on keys as such: presence, deadlines, walks. */
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "resp/resp.h"
+#include "server/command/args.h"
+#include "server/store/machine.h"
+
+void cmd_del(struct machine *m, const struct bytes *argv, int argc,
+             struct buf *reply)
+{
+    int64_t gone = 0;
+
+    if (!args_need_keys(argv, argc, 1, 1, reply) || m == NULL) {
+        return;
+    }
+    for (int i = 1; i < argc; i++) {
+        gone += store_delete(machine_store(m), argv[i]);
+    }
+    resp_int(reply, gone);
+}
+
+void cmd_exists(struct machine *m, const struct bytes *argv, int argc,
+                struct buf *reply)
+{
+    int64_t there = 0;
+
+    if (!args_need_keys(argv, argc, 1, 1, reply) || m == NULL) {
+        return;
+    }
+    for (int i = 1; i < argc; i++) {
+        there += store_get(machine_store(m), argv[i]) != NULL;
+    }
+    resp_int(reply, there);
+}
+
+void cmd_type(struct machine *m, const struct bytes *argv, int argc,
+              struct buf *reply)
+{
+    (void)argc;
+    if (args_need_key(argv[1], reply) && m != NULL) {
+        resp_simple(reply, store_get(machine_store(m), argv[1]) != NULL
+                               ? "string"
+                               : "none");
+    }
+}
+
+/* ---- deadlines ---- */
+
+enum {
+    EXPIRE_NX = 1 << 0,
+    EXPIRE_XX = 1 << 1,
+    EXPIRE_GT = 1 << 2,
+    EXPIRE_LT = 1 << 3,
+};
+
+static bool expire_options(const struct bytes *argv, int argc,
+                           unsigned *flags, struct buf *reply)
+{
+    static const char *const words[] = {"NX", "XX", "GT", "LT"};
+
+    *flags = 0;
+    for (int i = 3; i < argc; i++) {
+        unsigned w = 0;
+
+        while (w < 4 && !bytes_ieq(argv[i], words[w])) {
+            w++;
+        }
+        if (w == 4) {
+            resp_errorf(reply, "ERR Unsupported option %.*s",
+                        (int)(argv[i].n < 128 ? argv[i].n : 128),
+                        (const char *)argv[i].p);
+            return false;
+        }
+        *flags |= 1u << w;
+    }
+    if ((*flags & EXPIRE_NX) != 0 && *flags != EXPIRE_NX) {
+        return args_fail(reply, "ERR NX and XX, GT or LT options at the "
+                                "same time are not compatible");
+    }
+    if ((*flags & EXPIRE_GT) != 0 && (*flags & EXPIRE_LT) != 0) {
+        return args_fail(reply, "ERR GT and LT options at the same time are "
+                                "not compatible");
+    }
+    return true;
+}
+
+/* Unlike SET, these take times in the past: the key is then removed. */
+static bool expire_time(const struct bytes *argv, bool relative, int64_t *ms,
+                        struct buf *reply)
+{
+    bool seconds = argv[0].n > 0 && (argv[0].p[0] | 0x20) == 'e';
+    int64_t v;
+
+    if (!args_need_i64(argv[2], &v, reply)) {
+        return false;
+    }
+    if (!seconds || (v <= INT64_MAX / 1000 && v >= INT64_MIN / 1000)) {
+        v *= seconds ? 1000 : 1;
+        if (!relative || v <= EXPIRE_SPAN_MAX_MS) {
+            *ms = v;
+            return true;
+        }
+    }
+    resp_errorf(reply, "ERR invalid expire time in '%sexpire%s' command",
+                seconds ? "" : "p", relative ? "" : "at");
+    return false;
+}
+
+/* EXPIRE PEXPIRE EXPIREAT PEXPIREAT: told apart by the name. */
+void cmd_expire(struct machine *m, const struct bytes *argv, int argc,
+                struct buf *reply)
+{
+    bool relative = argv[0].n > 1 && (argv[0].p[argv[0].n - 1] | 0x20) == 'e';
+    const struct item *it;
+    struct store *s;
+    unsigned flags;
+    int64_t ms, had;
+
+    if (!expire_options(argv, argc, &flags, reply) ||
+        !expire_time(argv, relative, &ms, reply) ||
+        !args_need_key(argv[1], reply) || m == NULL) {
+        return;
+    }
+    s = machine_store(m);
+    ms += relative ? (int64_t)store_time(s) : 0;
+    it = store_get(s, argv[1]);
+    had = it == NULL ? 0 : (int64_t)item_deadline(it);
+    /* No deadline counts as one that never comes. */
+    if (it == NULL || ((flags & EXPIRE_NX) != 0 && had != 0) ||
+        ((flags & EXPIRE_XX) != 0 && had == 0) ||
+        ((flags & EXPIRE_GT) != 0 && (had == 0 || ms <= had)) ||
+        ((flags & EXPIRE_LT) != 0 && had != 0 && ms >= had)) {
+        resp_int(reply, 0);
+        return;
+    }
+    if (ms <= 0 || (uint64_t)ms <= store_time(s)) {
+        store_delete(s, argv[1]);
+    } else {
+        store_set_deadline(s, argv[1], (uint64_t)ms);
+    }
+    resp_int(reply, 1);
+}
+
+/* TTL PTTL EXPIRETIME PEXPIRETIME: told apart by the name. */
+void cmd_ttl(struct machine *m, const struct bytes *argv, int argc,
+             struct buf *reply)
+{
+    bool millis = argv[0].n > 0 && (argv[0].p[0] | 0x20) == 'p';
+    bool left = argv[0].n < 5;
+    const struct item *it;
+    uint64_t ms;
+
+    (void)argc;
+    if (!args_need_key(argv[1], reply) || m == NULL) {
+        return;
+    }
+    it = store_get(machine_store(m), argv[1]);
+    if (it == NULL || item_deadline(it) == 0) {
+        resp_int(reply, it == NULL ? -2 : -1);
+        return;
+    }
+    ms = item_deadline(it) - (left ? store_time(machine_store(m)) : 0);
+    resp_int(reply, (int64_t)(millis ? ms : (ms + 500) / 1000));
+}
+
+void cmd_persist(struct machine *m, const struct bytes *argv, int argc,
+                 struct buf *reply)
+{
+    const struct item *it;
+    bool had;
+
+    (void)argc;
+    if (!args_need_key(argv[1], reply) || m == NULL) {
+        return;
+    }
+    it = store_get(machine_store(m), argv[1]);
+    had = it != NULL && item_deadline(it) != 0;
+    if (had) {
+        store_set_deadline(machine_store(m), argv[1], 0);
+    }
+    resp_int(reply, had);
+}
+
+/* ---- walks ---- */
+
+struct scan {
+    struct bytes pattern;
+    bool match; /* a pattern was given */
+    bool none;  /* TYPE of something that does not exist here */
+    uint64_t count;
+    uint64_t cursor;
+    struct buf found; /* bulks */
+    size_t n;
+};
+
+static bool scan_parse(const struct bytes *argv, int argc, struct scan *sc,
+                       struct buf *reply)
+{
+    int64_t count;
+
+    memset(sc, 0, sizeof *sc);
+    sc->count = 10;
+    if (!args_u64(argv[1], &sc->cursor) ||
+        sc->cursor >> MAP_CURSOR_BITS != 0) {
+        return args_fail(reply, "ERR invalid cursor");
+    }
+    for (int i = 2; i < argc; i += 2) {
+        if (i + 1 >= argc) {
+            return args_fail(reply, ERR_SYNTAX);
+        }
+        if (bytes_ieq(argv[i], "COUNT")) {
+            if (!args_need_i64(argv[i + 1], &count, reply)) {
+                return false;
+            }
+            if (count < 1) {
+                return args_fail(reply, ERR_SYNTAX);
+            }
+            sc->count = count < SCAN_COUNT_MAX ? (uint64_t)count
+                                               : SCAN_COUNT_MAX;
+        } else if (bytes_ieq(argv[i], "MATCH")) {
+            sc->pattern = argv[i + 1];
+            sc->match = true;
+        } else if (bytes_ieq(argv[i], "TYPE")) {
+            sc->none = !bytes_ieq(argv[i + 1], "string");
+        } else {
+            return args_fail(reply, ERR_SYNTAX);
+        }
+    }
+    return true;
+}
+
+static void scan_found(void *ctx, const struct item *it)
+{
+    struct scan *sc = ctx;
+
+    sc->count -= sc->count > 0;
+    if (!sc->none &&
+        (!sc->match || command_glob(sc->pattern, item_key(it)))) {
+        resp_bulk(&sc->found, item_key(it));
+        sc->n++;
+    }
+}
+
+void cmd_scan(struct machine *m, const struct bytes *argv, int argc,
+              struct buf *reply)
+{
+    enum { STEP = 16, STEPS_MAX = SCAN_COUNT_MAX / STEP + 1 };
+    struct scan sc;
+    char cursor[24];
+    size_t start = reply->n;
+
+    if (!scan_parse(argv, argc, &sc, reply) || m == NULL) {
+        return;
+    }
+    /* In small steps, so that long keys cannot make a huge reply. Each step
+     * looks at a bounded number of buckets, keys or not. */
+    for (int i = 0; i < STEPS_MAX; i++) {
+        sc.cursor = store_scan(machine_store(m), sc.cursor,
+                               sc.count < STEP ? sc.count : STEP, scan_found,
+                               &sc);
+        if (sc.cursor == 0 || sc.count == 0 || sc.found.n > SCAN_BYTES) {
+            break;
+        }
+    }
+    snprintf(cursor, sizeof cursor, "%" PRIu64, sc.cursor);
+    resp_array(reply, 2);
+    resp_bulk_str(reply, cursor);
+    resp_array(reply, sc.n);
+    buf_bytes_append(reply, buf_bytes(&sc.found));
+    buf_release(&sc.found);
+    (void)args_fits(reply, start);
+}
+
+void cmd_keys(struct machine *m, const struct bytes *argv, int argc,
+              struct buf *reply)
+{
+    struct buf found = BUF_INIT;
+    size_t n = 0, start = reply->n;
+    struct store_iter walk;
+    bool all;
+
+    (void)argc;
+    if (m == NULL) {
+        return;
+    }
+    all = bytes_eq(argv[1], bytes_str("*"));
+    for (const struct item *it =
+             store_iter_seek(machine_store(m), &walk, NULL, false);
+         it != NULL && found.n <= REPLY_MAX; it = store_iter_next(&walk)) {
+        if (all || command_glob(argv[1], item_key(it))) {
+            resp_bulk(&found, item_key(it));
+            n++;
+        }
+    }
+    resp_array(reply, n);
+    buf_bytes_append(reply, buf_bytes(&found));
+    buf_release(&found);
+    (void)args_fits(reply, start);
+}
+
+void cmd_dbsize(struct machine *m, const struct bytes *argv, int argc,
+                struct buf *reply)
+{
+    (void)argv;
+    (void)argc;
+    if (m != NULL) {
+        resp_int(reply, (int64_t)store_count(machine_store(m)));
+    }
+}
+
+void cmd_flushall(struct machine *m, const struct bytes *argv, int argc,
+                  struct buf *reply)
+{
+    if (argc > 2 || (argc == 2 && !bytes_ieq(argv[1], "ASYNC") &&
+                     !bytes_ieq(argv[1], "SYNC"))) {
+        resp_error(reply, ERR_SYNTAX);
+        return;
+    }
+    if (m != NULL) {
+        store_clear(machine_store(m));
+        resp_ok(reply);
+    }
+}
+
+/* ---- RANGE start end [LIMIT n] [REV]: start <= key < end ---- */
+
+struct range {
+    struct bytes start;
+    struct bytes end; /* empty: no bound */
+    uint64_t limit;
+    bool rev;
+};
+
+static bool range_parse(const struct bytes *argv, int argc, struct range *r,
+                        struct buf *reply)
+{
+    *r = (struct range){argv[1], argv[2], UINT64_MAX, false};
+    for (int i = 3; i < argc; i++) {
+        int64_t n;
+
+        if (bytes_ieq(argv[i], "REV")) {
+            r->rev = true;
+        } else if (bytes_ieq(argv[i], "LIMIT") && i + 1 < argc) {
+            if (!args_need_i64(argv[++i], &n, reply)) {
+                return false;
+            }
+            if (n < 0) {
+                return args_fail(reply, ERR_SYNTAX);
+            }
+            r->limit = (uint64_t)n;
+        } else {
+            return args_fail(reply, ERR_SYNTAX);
+        }
+    }
+    return true; /* bounds are no keys: any length */
+}
+
+static const struct item *range_first(const struct store *s,
+                                      const struct range *r,
+                                      struct store_iter *walk)
+{
+    const struct item *it;
+
+    if (!r->rev) {
+        return store_iter_seek(s, walk, &r->start, false);
+    }
+    it = store_iter_seek(s, walk, r->end.n == 0 ? NULL : &r->end, true);
+    if (it != NULL && r->end.n > 0 && bytes_eq(item_key(it), r->end)) {
+        it = store_iter_next(walk);
+    }
+    return it;
+}
+
+void cmd_range(struct machine *m, const struct bytes *argv, int argc,
+               struct buf *reply)
+{
+    struct buf found = BUF_INIT;
+    size_t start = reply->n;
+    uint64_t n = 0;
+    struct store_iter walk;
+    struct range r;
+
+    if (!range_parse(argv, argc, &r, reply) || m == NULL) {
+        return;
+    }
+    for (const struct item *it = range_first(machine_store(m), &r, &walk);
+         it != NULL && n < r.limit && found.n <= REPLY_MAX;
+         it = store_iter_next(&walk)) {
+        struct bytes key = item_key(it);
+
+        if (r.rev ? bytes_cmp(key, r.start) < 0
+                  : r.end.n > 0 && bytes_cmp(key, r.end) >= 0) {
+            break;
+        }
+        resp_bulk(&found, key);
+        resp_bulk(&found, item_value(it));
+        n++;
+    }
+    resp_array(reply, 2 * (size_t)n);
+    buf_bytes_append(reply, buf_bytes(&found));
+    buf_release(&found);
+    (void)args_fits(reply, start);
+}

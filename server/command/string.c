@@ -1,0 +1,432 @@
+/* Commands on the values of keys. Each first reads all of its words; with no
+ * machine it ends there (command.h: command_fn). */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/mutant.h"
+#include "resp/resp.h"
+#include "server/command/args.h"
+#include "server/store/machine.h"
+
+/* What SET and GETEX may say after their fixed words. */
+enum set_flag {
+    SET_NX = 1 << 0,
+    SET_XX = 1 << 1,
+    SET_IFEQ = 1 << 2,
+    SET_GET = 1 << 3,
+    SET_KEEPTTL = 1 << 4,
+    SET_PERSIST = 1 << 5,
+    SET_EX = 1 << 6,
+    SET_PX = 1 << 7,
+    SET_EXAT = 1 << 8,
+    SET_PXAT = 1 << 9,
+};
+enum {
+    SET_CONDITION = SET_NX | SET_XX | SET_IFEQ,
+    SET_TIMES = SET_EX | SET_PX | SET_EXAT | SET_PXAT,
+    SET_LIVES = SET_TIMES | SET_KEEPTTL | SET_PERSIST,
+};
+
+struct set_options {
+    unsigned flags;      /* enum set_flag */
+    struct bytes ifeq;   /* SET_IFEQ */
+    struct bytes time;   /* SET_TIMES: as written */
+    int64_t ms;          /* SET_TIMES: span or moment */
+};
+
+/* A word of the table below: @excludes are the flags it cannot stand with;
+ * the same one twice is allowed, the last wins. */
+static const struct set_word {
+    const char *word;
+    unsigned flag;
+    unsigned excludes;
+    bool takes_value;
+} set_words[] = {
+    {"NX", SET_NX, SET_XX | SET_IFEQ, false},
+    {"XX", SET_XX, SET_NX | SET_IFEQ, false},
+    {"IFEQ", SET_IFEQ, SET_NX | SET_XX, true},
+    {"GET", SET_GET, 0, false},
+    {"KEEPTTL", SET_KEEPTTL, SET_TIMES | SET_PERSIST, false},
+    {"PERSIST", SET_PERSIST, SET_TIMES | SET_KEEPTTL, false},
+    {"EX", SET_EX, SET_LIVES & ~SET_EX, true},
+    {"PX", SET_PX, SET_LIVES & ~SET_PX, true},
+    {"EXAT", SET_EXAT, SET_LIVES & ~SET_EXAT, true},
+    {"PXAT", SET_PXAT, SET_LIVES & ~SET_PXAT, true},
+};
+
+static const struct set_word *set_word_find(struct bytes s, unsigned allowed)
+{
+    for (size_t i = 0; i < sizeof set_words / sizeof set_words[0]; i++) {
+        if ((set_words[i].flag & allowed) != 0 &&
+            bytes_ieq(s, set_words[i].word)) {
+            return &set_words[i];
+        }
+    }
+    return NULL;
+}
+
+static bool set_parse(const struct bytes *argv, int argc, int from,
+                      unsigned allowed, const char *name,
+                      struct set_options *o, struct buf *reply)
+{
+    memset(o, 0, sizeof *o);
+    for (int i = from; i < argc; i++) {
+        const struct set_word *w = set_word_find(argv[i], allowed);
+
+        if (w == NULL || (o->flags & w->excludes) != 0 ||
+            (w->takes_value && i + 1 >= argc)) {
+            return args_fail(reply, ERR_SYNTAX);
+        }
+        o->flags |= w->flag;
+        if (w->takes_value) {
+            *(w->flag == SET_IFEQ ? &o->ifeq : &o->time) = argv[++i];
+        }
+    }
+    return (o->flags & SET_TIMES) == 0 ||
+           args_need_time(o->time,
+                          (o->flags & (SET_EX | SET_EXAT)) != 0 ? UNIT_S
+                                                                : UNIT_MS,
+                          (o->flags & (SET_EX | SET_PX)) != 0, name, &o->ms,
+                          reply);
+}
+
+/* The deadline that the options ask for. Relative ones count from the
+ * applied time, which is the same on every node. */
+static uint64_t set_deadline(const struct store *s,
+                             const struct set_options *o,
+                             const struct item *old)
+{
+    if ((o->flags & SET_KEEPTTL) != 0) {
+        return old == NULL ? 0 : item_deadline(old);
+    }
+    if ((o->flags & SET_TIMES) == 0) {
+        return 0;
+    }
+    return (uint64_t)o->ms +
+           ((o->flags & (SET_EX | SET_PX)) != 0 ? store_time(s) : 0);
+}
+
+static void reply_item(struct buf *reply, const struct item *it)
+{
+    if (it == NULL) {
+        resp_null(reply);
+    } else {
+        resp_bulk(reply, item_value(it));
+    }
+}
+
+void cmd_get(struct machine *m, const struct bytes *argv, int argc,
+             struct buf *reply)
+{
+    (void)argc;
+    if (args_need_key(argv[1], reply) && m != NULL) {
+        reply_item(reply, store_get(machine_store(m), argv[1]));
+    }
+}
+
+static bool set_condition(const struct set_options *o, const struct item *old)
+{
+    if ((o->flags & SET_NX) != 0) {
+        return old == NULL;
+    }
+    if ((o->flags & SET_XX) != 0) {
+        return old != NULL;
+    }
+    return (o->flags & SET_IFEQ) == 0 ||
+           (old != NULL && bytes_eq(item_value(old), o->ifeq));
+}
+
+void cmd_set(struct machine *m, const struct bytes *argv, int argc,
+             struct buf *reply)
+{
+    struct set_options o;
+    struct store *s;
+    const struct item *old;
+    bool go;
+
+    if (!set_parse(argv, argc, 3,
+                   SET_CONDITION | SET_GET | SET_KEEPTTL | SET_TIMES, "set",
+                   &o, reply) ||
+        !args_need_key(argv[1], reply) || m == NULL) {
+        return;
+    }
+    s = machine_store(m);
+    old = store_get(s, argv[1]);
+    go = set_condition(&o, old) || mutant(SET_CONDITION);
+    if ((o.flags & SET_GET) != 0) {
+        reply_item(reply, old);
+    } else if (go) {
+        resp_ok(reply);
+    } else {
+        resp_null(reply);
+    }
+    if (go) {
+        store_put(s, argv[1], argv[2], set_deadline(s, &o, old));
+    }
+}
+
+void cmd_getv(struct machine *m, const struct bytes *argv, int argc,
+              struct buf *reply)
+{
+    const struct item *it;
+
+    (void)argc;
+    if (!args_need_key(argv[1], reply) || m == NULL) {
+        return;
+    }
+    it = store_get(machine_store(m), argv[1]);
+    if (it == NULL) {
+        resp_null(reply);
+        return;
+    }
+    resp_array(reply, 3);
+    resp_bulk(reply, item_value(it));
+    resp_int(reply, (int64_t)it->create_rev);
+    resp_int(reply, (int64_t)it->mod_rev);
+}
+
+void cmd_setnx(struct machine *m, const struct bytes *argv, int argc,
+               struct buf *reply)
+{
+    bool absent;
+
+    (void)argc;
+    if (!args_need_key(argv[1], reply) || m == NULL) {
+        return;
+    }
+    absent = store_get(machine_store(m), argv[1]) == NULL;
+    if (absent) {
+        store_put(machine_store(m), argv[1], argv[2], 0);
+    }
+    resp_int(reply, absent);
+}
+
+void cmd_setex(struct machine *m, const struct bytes *argv, int argc,
+               struct buf *reply)
+{
+    bool seconds = bytes_ieq(argv[0], "setex");
+    int64_t ms;
+
+    (void)argc;
+    if (!args_need_time(argv[2], seconds ? UNIT_S : UNIT_MS, true,
+                        seconds ? "setex" : "psetex", &ms, reply) ||
+        !args_need_key(argv[1], reply) || m == NULL) {
+        return;
+    }
+    store_put(machine_store(m), argv[1], argv[3],
+              store_time(machine_store(m)) + (uint64_t)ms);
+    resp_ok(reply);
+}
+
+void cmd_getdel(struct machine *m, const struct bytes *argv, int argc,
+                struct buf *reply)
+{
+    (void)argc;
+    if (!args_need_key(argv[1], reply) || m == NULL) {
+        return;
+    }
+    reply_item(reply, store_get(machine_store(m), argv[1]));
+    store_delete(machine_store(m), argv[1]);
+}
+
+void cmd_getex(struct machine *m, const struct bytes *argv, int argc,
+               struct buf *reply)
+{
+    struct set_options o;
+    struct store *s;
+    const struct item *it;
+
+    if (!set_parse(argv, argc, 2, SET_TIMES | SET_PERSIST, "getex", &o,
+                   reply) ||
+        !args_need_key(argv[1], reply) || m == NULL) {
+        return;
+    }
+    s = machine_store(m);
+    it = store_get(s, argv[1]);
+    reply_item(reply, it);
+    if (it == NULL || o.flags == 0) {
+        return;
+    }
+    if ((o.flags & SET_TIMES) != 0 && set_deadline(s, &o, it) <=
+                                          store_time(s)) {
+        store_delete(s, argv[1]);
+        return;
+    }
+    store_set_deadline(s, argv[1], set_deadline(s, &o, it));
+}
+
+void cmd_mget(struct machine *m, const struct bytes *argv, int argc,
+              struct buf *reply)
+{
+    size_t start = reply->n;
+
+    if (!args_need_keys(argv, argc, 1, 1, reply) || m == NULL) {
+        return;
+    }
+    resp_array(reply, (size_t)argc - 1);
+    for (int i = 1; i < argc; i++) {
+        reply_item(reply, store_get(machine_store(m), argv[i]));
+        if (!args_fits(reply, start)) {
+            return;
+        }
+    }
+}
+
+/* Keys and values in turn, and all of them. */
+static bool need_pairs(const struct bytes *argv, int argc, const char *name,
+                       struct buf *reply)
+{
+    if (argc % 2 == 0) {
+        resp_errorf(reply,
+                    "ERR wrong number of arguments for '%s' command", name);
+        return false;
+    }
+    return args_need_keys(argv, argc, 1, 2, reply);
+}
+
+static void put_pairs(struct store *s, const struct bytes *argv, int argc)
+{
+    for (int i = 1; i + 1 < argc; i += 2) {
+        store_put(s, argv[i], argv[i + 1], 0);
+    }
+}
+
+void cmd_mset(struct machine *m, const struct bytes *argv, int argc,
+              struct buf *reply)
+{
+    if (!need_pairs(argv, argc, "mset", reply) || m == NULL) {
+        return;
+    }
+    put_pairs(machine_store(m), argv, argc);
+    resp_ok(reply);
+}
+
+void cmd_msetnx(struct machine *m, const struct bytes *argv, int argc,
+                struct buf *reply)
+{
+    if (!need_pairs(argv, argc, "msetnx", reply) || m == NULL) {
+        return;
+    }
+    for (int i = 1; i < argc; i += 2) {
+        if (store_get(machine_store(m), argv[i]) != NULL) {
+            resp_int(reply, 0);
+            return;
+        }
+    }
+    put_pairs(machine_store(m), argv, argc);
+    resp_int(reply, 1);
+}
+
+void cmd_append(struct machine *m, const struct bytes *argv, int argc,
+                struct buf *reply)
+{
+    const struct item *old;
+    struct bytes was;
+    uint8_t *whole;
+
+    (void)argc;
+    if (!args_need_key(argv[1], reply) || m == NULL) {
+        return;
+    }
+    old = store_get(machine_store(m), argv[1]);
+    was = old == NULL ? bytes_of("", 0) : item_value(old);
+    if (argv[2].n > VALUE_MAX || was.n > VALUE_MAX - argv[2].n) {
+        resp_error(reply, "ERR string exceeds maximum allowed size "
+                          "(proto-max-bulk-len)");
+        return;
+    }
+    resp_int(reply, (int64_t)(was.n + argv[2].n));
+    if (old != NULL && argv[2].n == 0) {
+        return;
+    }
+    whole = hf_malloc(was.n + argv[2].n + 1);
+    memcpy(whole, was.p, was.n);
+    if (argv[2].n > 0) {
+        memcpy(whole + was.n, argv[2].p, argv[2].n);
+    }
+    store_put(machine_store(m), argv[1],
+              bytes_of(whole, was.n + argv[2].n),
+              old == NULL ? 0 : item_deadline(old));
+    free(whole);
+}
+
+void cmd_strlen(struct machine *m, const struct bytes *argv, int argc,
+                struct buf *reply)
+{
+    const struct item *it;
+
+    (void)argc;
+    if (!args_need_key(argv[1], reply) || m == NULL) {
+        return;
+    }
+    it = store_get(machine_store(m), argv[1]);
+    resp_int(reply, it == NULL ? 0 : (int64_t)item_value(it).n);
+}
+
+/* Add @by to the integer at @key, keeping its deadline. */
+static void increment(struct machine *m, struct bytes key, int64_t by,
+                      struct buf *reply)
+{
+    const struct item *old;
+    int64_t v = 0;
+    char text[24];
+    int n;
+
+    if (!args_need_key(key, reply) || m == NULL) {
+        return;
+    }
+    old = store_get(machine_store(m), key);
+    if (old != NULL && !args_need_i64(item_value(old), &v, reply)) {
+        return;
+    }
+    if (__builtin_add_overflow(v, by, &v)) {
+        resp_error(reply, "ERR increment or decrement would overflow");
+        return;
+    }
+    n = snprintf(text, sizeof text, "%" PRId64, v);
+    store_put(machine_store(m), key, bytes_of(text, (size_t)n),
+              old == NULL ? 0 : item_deadline(old));
+    resp_int(reply, v);
+}
+
+void cmd_incr(struct machine *m, const struct bytes *argv, int argc,
+              struct buf *reply)
+{
+    (void)argc;
+    increment(m, argv[1], 1, reply);
+}
+
+void cmd_decr(struct machine *m, const struct bytes *argv, int argc,
+              struct buf *reply)
+{
+    (void)argc;
+    increment(m, argv[1], -1, reply);
+}
+
+void cmd_incrby(struct machine *m, const struct bytes *argv, int argc,
+                struct buf *reply)
+{
+    int64_t by;
+
+    (void)argc;
+    if (args_need_i64(argv[2], &by, reply)) {
+        increment(m, argv[1], by, reply);
+    }
+}
+
+void cmd_decrby(struct machine *m, const struct bytes *argv, int argc,
+                struct buf *reply)
+{
+    int64_t by;
+
+    (void)argc;
+    if (!args_need_i64(argv[2], &by, reply)) {
+        return;
+    }
+    if (by == INT64_MIN) {
+        resp_error(reply, "ERR decrement would overflow");
+        return;
+    }
+    increment(m, argv[1], -by, reply);
+}

@@ -1,0 +1,66 @@
+/* Inside the state machine: its state, and parts of records. */
+#ifndef HF_STORE_MACHINE_INT_H
+#define HF_STORE_MACHINE_INT_H
+
+#include "base/assert.h"
+#include "base/mutant.h"
+#include "server/store/machine.h"
+
+enum { ONCE_IDLE_DEFAULT_MS = 3600 * 1000 };
+
+/* A named session is an item of a map of its own: the key is its id in
+ * big-endian order, the deadline the end of its idle time, the value
+ * {u64 last number, u8 flags, saved reply}. So freezing is O(1), and idle
+ * ones are found in order. */
+enum { ONCE_HEAD = 9, ONCE_TOO_LARGE = 1 };
+
+/* All state that is not in a map: small, copied whole by a freeze. */
+struct machine_base {
+    uint64_t index;
+    uint64_t sum;
+    uint64_t next_id; /* the next member's; from 1 */
+    uint64_t once_idle_ms;
+    /* After a cold start: no named session ends before this time. */
+    uint64_t once_floor_ms;
+    uint8_t cluster_id[HF_ID_SIZE];
+    bool has_cluster;
+    bool initialized;
+    unsigned seats_n;
+    unsigned members_n;
+    struct seat seats[LIM_SEATS];
+    struct member members[LIM_NODES];
+};
+
+struct machine {
+    struct store *store;
+    struct map *named;
+    struct machine_base base;
+    uint64_t saved_bytes; /* of all saved replies */
+    bool id_taken; /* this entry's index is already a session's id */
+    bool applying;
+    struct buf reply;
+    machine_run_fn run;
+    void *run_ctx;
+    struct machine_observer obs;
+};
+
+/* entry.c: false when malformed. */
+struct entry_init_view {
+    uint8_t cluster_id[HF_ID_SIZE];
+    unsigned seats_n;
+    struct seat seats[LIM_SEATS];
+    struct member first;
+};
+bool rd_init(struct bytes payload, struct entry_init_view *out);
+bool rd_node(struct bytes payload, struct member *out);
+bool rd_id_addresses(struct bytes payload, struct member *out);
+bool rd_addresses(struct reader *r, struct member *out);
+void put_addresses(struct buf *b, const struct member *m);
+bool rd_seat(struct reader *r, char out[LIM_ADDR]);
+void put_seat(struct buf *b, const char *peer);
+
+/* once.c */
+void once_expire(struct machine *m);
+bool once_expiry_waiting(const struct machine *m);
+
+#endif

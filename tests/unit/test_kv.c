@@ -1,0 +1,375 @@
+/* The kv command: the real program against nodes in this process. */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "tests/unit/fake_cluster.h"
+
+enum { ARGS_MAX = 16, OUTPUT_MAX = 1 << 16 };
+
+struct fixture {
+    struct fake fake;
+    char kv[4096]; /* path of the program */
+    char out[OUTPUT_MAX];
+    size_t out_len;
+    char err[OUTPUT_MAX];
+};
+
+/* The program lies in the top folder of the build, two above this test. */
+static void find_kv(struct fixture *x)
+{
+    ssize_t n = readlink("/proc/self/exe", x->kv, sizeof(x->kv) - 8);
+    char *slash;
+
+    assert_true(n > 0);
+    x->kv[n] = '\0';
+    for (int i = 0; i < 3; i++) {
+        slash = strrchr(x->kv, '/');
+        assert_non_null(slash);
+        *slash = '\0';
+    }
+    snprintf(slash, 4, "/kv");
+    assert_int_equal(access(x->kv, X_OK), 0);
+}
+
+static int setup(void **state)
+{
+    struct fixture *x = hf_calloc(1, sizeof(*x));
+
+    find_kv(x);
+    fake_start(&x->fake);
+    assert_int_equal(setenv("KV_ENDPOINTS", x->fake.endpoints, 1), 0);
+    *state = x;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct fixture *x = *state;
+
+    fake_stop(&x->fake);
+    free(x);
+    return 0;
+}
+
+/* All of @f from its start, NUL-terminated. */
+static size_t slurp(FILE *f, char *to)
+{
+    size_t n;
+
+    rewind(f);
+    n = fread(to, 1, OUTPUT_MAX - 1, f);
+    to[n] = '\0';
+    fclose(f);
+    return n;
+}
+
+/* Run kv with words @line (split at blanks; '_' stands for one) and @input
+ * on stdin. Returns its exit status; -1: killed. */
+static int kv(struct fixture *x, const char *line, const char *input)
+{
+    char *argv[ARGS_MAX] = {x->kv};
+    char *copy = hf_strdup(line);
+    char *rest;
+    FILE *in = tmpfile();
+    FILE *out = tmpfile();
+    FILE *err = tmpfile();
+    int argc = 1;
+    int status;
+    pid_t pid;
+
+    for (char *w = strtok_r(copy, " ", &rest); w != NULL;
+         w = strtok_r(NULL, " ", &rest)) {
+        assert_true(argc < ARGS_MAX - 1);
+        for (char *u = strchr(w, '_'); u != NULL; u = strchr(u, '_')) {
+            *u = ' ';
+        }
+        argv[argc++] = w;
+    }
+    fputs(input, in);
+    rewind(in);
+    pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        (void)dup2(fileno(in), 0);
+        (void)dup2(fileno(out), 1);
+        (void)dup2(fileno(err), 2);
+        execv(x->kv, argv);
+        _exit(126);
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    fclose(in);
+    x->out_len = slurp(out, x->out);
+    (void)slurp(err, x->err);
+    free(copy);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+static void plan_all(struct fixture *x, enum fake_what what, const char *text)
+{
+    struct fake_action a = {FAKE_ON_COMMAND, what, text, true};
+
+    for (size_t i = 0; i < FAKE_NODES; i++) {
+        fake_script(&x->fake, i, a);
+    }
+}
+
+/* A value goes in and comes out as it was, piped without a line end. */
+static void set_get(void **state)
+{
+    struct fixture *x = *state;
+
+    assert_int_equal(kv(x, "set k hello", ""), 0);
+    assert_string_equal(x->out, "OK\n");
+    assert_int_equal(kv(x, "get k", ""), 0);
+    assert_string_equal(x->out, "hello");
+    assert_string_equal(x->err, "");
+}
+
+/* "-" takes the value from stdin, line ends and all. */
+static void set_from_stdin(void **state)
+{
+    struct fixture *x = *state;
+
+    assert_int_equal(kv(x, "set k -", "two\nlines\n"), 0);
+    assert_int_equal(kv(x, "get k", ""), 0);
+    assert_string_equal(x->out, "two\nlines\n");
+}
+
+/* Status 1: no such key, or a condition that is false. */
+static void status_no(void **state)
+{
+    static const char *const lines[] = {"get none",
+                                        "del none",
+                                        "ttl none",
+                                        "cas none 5 v",
+                                        "set --if-present none v",
+                                        "set --if-absent k v",
+                                        "cas k absent v"};
+    struct fixture *x = *state;
+
+    assert_int_equal(kv(x, "set k v", ""), 0);
+    for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
+        assert_int_equal(kv(x, lines[i], ""), 1);
+        assert_string_equal(x->out, "");
+        assert_memory_equal(x->err, "kv: ", 4);
+    }
+    assert_int_equal(kv(x, "txn", "if k = 99\nSET k w\n"), 1);
+}
+
+/* Status 2: the command line is wrong; nothing is sent, a hint is given. */
+static void status_usage(void **state)
+{
+    static const char *const lines[] = {"nonsense",
+                                        "get",
+                                        "get a b",
+                                        "set k",
+                                        "incr k x",
+                                        "get --limit 5 k",
+                                        "get k --nonsense",
+                                        "range a b c",
+                                        "set --ttl 0 k v",
+                                        "--timeout x get k",
+                                        "--timeout",
+                                        "--output xml get k",
+                                        "member",
+                                        "member shout",
+                                        "member remove",
+                                        "--max-age 5 get k",
+                                        "cas k -1 v",
+                                        "--endpoints , get k",
+                                        "set --ttl 5s --keep-ttl k v",
+                                        "call",
+                                        "set --if-absent --if-present k v",
+                                        "--wait get k",
+                                        "member list 5"};
+    struct fixture *x = *state;
+
+    for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
+        assert_int_equal(kv(x, lines[i], ""), 2);
+        assert_string_equal(x->out, "");
+        assert_non_null(strstr(x->err, "hint: "));
+    }
+    assert_int_equal(kv(x, "", ""), 2);
+    assert_int_equal(kv(x, "txn", ""), 2);
+    assert_int_equal(kv(x, "txn", "SET a 1\nif a = 1\n"), 2);
+    assert_int_equal(kv(x, "txn", "if a 1\nSET a 1\n"), 2);
+    assert_int_equal(kv(x, "txn", "SET \"a 1\n"), 2);
+    assert_int_equal(fake_applied(&x->fake), 0);
+}
+
+/* Status 3: certainly not done; the message says why and what to do. */
+static void status_failed(void **state)
+{
+    struct fixture *x = *state;
+
+    assert_int_equal(kv(x, "--endpoints 127.0.0.1:1 --timeout 100 set k v", ""),
+                     3);
+    assert_non_null(strstr(x->err, "refused"));
+    assert_non_null(strstr(x->err, "hint: "));
+    assert_int_equal(kv(x, "set k word", ""), 0);
+    assert_int_equal(kv(x, "incr k", ""), 3);
+    assert_non_null(strstr(x->err, "not an integer"));
+    plan_all(x, FAKE_SAY, "-NOSPACE no room\r\n");
+    assert_int_equal(kv(x, "set k v", ""), 3);
+    assert_non_null(strstr(x->err, "NOSPACE"));
+}
+
+/* Status 4: the outcome is unknown. */
+static void status_unknown(void **state)
+{
+    struct fixture *x = *state;
+
+    plan_all(x, FAKE_APPLY_DROP, NULL);
+    assert_int_equal(kv(x, "--timeout 200 set k v", ""), 4);
+    assert_non_null(strstr(x->err, "unknown"));
+    assert_int_equal(fake_applied(&x->fake), 1);
+    assert_int_equal(kv(x, "--timeout 200 call set k v", ""), 4);
+}
+
+/* incr adds once though its answer is lost; negative steps are no options. */
+static void incr_and_retry(void **state)
+{
+    struct fixture *x = *state;
+    struct fake_action a = {FAKE_ON_COMMAND, FAKE_APPLY_DROP, NULL, false};
+
+    fake_script(&x->fake, 0, a);
+    assert_int_equal(kv(x, "incr n 5", ""), 0);
+    assert_string_equal(x->out, "5\n");
+    assert_int_equal(kv(x, "incr n -7", ""), 0);
+    assert_string_equal(x->out, "-2\n");
+}
+
+/* cas and txn compare revisions that get shows. */
+static void cas_and_txn(void **state)
+{
+    struct fixture *x = *state;
+
+    assert_int_equal(kv(x, "cas k absent v1", ""), 0);
+    assert_int_equal(kv(x, "--output json get k", ""), 0);
+    assert_string_equal(
+        x->out,
+        "{\"key\":\"k\",\"value\":\"v1\",\"revision\":1,\"created\":1}\n");
+    assert_int_equal(kv(x, "cas k 1 v2", ""), 0);
+    assert_int_equal(kv(x, "txn",
+                        "# a comment\n\nif k = 2\nIF lock absent\n"
+                        "SET lock 'not mine'\nINCRBY n 3\n"),
+                     0);
+    assert_string_equal(x->out, "OK\n3\n");
+    assert_int_equal(kv(x, "get lock", ""), 0);
+    assert_string_equal(x->out, "not mine");
+}
+
+/* JSON is JSON, whatever the bytes. */
+static void json_output(void **state)
+{
+    struct fixture *x = *state;
+
+    assert_int_equal(kv(x, "set k -", "a\"\\\n\x01\xc3\xa4"), 0);
+    assert_int_equal(kv(x, "--output json get k", ""), 0);
+    assert_non_null(strstr(x->out, "\"a\\\"\\\\\\u000a\\u0001\xc3\xa4\""));
+    assert_int_equal(kv(x, "set k -", "\xff\xfe"), 0);
+    assert_int_equal(kv(x, "--output=json get k", ""), 0);
+    assert_non_null(strstr(x->out, "{\"base64\":\"//4=\"}"));
+}
+
+/* scan and range print all keys; del counts; call shows any reply. */
+static void lists(void **state)
+{
+    struct fixture *x = *state;
+
+    assert_int_equal(kv(x, "set a 1", ""), 0);
+    assert_int_equal(kv(x, "set b 2", ""), 0);
+    assert_int_equal(kv(x, "scan", ""), 0);
+    assert_string_equal(x->out, "a\nb\n");
+    assert_int_equal(kv(x, "range a --limit 2", ""), 0);
+    assert_string_equal(x->out, "a\t1\nb\t2\n");
+    assert_int_equal(kv(x, "range --keys-only --limit 2 a z", ""), 0);
+    assert_string_equal(x->out, "a\nb\n");
+    assert_int_equal(kv(x, "--output text ttl a", ""), 0);
+    assert_string_equal(x->out, "never expires\n");
+    assert_int_equal(kv(x, "del a b c", ""), 0);
+    assert_string_equal(x->out, "2\n");
+    assert_int_equal(kv(x, "--output text call getv none", ""), 0);
+    assert_string_equal(x->out, "(nil)\n");
+    assert_int_equal(kv(x, "call nonsense --limit", ""), 3);
+    assert_string_equal(x->out, "ERR unknown command\n");
+}
+
+/* A range is read in pages, forwards and backwards, each key once, in pages
+ * that are small enough. */
+static void range_pages(void **state)
+{
+    struct fixture *x = *state;
+    char line[16];
+
+    for (char c = 'a'; c <= 'g'; c++) {
+        snprintf(line, sizeof(line), "set %c v", c);
+        assert_int_equal(kv(x, line, ""), 0);
+    }
+    assert_int_equal(kv(x, "range --keys-only b", ""), 0);
+    assert_string_equal(x->out, "b\nc\nd\ne\nf\ng\n");
+    assert_int_equal(kv(x, "range --keys-only --reverse b g", ""), 0);
+    assert_string_equal(x->out, "f\ne\nd\nc\nb\n");
+    assert_int_equal(kv(x, "range --keys-only --limit 3 b", ""), 0);
+    assert_string_equal(x->out, "b\nc\nd\n");
+}
+
+/* status says in words whether a node can be lost, and tolerates fields that
+ * it does not know. */
+static void status_words(void **state)
+{
+    struct fixture *x = *state;
+
+    assert_int_equal(kv(x, "status --wait", ""), 0);
+    assert_non_null(strstr(x->out, "any one node can be lost"));
+    assert_non_null(strstr(x->out, "c0ffee"));
+    assert_non_null(strstr(x->out, "voter"));
+    assert_int_equal(kv(x, "--output json status", ""), 0);
+    assert_non_null(strstr(x->out, "\"a_field_of_tomorrow\":[null]"));
+}
+
+/* Every verb has help, on stdout, with status 0. */
+static void help(void **state)
+{
+    static const char *const verbs[] = {
+        "get", "set", "del",  "incr",   "cas",    "scan", "range",
+        "ttl", "txn", "init", "status", "member", "call"};
+    struct fixture *x = *state;
+
+    assert_int_equal(kv(x, "--help", ""), 0);
+    for (size_t i = 0; i < sizeof(verbs) / sizeof(verbs[0]); i++) {
+        char line[32];
+
+        snprintf(line, sizeof(line), "\n  %s ", verbs[i]);
+        assert_int_equal(kv(x, "--help", ""), 0);
+        assert_non_null(strstr(x->out, line));
+        snprintf(line, sizeof(line), "%s --help", verbs[i]);
+        assert_int_equal(kv(x, line, ""), 0);
+        assert_memory_equal(x->out, "usage: kv ", 10);
+        assert_non_null(strstr(x->out, "Status: 0 done"));
+    }
+    assert_int_equal(kv(x, "--version", ""), 0);
+    assert_memory_equal(x->out, "kv ", 3);
+}
+
+#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        T(set_get),       T(set_from_stdin), T(status_no),      T(status_usage),
+        T(status_failed), T(status_unknown), T(incr_and_retry), T(cas_and_txn),
+        T(json_output),   T(range_pages),    T(lists),          T(status_words),
+        T(help),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
