@@ -47,7 +47,7 @@ enum {
     PEER_FRAME_MS = 10000,        /* to complete a frame once begun */
     PEER_LINGER_MS = 200,         /* for a refusal to reach the other side */
     PEER_ANSWER_MS = 2000,        /* for an asker to take its answer */
-    PEER_PARTS_MAX = 8192,        /* of peer_send(): an entry each */
+    PEER_PARTS_MAX = 8,           /* of peer_send() */
     PEER_REDIAL_MIN_MS = 50,
     PEER_REDIAL_MAX_MS = 500,
     PEER_REASON_MAX = 200, /* bytes of a refusal's reason */
