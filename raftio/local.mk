@@ -23,9 +23,14 @@ raftio_libraftio_a_SOURCES = \
 	raftio/peer_frame.c \
 	raftio/peer_frame.h \
 	raftio/peer_int.h \
+	raftio/snap.c \
 	raftio/snap.h \
 	raftio/snap_meta.h \
 	raftio/snapxfer.h \
 	raftio/vote.c \
 	raftio/vote.h \
-	raftio/wal.h
+	raftio/wal.c \
+	raftio/wal.h \
+	raftio/wal_format.c \
+	raftio/wal_int.h \
+	raftio/wal_recover.c

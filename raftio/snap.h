@@ -107,8 +107,8 @@ int snap_verify(struct disk *d, const struct identity *id, const char *name,
                 struct errmsg *em);
 /* Give the verified and synced file @name its final name; durable on return.
  */
-int snap_adopt(struct disk *d, const struct identity *id, const char *name,
-               uint64_t index, uint64_t term, struct errmsg *em);
+int snap_adopt(struct disk *d, const char *name, uint64_t index, uint64_t term,
+               struct errmsg *em);
 
 /* ---- receiving ---- */
 struct snap_in {

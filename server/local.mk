@@ -61,9 +61,16 @@ server_libserver_node_a_SOURCES = \
 	server/node/snapshot.h
 
 server_libserver_edge_a_SOURCES = \
+	server/edge/conn.c \
+	server/edge/conn.h \
+	server/edge/conn_int.h \
+	server/edge/dispatch.c \
+	server/edge/edge.c \
 	server/edge/env_int_uv.h \
 	server/edge/env_uv.c \
 	server/edge/env_uv.h \
 	server/edge/hostport.c \
 	server/edge/hostport.h \
-	server/edge/net_uv.c
+	server/edge/local.c \
+	server/edge/net_uv.c \
+	server/edge/settings.h

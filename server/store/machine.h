@@ -32,6 +32,7 @@ struct member {
     char cluster[LIM_ADDR]; /* cluster port */
     uint64_t session;       /* open node session; 0: none */
     uint64_t last_number;   /* last number applied in it */
+    uint8_t nonce[HF_ID_SIZE]; /* of the OPEN that opened it */
 };
 
 struct seat {

@@ -156,6 +156,7 @@ static void write_members(const struct machine_frozen *f, struct buf *out)
         buf_u64(out, x->id);
         buf_u64(out, none ? 0 : x->session);
         buf_u64(out, none ? 0 : x->last_number);
+        buf_append(out, x->nonce, HF_ID_SIZE);
         buf_append(out, x->dir_id, HF_ID_SIZE);
         put_addresses(out, x);
         rec_end(out, at);
@@ -377,16 +378,19 @@ static int load_member(struct machine_load *l, struct bytes p, struct errmsg *e)
     struct machine_base *b = &l->m->base;
     struct reader r = reader_of(p);
     struct member x;
+    struct bytes nonce;
     struct bytes dir;
 
     memset(&x, 0, sizeof x);
     x.id = rd_u64(&r);
     x.session = rd_u64(&r);
     x.last_number = rd_u64(&r);
+    nonce = rd_bytes(&r, HF_ID_SIZE);
     dir = rd_bytes(&r, HF_ID_SIZE);
     if (!reader_ok(&r) || !rd_addresses(&r, &x) || !reader_done(&r)) {
         return damaged(e, "bad member");
     }
+    memcpy(x.nonce, nonce.p, HF_ID_SIZE);
     memcpy(x.dir_id, dir.p, HF_ID_SIZE);
     if (b->members_n == l->members_n || x.id == 0 || x.id >= b->next_id ||
         x.session > b->index || machine_member(l->m, x.id) != NULL ||
