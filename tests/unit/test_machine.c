@@ -271,7 +271,7 @@ static const char *cmd(struct fixture *f, const char *text)
 
 static uint64_t open_session(struct fixture *f, uint64_t id)
 {
-    uint8_t nonce[HF_ID_SIZE] = {(uint8_t)(0xA0 + id)};
+    uint8_t nonce[HF_ID_SIZE] = {(uint8_t)(0xA0 + id), (uint8_t)f->index};
     struct buf b = entry_at(f->time);
 
     entry_open(&b, id, nonce);
@@ -348,6 +348,9 @@ static int teardown(void **state)
     return 0;
 }
 
+static struct buf stream_of(struct machine *m);
+static struct machine *load_of(struct bytes s, size_t step, int *rv);
+
 /* ---- node sessions ---- */
 
 /* Numbers are applied once each, in order; a resent one does nothing. */
@@ -419,12 +422,40 @@ static void open_closes_the_earlier(void **state)
     assert_int_equal(f->outcome, REQUEST_NO_SESSION);
 }
 
+/* An OPEN that was sent twice keeps the session that it opened, through a
+ * stream too, and takes nothing from another in the same entry. */
+static void open_sent_twice(void **state)
+{
+    struct fixture *f = *state;
+    uint8_t nonce[HF_ID_SIZE] = {0xA1, 0x77};
+    uint64_t session = 0;
+    struct buf s;
+    int rv;
+
+    for (int i = 0; i < 3; i++) {
+        struct buf b = entry_at(f->time);
+
+        entry_open(&b, 1, nonce);
+        apply(f, &b);
+        session = i == 0 ? f->opened : session;
+        assert_int_equal(f->opened, session);
+        request(f, session, (uint64_t)i + 1, "A k x");
+        assert_int_equal(f->outcome, REQUEST_APPLIED);
+        s = stream_of(f->m);
+        machine_free(f->m);
+        f->m = load_of(buf_bytes(&s), 1000, &rv);
+        hook(f);
+        buf_release(&s);
+    }
+    assert_string_equal(value(f, "k"), "xxx");
+}
+
 /* One entry opens one session; a stranger gets none. */
 static void one_open_an_entry(void **state)
 {
     struct fixture *f = *state;
-    uint8_t n1[HF_ID_SIZE] = {0xA1};
-    uint8_t n2[HF_ID_SIZE] = {0xA2};
+    uint8_t n1[HF_ID_SIZE] = {0xA1, 0x55};
+    uint8_t n2[HF_ID_SIZE] = {0xA2, 0x55};
     struct buf b;
 
     join(f, 2, "b:1");
@@ -1063,6 +1094,7 @@ int main(void)
         T(numbers_have_no_gaps),
         T(void_takes_the_number),
         T(open_closes_the_earlier),
+        T(open_sent_twice),
         T(one_open_an_entry),
         T(a_batch),
         T(time_never_back),
