@@ -51,7 +51,7 @@ struct scan {
 /* ---- listing ---- */
 
 struct listing {
-    uint64_t segs[SEGS_MAX];
+    uint64_t *segs;
     size_t segs_n;
     uint64_t *spares;
     size_t spares_n;
@@ -75,6 +75,7 @@ static int list_one(void *data, const char *name)
         if (l->segs_n == SEGS_MAX) {
             return -EOVERFLOW;
         }
+        l->segs = hf_realloc(l->segs, (l->segs_n + 1) * sizeof *l->segs);
         l->segs[l->segs_n++] = v; /* in order: the names have fixed width */
     }
     return 0;
@@ -98,6 +99,7 @@ int wal_exists(struct disk *d, bool *out, struct errmsg *em)
     if (rv == 0) {
         *out = l->segs_n > 0;
     }
+    free(l->segs);
     free(l->spares);
     free(l);
     return rv;
@@ -185,6 +187,7 @@ static int window_need(struct scan *s, uint64_t off, size_t n)
     int64_t got;
 
     hf_assert(off % FRAME_ALIGN == 0 && off + n <= s->size);
+    want = want > s->size ? (size_t)s->size : want; /* small segments */
     if (off >= s->buf_off && off + n <= s->buf_off + s->buf_n) {
         return 0;
     }
@@ -670,6 +673,7 @@ int wal_recover(struct disk *d, const struct wal_recover_in *in,
     }
     free(s.heads);
     free(s.buf);
+    free(l->segs);
     free(l->spares);
     free(l);
     return rv;
