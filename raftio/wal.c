@@ -139,6 +139,7 @@ struct wal {
     uint64_t plan_next;    /* put into groups */
     uint64_t plan_term;    /* of plan_next - 1 */
     uint64_t durable_next; /* acknowledged */
+    uint64_t trim_upto;    /* entries up to it are not needed */
     uint64_t read_floor;   /* below it a reset has removed all */
     uint64_t last_no;
     uint64_t durable_no;
@@ -778,6 +779,35 @@ static uint64_t durable_after(const struct wal *w, uint64_t written)
     return next;
 }
 
+/* Move what nobody needs to the dead. A segment whose file is only now being
+ * made does not count yet: its predecessor is still the log's end. */
+static void trim_run(struct wal *w)
+{
+    size_t keep = w->group.busy && w->group.turn ? 2 : 1;
+    size_t n = 0;
+    size_t k = 0;
+
+    while (n + keep < w->segs_n && w->segs[n].max_index <= w->trim_upto) {
+        n++;
+    }
+    if (n == 0 || w->failed) {
+        return;
+    }
+    w->dead = hf_realloc(w->dead, (w->dead_n + n) * sizeof *w->dead);
+    memcpy(w->dead + w->dead_n, w->segs, n * sizeof *w->dead);
+    w->dead_n += n;
+    w->segs_n -= n;
+    memmove(w->segs, w->segs + n, w->segs_n * sizeof *w->segs);
+    while (k < w->index_n && w->index[k].seg < w->segs[0].number) {
+        w->before_term = w->index[k].term;
+        k++;
+    }
+    w->index_n -= k;
+    if (k > 0) {
+        memmove(w->index, w->index + k, w->index_n * sizeof *w->index);
+    }
+}
+
 static void group_done(struct env_work *work)
 {
     struct group *g = HF_CONTAINER_OF(work, struct group, work);
@@ -807,6 +837,7 @@ static void group_done(struct env_work *work)
     if (wal_gone(w)) {
         return;
     }
+    trim_run(w);
     wal_pump(w);
     house_pump(w);
     if (!g->busy) {
@@ -854,6 +885,7 @@ static void mark_cb(struct env_timer *t)
 
 static int zero_fill(struct disk *d, uint64_t size, struct errmsg *em)
 {
+    uint64_t step = size < PREPARE_STEP ? size : PREPARE_STEP;
     struct disk_file *f;
     uint8_t *zero;
     int rv = disk_open(d, wal_tmp_path,
@@ -862,10 +894,10 @@ static int zero_fill(struct disk *d, uint64_t size, struct errmsg *em)
     if (rv < 0) {
         return file_err(em, rv, "create", wal_tmp_path);
     }
-    zero = file_buf(PREPARE_STEP);
-    memset(zero, 0, PREPARE_STEP);
-    for (uint64_t off = 0; off < size && rv == 0; off += PREPARE_STEP) {
-        uint64_t n = size - off < PREPARE_STEP ? size - off : PREPARE_STEP;
+    zero = file_buf(step);
+    memset(zero, 0, step);
+    for (uint64_t off = 0; off < size && rv == 0; off += step) {
+        uint64_t n = size - off < step ? size - off : step;
 
         rv = disk_pwrite(f, zero, n, off);
         rv = rv < 0 ? file_err(em, rv, "zero-fill", wal_tmp_path) : 0;
@@ -1331,28 +1363,10 @@ void wal_reset(struct wal *w, uint64_t next_index, uint64_t snap_term,
 
 void wal_trim(struct wal *w, uint64_t upto)
 {
-    size_t n = 0;
-    size_t k = 0;
-
-    while (n + 1 < w->segs_n && w->segs[n].max_index <= upto) {
-        n++;
+    if (upto > w->trim_upto) {
+        w->trim_upto = upto;
     }
-    if (n == 0 || w->failed) {
-        return;
-    }
-    w->dead = hf_realloc(w->dead, (w->dead_n + n) * sizeof *w->dead);
-    memcpy(w->dead + w->dead_n, w->segs, n * sizeof *w->dead);
-    w->dead_n += n;
-    w->segs_n -= n;
-    memmove(w->segs, w->segs + n, w->segs_n * sizeof *w->segs);
-    while (k < w->index_n && w->index[k].seg < w->segs[0].number) {
-        w->before_term = w->index[k].term;
-        k++;
-    }
-    w->index_n -= k;
-    if (k > 0) {
-        memmove(w->index, w->index + k, w->index_n * sizeof *w->index);
-    }
+    trim_run(w);
     house_pump(w);
 }
 

@@ -459,10 +459,9 @@ static int scan_segment(struct scan *s, const struct seg_head *h,
     while (off != stop) {
         int rv = frame_at(s, h, off, &f);
 
-        if (rv == 0 && (next == NULL || mutant(SUCCESSOR_UNCHECKED))) {
-            rv = next == NULL ? judge_tail(s, h, off) : 0;
+        if (rv == 0 && next == NULL) {
             seg->end = off;
-            return rv;
+            return judge_tail(s, h, off);
         }
         if (rv == 0 || (rv == 1 && off + f.len > stop)) {
             rv = damaged(s, off, "the next segment says that it goes on");

@@ -358,7 +358,7 @@ static void rig_restart(struct rig *r, uint64_t seed)
     struct errmsg em = {{0}};
 
     if (rig_recover(r, &rec, &em) != 0) {
-        fail_msg("refused: %s", em.text);
+        fail_msg("refused (op %zu acked %zu snap %llu hint %llu): %s", r->submitted, r->acked, (unsigned long long)r->snap_index, (unsigned long long)r->hint, em.text);
     }
     if (!explain(r, &rec)) {
         fail_msg("recovered %zu entries from %llu: not a state after op %zu",
@@ -467,10 +467,10 @@ static void crash_everywhere(void **state)
     (void)state;
     for (uint64_t k = 0; died; k++) {
         died = false;
-        for (uint64_t seed = 0; seed < 6; seed++) {
+        for (uint64_t seed = 0; seed < 20; seed++) {
             struct rig r;
 
-            rig_init(&r, seed);
+            rig_init(&r, seed + 31 * k);
             for (uint64_t life = 0; life < 3; life++) {
                 struct wal_recovered rec;
                 struct errmsg em = {{0}};
