@@ -1030,7 +1030,8 @@ static uint64_t prepare_size(const struct wal *w)
 {
     uint64_t size = w->cfg.segment_bytes;
     uint64_t need = w->queue.head == NULL ? 0 : head_need(w);
-    bool blank = w->segs_n == 0 && w->spares_n == 0;
+    /* Appends cannot begin without one: a small one is there at once. */
+    bool first = w->spares_n == 0 && (w->segs_n == 0 || w->new_segment);
 
     if (w->closing && need == 0) {
         return 0;
@@ -1039,7 +1040,7 @@ static uint64_t prepare_size(const struct wal *w)
         (w->group.busy || need == 0 || spare_find(w, need) < w->spares_n)) {
         return 0;
     }
-    if (blank && size > WAL_FIRST_BYTES) {
+    if (first && size > WAL_FIRST_BYTES) {
         size = WAL_FIRST_BYTES;
     }
     if (size < need + SEG_HEADER) {

@@ -31,7 +31,7 @@
 enum {
     WAL_SEGMENT_BYTES = 64 << 20, /* default size of a segment */
     WAL_SEGMENT_MIN = 32 << 10,   /* smallest that the setting allows */
-    WAL_FIRST_BYTES = 4 << 20,    /* of a blank log's first, made at once */
+    WAL_FIRST_BYTES = 4 << 20,    /* of a start's first one, made at once */
     WAL_FLIGHT_BYTES = 9 << 20,   /* default bound of one write */
     WAL_SPARES = 2,               /* prepared segments kept ready */
     WAL_MARK_IDLE_MS = 20,        /* quiet time before a mark frame */

@@ -105,6 +105,32 @@ int wal_exists(struct disk *d, bool *out, struct errmsg *em)
     return rv;
 }
 
+static bool all_zero(const uint8_t *p, size_t n)
+{
+    return p[0] == 0 && memcmp(p, p + 1, n - 1) == 0;
+}
+
+/* A prepared segment is taken over only if no header was ever begun in it:
+ * then all of it is zero. In any other it is unknown whose frames they are
+ * (a new header may be torn, or whole above an older life's frames). */
+static bool spare_fits(struct scan *s, const char *name)
+{
+    struct disk_file *f;
+    uint8_t *raw;
+    bool fits;
+
+    if (disk_open(s->disk, name, DISK_READ | DISK_DIRECT, &f) != 0) {
+        return false;
+    }
+    raw = file_buf(SEG_HEADER);
+    fits = disk_size(f) == (int64_t)s->cfg.segment_bytes &&
+           disk_pread(f, raw, SEG_HEADER, 0) == SEG_HEADER &&
+           all_zero(raw, SEG_HEADER);
+    free(raw);
+    disk_close(f);
+    return fits;
+}
+
 /* Keep prepared segments that fit the setting, remove the rest. */
 static void adopt_spares(struct scan *s, const struct listing *l)
 {
@@ -116,19 +142,11 @@ static void adopt_spares(struct scan *s, const struct listing *l)
         (void)disk_unlink(s->disk, wal_tmp_path);
     }
     for (size_t i = 0; i < l->spares_n; i++) {
-        struct disk_file *f;
-        int64_t size = -1;
-
         spare_path(l->spares[i], name);
         if (l->spares[i] >= out->next_name) {
             out->next_name = l->spares[i] + 1;
         }
-        if (disk_open(s->disk, name, DISK_READ, &f) == 0) {
-            size = disk_size(f);
-            disk_close(f);
-        }
-        if (size == (int64_t)s->cfg.segment_bytes &&
-            out->spares_n < WAL_SPARES) {
+        if (out->spares_n < WAL_SPARES && spare_fits(s, name)) {
             out->spares[out->spares_n++] = l->spares[i];
         } else {
             (void)disk_unlink(s->disk, name);
@@ -372,11 +390,6 @@ static int frame_at(struct scan *s, const struct seg_head *h, uint64_t off,
         return rv;
     }
     return frame_payload_ok(f, window_at(s, off)) ? 1 : 0;
-}
-
-static bool all_zero(const uint8_t *p, size_t n)
-{
-    return p[0] == 0 && memcmp(p, p + 1, n - 1) == 0;
 }
 
 /* What lies from @g to the end of the last segment? Finds later frames of

@@ -296,6 +296,9 @@ static bool matches(const struct rig *r, const struct state *s,
 {
     uint64_t term = state_term(s, r->snap_index);
 
+    if (!rec->need_reset && s->next - 1 != rec->last) {
+        return false;
+    }
     if (r->snap_index >= s->next ||
         (r->snap_index > 0 && term != r->snap_term)) {
         return rec->n == 0;
