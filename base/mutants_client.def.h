@@ -2,13 +2,15 @@
 #ifndef HF_BASE_MUTANTS_CLIENT_DEF_H
 #define HF_BASE_MUTANTS_CLIENT_DEF_H
 
-#define MUTANTS_CLIENT(M)                                                    \
-    M(CLIENT_RENUMBERS, "a write whose answer was lost gets a new number")   \
-    M(CLIENT_BELIEVES_REFUSAL,                                               \
-      "a later attempt's refusal hides that an earlier one may be applied")  \
-    M(CLIENT_REUSES_NUMBER, "the number of a refused write is used again")   \
-    M(CLIENT_FORGETS_SESSION,                                                \
-      "a lost session is replaced although an attempt may be applied")       \
-    M(CLIENT_RESENDS_UNNAMED, "an unnamed command is sent again")
+#define MUTANTS_CLIENT(M)                                                   \
+    M(CLIENT_RENUMBERS, "a write whose answer was lost gets a new number")  \
+    M(CLIENT_BELIEVES_REFUSAL,                                              \
+      "a later attempt's refusal hides that an earlier one may be applied") \
+    M(CLIENT_REUSES_NUMBER, "the number of a refused write is used again")  \
+    M(CLIENT_FORGETS_SESSION,                                               \
+      "a lost session is replaced although an attempt may be applied")      \
+    M(CLIENT_RESENDS_UNNAMED, "an unnamed command is sent again")           \
+    M(RESP_LIMIT_IGNORED, "a request over the limit is waited for")         \
+    M(RESP_ERROR_UNCUT, "the text of an error can end its line")
 
 #endif

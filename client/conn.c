@@ -65,7 +65,8 @@ static int fail(struct conn *c, int status, const char *fmt, ...)
 }
 
 /* "host:port" apart; brackets around an IPv6 address are removed. */
-static bool split_addr(const char *addr, char host[LIM_ADDR],
+static bool split_addr(const char *addr,
+                       char host[LIM_ADDR],
                        char port[LIM_ADDR])
 {
     const char *colon = strrchr(addr, ':');
@@ -239,8 +240,12 @@ static int last_words(struct conn *c, int status, struct bytes *reply)
     return status;
 }
 
-int conn_exchange(struct conn *c, struct bytes request, int64_t deadline_ms,
-                  int64_t silence_ms, bool *sent_out, struct bytes *reply_out)
+int conn_exchange(struct conn *c,
+                  struct bytes request,
+                  int64_t deadline_ms,
+                  int64_t silence_ms,
+                  bool *sent_out,
+                  struct bytes *reply_out)
 {
     int rv;
 

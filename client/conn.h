@@ -45,8 +45,12 @@ int conn_dial(struct conn *c, const char *addr, int64_t deadline_ms);
  * @reply_out  with CONN_OK; valid until the next call on @c.
  *
  * After an error the connection is of no use: conn_close(). */
-int conn_exchange(struct conn *c, struct bytes request, int64_t deadline_ms,
-                  int64_t silence_ms, bool *sent_out, struct bytes *reply_out);
+int conn_exchange(struct conn *c,
+                  struct bytes request,
+                  int64_t deadline_ms,
+                  int64_t silence_ms,
+                  bool *sent_out,
+                  struct bytes *reply_out);
 
 void conn_close(struct conn *c); /* closing twice is harmless */
 

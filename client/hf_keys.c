@@ -16,10 +16,14 @@ static struct hf_bytes u64_text(char text[NUMBER_MAX], uint64_t v)
 
 /* A call whose good reply is of type @type; null is HF_NO where @null_is_no.
  * *@out is set with HF_OK only. */
-static int call_typed(struct hf *c, enum hf_call_mode mode,
-                      const struct hf_bytes *argv, size_t argc,
-                      uint32_t timeout_ms, enum hf_reply_type type,
-                      bool null_is_no, struct hf_reply **out)
+static int call_typed(struct hf *c,
+                      enum hf_call_mode mode,
+                      const struct hf_bytes *argv,
+                      size_t argc,
+                      uint32_t timeout_ms,
+                      enum hf_reply_type type,
+                      bool null_is_no,
+                      struct hf_reply **out)
 {
     struct hf_reply *r;
     int rv = hf_call(c, mode, argv, argc, timeout_ms, &r);
@@ -38,9 +42,12 @@ static int call_typed(struct hf *c, enum hf_call_mode mode,
 }
 
 /* A call whose good reply is an integer. */
-static int call_integer(struct hf *c, enum hf_call_mode mode,
-                        const struct hf_bytes *argv, size_t argc,
-                        uint32_t timeout_ms, int64_t *out)
+static int call_integer(struct hf *c,
+                        enum hf_call_mode mode,
+                        const struct hf_bytes *argv,
+                        size_t argc,
+                        uint32_t timeout_ms,
+                        int64_t *out)
 {
     struct hf_reply *r;
     int rv = call_typed(c, mode, argv, argc, timeout_ms, HF_REPLY_INTEGER,
@@ -59,7 +66,9 @@ void hf_value_release(struct hf_value *v)
     memset(v, 0, sizeof(*v));
 }
 
-int hf_get(struct hf *c, struct hf_bytes key, uint32_t timeout_ms,
+int hf_get(struct hf *c,
+           struct hf_bytes key,
+           uint32_t timeout_ms,
            struct hf_value *out)
 {
     struct hf_bytes argv[] = {hf_str("GETV"), key};
@@ -84,8 +93,11 @@ int hf_get(struct hf *c, struct hf_bytes key, uint32_t timeout_ms,
     return HF_OK;
 }
 
-int hf_set(struct hf *c, struct hf_bytes key, struct hf_bytes value,
-           const struct hf_set_options *opt, uint32_t timeout_ms)
+int hf_set(struct hf *c,
+           struct hf_bytes key,
+           struct hf_bytes value,
+           const struct hf_set_options *opt,
+           uint32_t timeout_ms)
 {
     static const struct hf_set_options none;
     struct hf_bytes argv[8] = {hf_str("SET"), key, value};
@@ -117,8 +129,11 @@ int hf_set(struct hf *c, struct hf_bytes key, struct hf_bytes value,
     return rv;
 }
 
-int hf_del(struct hf *c, const struct hf_bytes *keys, size_t n,
-           uint32_t timeout_ms, uint64_t *deleted_out)
+int hf_del(struct hf *c,
+           const struct hf_bytes *keys,
+           size_t n,
+           uint32_t timeout_ms,
+           uint64_t *deleted_out)
 {
     struct hf_bytes *argv = hf_calloc(n + 1, sizeof(*argv));
     int64_t deleted = 0;
@@ -136,7 +151,10 @@ int hf_del(struct hf *c, const struct hf_bytes *keys, size_t n,
     return rv == HF_OK && deleted == 0 ? HF_NO : rv;
 }
 
-int hf_incr(struct hf *c, struct hf_bytes key, int64_t by, uint32_t timeout_ms,
+int hf_incr(struct hf *c,
+            struct hf_bytes key,
+            int64_t by,
+            uint32_t timeout_ms,
             int64_t *out)
 {
     char text[NUMBER_MAX];
@@ -152,8 +170,11 @@ int hf_incr(struct hf *c, struct hf_bytes key, int64_t by, uint32_t timeout_ms,
     return rv;
 }
 
-int hf_cas(struct hf *c, struct hf_bytes key, uint64_t revision,
-           struct hf_bytes value, uint32_t timeout_ms)
+int hf_cas(struct hf *c,
+           struct hf_bytes key,
+           uint64_t revision,
+           struct hf_bytes value,
+           uint32_t timeout_ms)
 {
     struct hf_condition cond = {key, revision};
     struct hf_bytes argv[] = {hf_str("SET"), key, value};
@@ -170,7 +191,9 @@ int hf_cas(struct hf *c, struct hf_bytes key, uint64_t revision,
     return rv;
 }
 
-int hf_ttl(struct hf *c, struct hf_bytes key, uint32_t timeout_ms,
+int hf_ttl(struct hf *c,
+           struct hf_bytes key,
+           uint32_t timeout_ms,
            int64_t *ms_out)
 {
     struct hf_bytes argv[] = {hf_str("PTTL"), key};
@@ -187,7 +210,9 @@ int hf_ttl(struct hf *c, struct hf_bytes key, uint32_t timeout_ms,
     return HF_OK;
 }
 
-int hf_scan(struct hf *c, struct hf_scan *s, uint32_t timeout_ms,
+int hf_scan(struct hf *c,
+            struct hf_scan *s,
+            uint32_t timeout_ms,
             struct hf_reply **out)
 {
     struct hf_bytes argv[6] = {hf_str("SCAN"), hf_str("0")};
@@ -230,8 +255,12 @@ int hf_scan(struct hf *c, struct hf_scan *s, uint32_t timeout_ms,
     return HF_OK;
 }
 
-int hf_range(struct hf *c, struct hf_bytes start, struct hf_bytes end,
-             uint64_t limit, bool reverse, uint32_t timeout_ms,
+int hf_range(struct hf *c,
+             struct hf_bytes start,
+             struct hf_bytes end,
+             uint64_t limit,
+             bool reverse,
+             uint32_t timeout_ms,
              struct hf_reply **out)
 {
     struct hf_bytes argv[6] = {hf_str("RANGE"), start, end};
@@ -250,8 +279,12 @@ int hf_range(struct hf *c, struct hf_bytes start, struct hf_bytes end,
 }
 
 /* TXN ncond [key revision]... ncmd [argc arg...]... */
-int hf_txn(struct hf *c, const struct hf_condition *conds, size_t nconds,
-           const struct hf_command *cmds, size_t ncmds, uint32_t timeout_ms,
+int hf_txn(struct hf *c,
+           const struct hf_condition *conds,
+           size_t nconds,
+           const struct hf_command *cmds,
+           size_t ncmds,
+           uint32_t timeout_ms,
            struct hf_reply **out)
 {
     size_t words = 3 + 2 * nconds + ncmds;

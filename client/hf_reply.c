@@ -72,7 +72,8 @@ static bool has_text(enum resp_type t)
            t == RESP_DOUBLE || t == RESP_VERBATIM || t == RESP_BIGNUM;
 }
 
-static void fill(struct copy *c, struct hf_reply *to,
+static void fill(struct copy *c,
+                 struct hf_reply *to,
                  const struct resp_value *v)
 {
     to->type = type_of(v->type);

@@ -74,7 +74,8 @@ static int add_endpoint(struct hf *c, const char *s, size_t n)
     return HF_OK;
 }
 
-int hf_open(const char *endpoints, const struct hf_options *opt,
+int hf_open(const char *endpoints,
+            const struct hf_options *opt,
             struct hf **out)
 {
     struct hf *c = hf_calloc(1, sizeof(*c));
@@ -450,8 +451,12 @@ static int check(struct hf *c, const struct hf_bytes *argv, size_t argc)
     return HF_OK;
 }
 
-int hf_call(struct hf *c, enum hf_call_mode mode, const struct hf_bytes *argv,
-            size_t argc, uint32_t timeout_ms, struct hf_reply **reply_out)
+int hf_call(struct hf *c,
+            enum hf_call_mode mode,
+            const struct hf_bytes *argv,
+            size_t argc,
+            uint32_t timeout_ms,
+            struct hf_reply **reply_out)
 {
     struct call k = {.c = c, .mode = mode, .argv = argv, .argc = argc};
     struct hf_reply *r = NULL;

@@ -125,7 +125,8 @@ struct hf_options {
  * may be left out: HF_PORT_DEFAULT. Nothing is connected yet. @opt may be
  * NULL. HF_OK, or HF_EARGUMENT: not of that form, or too many; *@out
  * unchanged. */
-int hf_open(const char *endpoints, const struct hf_options *opt,
+int hf_open(const char *endpoints,
+            const struct hf_options *opt,
             struct hf **out);
 void hf_close(struct hf *c); /* NULL is allowed */
 
@@ -152,8 +153,12 @@ enum hf_call_mode {
  * @reply_out     set with HF_OK (never to an error reply), and with
  *                HF_EREFUSED and HF_EFULL (the error reply), else to NULL;
  *                the caller's. May be NULL. */
-int hf_call(struct hf *c, enum hf_call_mode mode, const struct hf_bytes *argv,
-            size_t argc, uint32_t timeout_ms, struct hf_reply **reply_out);
+int hf_call(struct hf *c,
+            enum hf_call_mode mode,
+            const struct hf_bytes *argv,
+            size_t argc,
+            uint32_t timeout_ms,
+            struct hf_reply **reply_out);
 
 /* ---- keys ---- */
 
@@ -168,7 +173,9 @@ struct hf_value {
 void hf_value_release(struct hf_value *v);
 
 /* Read @key. HF_OK: *@out is set; HF_NO: no such key. */
-int hf_get(struct hf *c, struct hf_bytes key, uint32_t timeout_ms,
+int hf_get(struct hf *c,
+           struct hf_bytes key,
+           uint32_t timeout_ms,
            struct hf_value *out);
 
 struct hf_set_options {
@@ -180,26 +187,40 @@ struct hf_set_options {
 
 /* Store @value under @key; return once a majority has it on disk.
  * @opt may be NULL. HF_OK: stored. HF_NO: its condition is false. */
-int hf_set(struct hf *c, struct hf_bytes key, struct hf_bytes value,
-           const struct hf_set_options *opt, uint32_t timeout_ms);
+int hf_set(struct hf *c,
+           struct hf_bytes key,
+           struct hf_bytes value,
+           const struct hf_set_options *opt,
+           uint32_t timeout_ms);
 
 /* Delete @keys. *@deleted_out (may be NULL) is how many there were; HF_NO:
  * none. */
-int hf_del(struct hf *c, const struct hf_bytes *keys, size_t n,
-           uint32_t timeout_ms, uint64_t *deleted_out);
+int hf_del(struct hf *c,
+           const struct hf_bytes *keys,
+           size_t n,
+           uint32_t timeout_ms,
+           uint64_t *deleted_out);
 
 /* Add @by to the integer at @key, an absent one counting as 0.
  * *@out (may be NULL) is the sum. */
-int hf_incr(struct hf *c, struct hf_bytes key, int64_t by, uint32_t timeout_ms,
+int hf_incr(struct hf *c,
+            struct hf_bytes key,
+            int64_t by,
+            uint32_t timeout_ms,
             int64_t *out);
 
 /* Store @value if the last change of @key was @revision; 0: if there is no
  * such key. HF_NO: it is not. */
-int hf_cas(struct hf *c, struct hf_bytes key, uint64_t revision,
-           struct hf_bytes value, uint32_t timeout_ms);
+int hf_cas(struct hf *c,
+           struct hf_bytes key,
+           uint64_t revision,
+           struct hf_bytes value,
+           uint32_t timeout_ms);
 
 /* Milliseconds until @key expires; -1: never. HF_NO: no such key. */
-int hf_ttl(struct hf *c, struct hf_bytes key, uint32_t timeout_ms,
+int hf_ttl(struct hf *c,
+           struct hf_bytes key,
+           uint32_t timeout_ms,
            int64_t *ms_out);
 
 /* All zero to start with, but for @match and @count. */
@@ -213,14 +234,20 @@ struct hf_scan {
 /* The next step of a walk over all keys, in no particular order; a key that
  * exists all the while comes at least once. *@out is an array of keys, empty
  * ones included; the caller's. Call until @s->done. */
-int hf_scan(struct hf *c, struct hf_scan *s, uint32_t timeout_ms,
+int hf_scan(struct hf *c,
+            struct hf_scan *s,
+            uint32_t timeout_ms,
             struct hf_reply **out);
 
 /* Keys from @start to before @end, in the order of their bytes; an empty @end
  * has no bound. At most @limit (0: all); @reverse: from the end. *@out is an
  * array key, value, key, value, ...; the caller's. */
-int hf_range(struct hf *c, struct hf_bytes start, struct hf_bytes end,
-             uint64_t limit, bool reverse, uint32_t timeout_ms,
+int hf_range(struct hf *c,
+             struct hf_bytes start,
+             struct hf_bytes end,
+             uint64_t limit,
+             bool reverse,
+             uint32_t timeout_ms,
              struct hf_reply **out);
 
 /* ---- transactions ---- */
@@ -238,8 +265,12 @@ struct hf_command {
 /* Run @cmds as one step, if all of @conds are true. *@out (may be NULL) is
  * the array of their replies, errors included: one command's error does not
  * undo the others. HF_NO: a condition is false, nothing was run. */
-int hf_txn(struct hf *c, const struct hf_condition *conds, size_t nconds,
-           const struct hf_command *cmds, size_t ncmds, uint32_t timeout_ms,
+int hf_txn(struct hf *c,
+           const struct hf_condition *conds,
+           size_t nconds,
+           const struct hf_command *cmds,
+           size_t ncmds,
+           uint32_t timeout_ms,
            struct hf_reply **out);
 
 #ifdef __cplusplus

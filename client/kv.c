@@ -289,7 +289,8 @@ static bool verb_has(const struct kv_verb *v, const char *name)
     return false;
 }
 
-static const struct option *find_option(const struct kv *kv, const char *arg,
+static const struct option *find_option(const struct kv *kv,
+                                        const char *arg,
                                         size_t n)
 {
     for (size_t i = 0; i < sizeof(options) / sizeof(options[0]); i++) {

@@ -175,7 +175,9 @@ int kv_status(struct kv *kv)
 }
 
 /* Send a command that is not to be repeated, print its reply. */
-static int run_once(struct kv *kv, const struct hf_bytes *argv, size_t argc,
+static int run_once(struct kv *kv,
+                    const struct hf_bytes *argv,
+                    size_t argc,
                     uint32_t timeout_ms)
 {
     struct hf_reply *r = NULL;

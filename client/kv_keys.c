@@ -188,7 +188,8 @@ int kv_scan(struct kv *kv)
     return KV_DONE;
 }
 
-static void print_pair(const struct kv *kv, const struct hf_reply *key,
+static void print_pair(const struct kv *kv,
+                       const struct hf_reply *key,
                        const struct hf_reply *value)
 {
     if (kv->output == KV_JSON) {
@@ -226,7 +227,8 @@ struct walk {
 };
 
 /* Go on after @last. False: nothing can come after it. */
-static bool walk_on(const struct kv *kv, struct walk *w,
+static bool walk_on(const struct kv *kv,
+                    struct walk *w,
                     const struct hf_reply *last)
 {
     if (last->str == NULL || w->left == 0) {
@@ -260,11 +262,11 @@ static bool range_page(struct kv *kv, struct walk *w, int *rv)
     if (*rv != HF_OK) {
         return false;
     }
-    for (size_t i = 0; i + 1 < r->n; i += 2) {
+    for (size_t i = 0; i + 1 < r->n && w->left > 0; i += 2) {
         if (r->items[i].str != NULL && r->items[i + 1].str != NULL) {
             print_pair(kv, &r->items[i], &r->items[i + 1]);
         }
-        w->left -= w->left > 0;
+        w->left--;
     }
     /* A page may be shorter than asked for: only an empty one is the last. */
     more = r->n >= 2 && walk_on(kv, w, &r->items[r->n - 2]);

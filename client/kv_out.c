@@ -209,7 +209,8 @@ static void print_leaf(const struct kv *kv, const struct hf_reply *r)
     }
 }
 
-static void print_tree(const struct kv *kv, const struct hf_reply *r,
+static void print_tree(const struct kv *kv,
+                       const struct hf_reply *r,
                        int indent)
 {
     bool map = r->type == HF_REPLY_MAP;

@@ -54,7 +54,7 @@ static void snap_path(uint64_t index, uint64_t term, char out[SNAP_PATH_MAX])
              (unsigned long long)index, (unsigned long long)term);
 }
 
-void snap_meta_release(struct snap_meta *m)
+void snap_file_release(struct snap_file *m)
 {
     blob_unref(m->conf_blob);
     memset(m, 0, sizeof *m);
@@ -73,7 +73,7 @@ static int damaged(struct errmsg *em, const char *name, uint64_t at,
 /* ---- header and footer ---- */
 
 static void head_encode(struct buf *b, const struct identity *id,
-                        const struct snap_meta *m)
+                        const struct snap_file *m)
 {
     uint8_t h[HEAD_CONF_AT];
 
@@ -109,7 +109,7 @@ static int head_len(const uint8_t *p, const char *name, struct errmsg *em)
 }
 
 static int head_decode(const uint8_t *p, size_t len, const char *name,
-                       const struct identity *id, struct snap_meta *m,
+                       const struct identity *id, struct snap_file *m,
                        struct errmsg *em)
 {
     if (get_u32(p + len - 4) != crc32c(0, p, len - 4) &&
@@ -302,7 +302,7 @@ static int writer_stream(struct writer *w, LZ4F_cctx *c)
 }
 
 static int writer_run(struct writer *w, const struct identity *id,
-                      struct snap_meta *m)
+                      struct snap_file *m)
 {
     uint8_t foot[FOOT_BYTES];
     LZ4F_cctx *c = NULL;
@@ -351,14 +351,14 @@ static int publish(struct disk *d, const char *tmp, const char *name,
 
 static int verify_file(struct disk *d, const char *name,
                        const struct identity *id, uint64_t index, uint64_t term,
-                       const struct snap_sink *s, struct snap_meta *m,
+                       const struct snap_sink *s, struct snap_file *m,
                        struct errmsg *em);
 
-int snap_write(struct disk *d, const struct identity *id, struct snap_meta *m,
+int snap_write(struct disk *d, const struct identity *id, struct snap_file *m,
                const struct snap_source *s, struct errmsg *em)
 {
     struct snap_sink none = {NULL, NULL};
-    struct snap_meta back;
+    struct snap_file back;
     struct writer w;
     char name[SNAP_PATH_MAX];
     int rv;
@@ -387,7 +387,7 @@ int snap_write(struct disk *d, const struct identity *id, struct snap_meta *m,
         return rv;
     }
     rv = verify_file(d, name, id, m->index, m->term, &none, &back, em);
-    snap_meta_release(&back);
+    snap_file_release(&back);
     if (rv < 0) {
         /* Read back wrong: the older one is still there and still counts. */
         (void)disk_unlink(d, name);
@@ -494,7 +494,7 @@ static int check_foot(struct stream *s, uint64_t data, uint64_t pieces,
 }
 
 static int read_pieces(struct stream *s, LZ4F_dctx *d, uint32_t chain,
-                       const struct snap_sink *sink, struct snap_meta *m)
+                       const struct snap_sink *sink, struct snap_file *m)
 {
     uint8_t *plain = hf_malloc(IO_STEP);
     uint64_t data = 0;
@@ -538,7 +538,7 @@ static int read_pieces(struct stream *s, LZ4F_dctx *d, uint32_t chain,
 }
 
 static int read_head(struct stream *s, const struct identity *id,
-                     struct snap_meta *m, uint32_t *chain)
+                     struct snap_file *m, uint32_t *chain)
 {
     int rv = stream_need(s, HEAD_CONF_AT);
     int len = rv < 0 ? rv : head_len(s->acc.p, s->name, s->em);
@@ -559,7 +559,7 @@ static int read_head(struct stream *s, const struct identity *id,
 
 static int verify_stream(struct stream *s, const struct identity *id,
                          uint64_t index, uint64_t term,
-                         const struct snap_sink *sink, struct snap_meta *m)
+                         const struct snap_sink *sink, struct snap_file *m)
 {
     LZ4F_dctx *d = NULL;
     size_t r = LZ4F_createDecompressionContext(&d, LZ4F_VERSION);
@@ -580,7 +580,7 @@ static int verify_stream(struct stream *s, const struct identity *id,
 
 static int verify_file(struct disk *d, const char *name,
                        const struct identity *id, uint64_t index, uint64_t term,
-                       const struct snap_sink *sink, struct snap_meta *m,
+                       const struct snap_sink *sink, struct snap_file *m,
                        struct errmsg *em)
 {
     struct stream s;
@@ -600,19 +600,33 @@ static int verify_file(struct disk *d, const char *name,
     free(s.raw);
     buf_release(&s.acc);
     if (rv < 0) {
-        snap_meta_release(m);
+        snap_file_release(m);
     }
     return rv;
 }
 
 int snap_read(struct disk *d, const struct identity *id, uint64_t index,
-              uint64_t term, const struct snap_sink *s, struct snap_meta *m,
+              uint64_t term, const struct snap_sink *s, struct snap_file *m,
               struct errmsg *em)
 {
     char name[SNAP_PATH_MAX];
 
     snap_path(index, term, name);
     return verify_file(d, name, id, index, term, s, m, em);
+}
+
+void snap_name(uint64_t index, uint64_t term, char *out)
+{
+    snap_path(index, term, out);
+}
+
+int snap_verify(struct disk *d, const struct identity *id, const char *name,
+                uint64_t index, uint64_t term, struct snap_file *m,
+                struct errmsg *em)
+{
+    struct snap_sink none = {NULL, NULL};
+
+    return verify_file(d, name, id, index, term, &none, m, em);
 }
 
 /* ---- the directory ---- */
@@ -660,7 +674,7 @@ static int list_snaps(struct disk *d, struct snap_list *l, struct errmsg *em)
 
 /* Header and footer of a final file, without what is between. */
 static int peek_file(struct stream *s, const struct identity *id, uint64_t index,
-                     uint64_t term, struct snap_meta *m)
+                     uint64_t term, struct snap_file *m)
 {
     int64_t size = disk_size(s->file);
     uint8_t foot[FOOT_BYTES];
@@ -696,7 +710,7 @@ static int peek_file(struct stream *s, const struct identity *id, uint64_t index
 }
 
 static int peek(struct disk *d, const struct identity *id, uint64_t index,
-                uint64_t term, struct snap_meta *m, struct errmsg *em)
+                uint64_t term, struct snap_file *m, struct errmsg *em)
 {
     char name[SNAP_PATH_MAX];
     struct stream s;
@@ -716,7 +730,7 @@ static int peek(struct disk *d, const struct identity *id, uint64_t index,
     free(s.raw);
     buf_release(&s.acc);
     if (rv < 0) {
-        snap_meta_release(m);
+        snap_file_release(m);
     }
     return rv;
 }
@@ -747,7 +761,7 @@ static int prepare_dir(struct disk *d, struct snap_list *l, struct errmsg *em)
     return sync_dir(d, em);
 }
 
-int snap_open(struct disk *d, const struct identity *id, struct snap_meta *m,
+int snap_open(struct disk *d, const struct identity *id, struct snap_file *m,
               struct errmsg *em)
 {
     struct snap_list l;
@@ -871,7 +885,7 @@ int snap_in_write(struct snap_in *in, uint64_t off, const void *p, size_t n,
     return rv < 0 ? file_err(em, rv, "sync", in_tmp) : 0;
 }
 
-int snap_in_finish(struct snap_in *in, struct snap_meta *m, struct errmsg *em)
+int snap_in_finish(struct snap_in *in, struct snap_file *m, struct errmsg *em)
 {
     struct snap_sink none = {NULL, NULL};
     char name[SNAP_PATH_MAX];
@@ -893,13 +907,22 @@ int snap_in_finish(struct snap_in *in, struct snap_meta *m, struct errmsg *em)
         rv = publish(in->disk, in_tmp, name, em);
     }
     if (rv < 0) {
-        snap_meta_release(m);
+        snap_file_release(m);
         snap_in_abort(in);
         return rv;
     }
     disk_close(in->file);
     in->file = NULL;
     return 0;
+}
+
+int snap_adopt(struct disk *d, const char *name, uint64_t index, uint64_t term,
+               struct errmsg *em)
+{
+    char final[SNAP_PATH_MAX];
+
+    snap_path(index, term, final);
+    return publish(d, name, final, em);
 }
 
 void snap_in_abort(struct snap_in *in)

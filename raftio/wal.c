@@ -648,7 +648,7 @@ static void group_encode(struct group *g)
         }
         memset(at, 0, (size_t)(p + pf->f.len - at));
         pf->f.prev = g->chain;
-        frame_encode(&pf->f, p);
+        wal_frame_encode(&pf->f, p);
         g->chain = pf->f.crc;
         p += pf->f.len;
     }
@@ -1091,7 +1091,7 @@ static int read_frame(struct read_op *r, const struct wal_index *x,
     struct reader rd;
     struct entry e;
 
-    if (!frame_decode(p, &f) || f.salt != r->salt || f.len != x->len ||
+    if (!wal_frame_decode(p, &f) || f.salt != r->salt || f.len != x->len ||
         f.first != x->first || f.last < x->last || f.term != x->term ||
         !frame_payload_ok(&f, p)) {
         return read_fail(r, name, x->off);

@@ -163,7 +163,7 @@ enum {
 };
 _Static_assert(FR_CRC_AT + 4 == FRAME_HEADER, "no byte outside a checksum");
 
-void frame_encode(struct frame *f, uint8_t *out)
+void wal_frame_encode(struct frame *f, uint8_t *out)
 {
     f->len = (uint32_t)frame_bytes(f->payload_len);
     f->payload_crc = crc32c(0, out + FRAME_HEADER, f->len - FRAME_HEADER);
@@ -185,7 +185,7 @@ void frame_encode(struct frame *f, uint8_t *out)
     put_u32(out + FR_CRC_AT, f->crc);
 }
 
-bool frame_decode(const uint8_t *p, struct frame *f)
+bool wal_frame_decode(const uint8_t *p, struct frame *f)
 {
     if (get_u32(p) != frame_magic ||
         (get_u32(p + FR_CRC_AT) != crc32c(0, p, FR_CRC_AT) &&

@@ -90,9 +90,9 @@ int seg_head_decode(const uint8_t p[SEG_HEADER], const char *name,
 
 /* Fill in len, the checksums and the bytes; the payload is in place at
  * @out + FRAME_HEADER, its padding zero. */
-void frame_encode(struct frame *f, uint8_t *out);
+void wal_frame_encode(struct frame *f, uint8_t *out);
 /* Does a header with a right checksum begin at @p (FRAME_HEADER bytes)? */
-bool frame_decode(const uint8_t *p, struct frame *f);
+bool wal_frame_decode(const uint8_t *p, struct frame *f);
 /* Checksum of the payload, all f->len bytes being at @p. */
 bool frame_payload_ok(const struct frame *f, const uint8_t *p);
 

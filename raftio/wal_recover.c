@@ -378,7 +378,7 @@ static int frame_at(struct scan *s, const struct seg_head *h, uint64_t off,
     if (rv < 0) {
         return rv;
     }
-    if (!frame_decode(window_at(s, off), f) || f->len > s->size - off) {
+    if (!wal_frame_decode(window_at(s, off), f) || f->len > s->size - off) {
         return 0;
     }
     if (!mutant(CHAIN_UNCHECKED) &&
@@ -414,7 +414,7 @@ static int scan_tail(struct scan *s, const struct seg_head *h, uint64_t g,
         if (all_zero(p, FRAME_ALIGN)) {
             continue;
         }
-        if (frame_decode(p, &f)) {
+        if (wal_frame_decode(p, &f)) {
             if (f.salt == h->salt && f.no >= s->next_no &&
                 f.durable_no > *witness) {
                 *witness = f.durable_no;

@@ -15,9 +15,13 @@
 #include "base/assert.h"
 #include "base/err.h"
 #include "base/limits.h"
+#include "base/mutant.h"
 #include "resp/resp_int.h"
 
-enum { ARGS_FIRST = 8 }; /* room at first; doubles, up to LIM_ARGS */
+enum {
+    ARGS_FIRST = 8,  /* room at first; doubles, up to LIM_ARGS */
+    ARGS_KEEP = 1024 /* more room than this is not kept between requests */
+};
 
 void resp_parser_init(struct resp_parser *p, size_t request_max)
 {
@@ -70,7 +74,8 @@ static void arg_add(struct resp_parser *p, size_t off, size_t len)
 }
 
 /* Hand out the arguments; offsets are relative to @base. */
-static int finish(struct resp_parser *p, const uint8_t *base,
+static int finish(struct resp_parser *p,
+                  const uint8_t *base,
                   struct resp_args *out)
 {
     hf_assert(p->argc > 0);
@@ -78,8 +83,8 @@ static int finish(struct resp_parser *p, const uint8_t *base,
         size_t len = p->slices[i].len;
 
         /* @base is NULL when all arguments are empty. */
-        p->argv[i] = bytes_of(len == 0 ? (const uint8_t *)""
-                                       : base + p->slices[i].off, len);
+        p->argv[i] = bytes_of(
+            len == 0 ? (const uint8_t *)"" : base + p->slices[i].off, len);
     }
     out->argv = p->argv;
     out->argc = p->argc;
@@ -111,8 +116,10 @@ bool resp_number(const uint8_t *s, size_t n, int64_t *out)
 
 /* The line at p->pos: its length without line end, or 0: not all there, or
  * HF_EINVAL: longer than a header can be, or CR without LF. */
-static int header_line(const struct resp_parser *p, const uint8_t *data,
-                       size_t n, size_t *len)
+static int header_line(const struct resp_parser *p,
+                       const uint8_t *data,
+                       size_t n,
+                       size_t *len)
 {
     size_t room = n - p->pos;
     const uint8_t *s = data + p->pos;
@@ -200,7 +207,9 @@ static bool inline_arg(struct buf *text, const uint8_t *s, size_t n, size_t *i)
 
 /* A line that does not start with '*'. 1: command; 0: more bytes needed, or
  * (*skip > 0) an empty line of so many bytes. */
-static int parse_inline(struct resp_parser *p, const uint8_t *data, size_t n,
+static int parse_inline(struct resp_parser *p,
+                        const uint8_t *data,
+                        size_t n,
                         size_t *skip)
 {
     const uint8_t *nl = memchr(data + p->pos, '\n', n - p->pos);
@@ -227,9 +236,23 @@ static int parse_inline(struct resp_parser *p, const uint8_t *data, size_t n,
     return p->argc > 0 ? 1 : 0;
 }
 
+/* One huge request must not cost its connection memory for ever. */
+static void shrink(struct resp_parser *p)
+{
+    if (p->cap > ARGS_KEEP) {
+        free(p->slices);
+        free(p->argv);
+        p->slices = NULL;
+        p->argv = NULL;
+        p->cap = 0;
+    }
+}
+
 /* The "*n" line. As parse_inline(). */
-static int parse_array_header(struct resp_parser *p, const uint8_t *data,
-                              size_t n, size_t *skip)
+static int parse_array_header(struct resp_parser *p,
+                              const uint8_t *data,
+                              size_t n,
+                              size_t *skip)
 {
     size_t len = 0;
     int64_t count;
@@ -247,11 +270,25 @@ static int parse_array_header(struct resp_parser *p, const uint8_t *data,
         *skip = p->pos;
         return 0;
     }
+    shrink(p);
     p->left = (size_t)count;
     return 1;
 }
 
-static int parse_bulk_header(struct resp_parser *p, const uint8_t *data,
+/* May a bulk of @size bytes, whose header of @header bytes is next, still be
+ * part of this request? */
+static bool fits(const struct resp_parser *p, size_t header, int64_t size)
+{
+    size_t used = p->pos + header + 2; /* 2: the line end after the bulk */
+
+    if (mutant(RESP_LIMIT_IGNORED)) {
+        return size < LIM_REQUEST_TOP;
+    }
+    return used <= p->request_max && (uint64_t)size <= p->request_max - used;
+}
+
+static int parse_bulk_header(struct resp_parser *p,
+                             const uint8_t *data,
                              size_t n)
 {
     char text[RESP_ERROR_MAX / 2];
@@ -276,8 +313,7 @@ static int parse_bulk_header(struct resp_parser *p, const uint8_t *data,
         return 0;
     }
     if (rv < 0 || !resp_number(data + p->pos + 1, len - 1, &size) || size < 0 ||
-        p->pos + len + 4 > p->request_max ||
-        (uint64_t)size > p->request_max - (p->pos + len + 4)) {
+        !fits(p, len + 2, size)) {
         return fail(p, "invalid bulk length");
     }
     p->pos += len + 2;
@@ -312,8 +348,11 @@ static int parse_args(struct resp_parser *p, const uint8_t *data, size_t n)
     return 1;
 }
 
-int resp_parse_request(struct resp_parser *p, const uint8_t *data, size_t n,
-                       size_t *used, struct resp_args *out)
+int resp_parse_request(struct resp_parser *p,
+                       const uint8_t *data,
+                       size_t n,
+                       size_t *used,
+                       struct resp_args *out)
 {
     *used = 0;
     hf_assert(p->pos <= n);

@@ -77,8 +77,11 @@ void resp_parser_release(struct resp_parser *p);
  * HF_EINVAL   not the protocol: resp_parser_error() is the text to send
  *             ("Protocol error: ..."), then close. The parser stays unusable
  *             until it is initialised again. */
-int resp_parse_request(struct resp_parser *p, const uint8_t *data, size_t n,
-                       size_t *used, struct resp_args *out);
+int resp_parse_request(struct resp_parser *p,
+                       const uint8_t *data,
+                       size_t n,
+                       size_t *used,
+                       struct resp_args *out);
 
 /* Without "ERR " in front and without line end. Valid as long as @p. */
 const char *resp_parser_error(const struct resp_parser *p);
@@ -149,8 +152,11 @@ struct resp_scan {
  * 0           more bytes are needed.
  * HF_EINVAL   not the protocol.
  * HF_ELIMIT   longer than @max bytes. */
-int resp_scan_reply(struct resp_scan *s, const uint8_t *data, size_t n,
-                    size_t max, size_t *len);
+int resp_scan_reply(struct resp_scan *s,
+                    const uint8_t *data,
+                    size_t n,
+                    size_t max,
+                    size_t *len);
 
 /* ---- replies: tree ---- */
 

@@ -30,7 +30,9 @@ struct resp_token {
 /* Read the token at the front of @data, or, when a bulk is not all there,
  * *@want = bytes that its end needs in sum.
  * 1, 0 (more bytes are needed) or HF_EINVAL. */
-int resp_token_read(struct resp_token *t, const uint8_t *data, size_t n,
+int resp_token_read(struct resp_token *t,
+                    const uint8_t *data,
+                    size_t n,
                     size_t *want);
 
 #endif

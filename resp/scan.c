@@ -33,7 +33,9 @@ static bool token_has_count(char type)
 }
 
 /* The bytes after the header of '$', '=' or '!'. */
-static int token_bulk(struct resp_token *t, const uint8_t *data, size_t n,
+static int token_bulk(struct resp_token *t,
+                      const uint8_t *data,
+                      size_t n,
                       size_t *want)
 {
     size_t size = (size_t)t->count;
@@ -79,7 +81,9 @@ static bool token_line_ok(const struct resp_token *t)
     }
 }
 
-int resp_token_read(struct resp_token *t, const uint8_t *data, size_t n,
+int resp_token_read(struct resp_token *t,
+                    const uint8_t *data,
+                    size_t n,
                     size_t *want)
 {
     size_t len;
@@ -128,8 +132,11 @@ int resp_token_read(struct resp_token *t, const uint8_t *data, size_t n,
     return 1;
 }
 
-int resp_scan_reply(struct resp_scan *s, const uint8_t *data, size_t n,
-                    size_t max, size_t *len)
+int resp_scan_reply(struct resp_scan *s,
+                    const uint8_t *data,
+                    size_t n,
+                    size_t max,
+                    size_t *len)
 {
     struct resp_token t;
 
@@ -235,7 +242,8 @@ static void fix_token(const struct resp_token *t, struct buf *out)
 }
 
 /* Copy runs of tokens that @keep accepts; give the others to @change. */
-static int convert(struct bytes in, struct buf *out,
+static int convert(struct bytes in,
+                   struct buf *out,
                    bool (*keep)(const struct resp_token *),
                    void (*change)(const struct resp_token *, struct buf *))
 {

@@ -1,4 +1,5 @@
-/* Words and numbers of a request. Internal to server/command. */
+/* Words and numbers of a request: for server/command, and for the commands
+ * that a connection answers itself. */
 #ifndef HF_SERVER_COMMAND_ARGS_H
 #define HF_SERVER_COMMAND_ARGS_H
 

@@ -6,10 +6,13 @@
  * Bounds, each per connection unless said:
  *   input   one request (request_max) and what one read brought behind it;
  *           then the socket is not read until commands are done
- *   queue   commands submitted and unanswered: CONN_PIPELINE_MAX commands or
- *           CONN_PIPELINE_BYTES; then the socket is not read
- *   output  output_max bytes the client does not take: closed, one log line.
- *           Above output_max / 2 no further command of it is begun
+ *   queue   commands submitted and unanswered: CONN_PIPELINE_MAX commands,
+ *           CONN_PIPELINE_BYTES, and so many that replies as large as the
+ *           latest ones stay within CONN_WINDOW_BYTES; then the socket is not
+ *           read
+ *   output  above CONN_OUTPUT_SOFT unsent bytes no command is begun; a client
+ *           that then takes nothing for output_stall_s, or above output_max,
+ *           is closed, with one log line
  *   MULTI   MULTI_COMMANDS_MAX commands, request_max bytes
  *   WATCH   WATCH_KEYS_MAX keys
  *   all     maxclients connections; one more gets an error and is closed */
@@ -30,6 +33,9 @@ enum {
     CONN_TURN_COMMANDS = 128,     /* begun per turn; the rest waits its turn */
     CONN_PIPELINE_MAX = 4096,     /* commands in flight */
     CONN_PIPELINE_BYTES = 16 << 20,
+    CONN_WINDOW_BYTES = 8 << 20,  /* replies in flight, as far as foreseen */
+    CONN_OUTPUT_SOFT = 1 << 20,   /* unsent; then no command is begun */
+    CONN_LINGER_MS = 1000,        /* a last reply may take to leave */
     CONN_NAME_MAX = 256,          /* CLIENT SETNAME; beyond: -ERR */
     MULTI_COMMANDS_MAX = 10000,   /* beyond: -ERR, then EXECABORT */
     WATCH_KEYS_MAX = 10000,       /* beyond: -ERR */
@@ -39,12 +45,14 @@ struct edge_options {
     uint32_t maxclients;
     uint32_t idle_timeout_s;  /* 0: connections may be silent for ever */
     size_t request_max;       /* bytes of one request */
-    size_t output_max;        /* bytes */
+    size_t output_max;        /* unsent bytes; beyond: closed */
+    uint32_t output_stall_s;  /* no byte taken for so long: closed */
 };
 #define EDGE_OPTIONS_DEFAULT                                          \
     {                                                                 \
         .maxclients = 10000, .idle_timeout_s = 0,                     \
-        .request_max = LIM_REQUEST, .output_max = (size_t)256 << 20   \
+        .request_max = LIM_REQUEST, .output_max = (size_t)256 << 20,  \
+        .output_stall_s = 60                                          \
     }
 
 enum edge_port { EDGE_PLAIN, EDGE_CLUSTER, EDGE_PORTS };

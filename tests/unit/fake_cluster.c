@@ -91,7 +91,8 @@ static void run_incr(struct fake *f, const struct resp_args *a, struct buf *out)
     resp_int(out, v);
 }
 
-static void run_write(struct fake *f, const struct resp_args *a,
+static void run_write(struct fake *f,
+                      const struct resp_args *a,
                       struct buf *out);
 
 static void run_txn(struct fake *f, const struct resp_args *a, struct buf *out)
@@ -132,7 +133,8 @@ static void run_del(struct fake *f, const struct resp_args *a, struct buf *out)
     resp_int(out, n);
 }
 
-static void run_write(struct fake *f, const struct resp_args *a,
+static void run_write(struct fake *f,
+                      const struct resp_args *a,
                       struct buf *out)
 {
     f->applied++;
@@ -184,7 +186,8 @@ static void run_once(struct fake *f, const struct resp_args *a, struct buf *out)
 
 /* The keys of a test lie in their order, few of them. At most 2 a page, to
  * have pages; more than 10 asked for: too large a reply. */
-static void run_range(struct fake *f, const struct resp_args *a,
+static void run_range(struct fake *f,
+                      const struct resp_args *a,
                       struct buf *out)
 {
     bool rev = has_word(a, "REV");
@@ -335,7 +338,8 @@ static void apply_late(struct fake *f)
 }
 
 /* False: the connection is gone. */
-static bool serve(struct fake_node *n, struct fake_conn *c,
+static bool serve(struct fake_node *n,
+                  struct fake_conn *c,
                   const struct resp_args *a)
 {
     struct fake_action act = next_action(n, kind_of(a));

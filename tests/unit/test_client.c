@@ -40,7 +40,9 @@ static int teardown(void **state)
 }
 
 /* The next command at node @node is treated like this. */
-static void plan(struct fixture *x, size_t node, enum fake_what what,
+static void plan(struct fixture *x,
+                 size_t node,
+                 enum fake_what what,
                  const char *text)
 {
     struct fake_action a = {FAKE_ON_COMMAND, what, text, false};

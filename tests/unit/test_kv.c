@@ -35,7 +35,7 @@ static void find_kv(struct fixture *x)
         assert_non_null(slash);
         *slash = '\0';
     }
-    strcat(x->kv, "/kv");
+    snprintf(slash, 4, "/kv");
     assert_int_equal(access(x->kv, X_OK), 0);
 }
 
@@ -77,6 +77,7 @@ static int kv(struct fixture *x, const char *line, const char *input)
 {
     char *argv[ARGS_MAX] = {x->kv};
     char *copy = hf_strdup(line);
+    char *rest;
     FILE *in = tmpfile();
     FILE *out = tmpfile();
     FILE *err = tmpfile();
@@ -84,7 +85,8 @@ static int kv(struct fixture *x, const char *line, const char *input)
     int status;
     pid_t pid;
 
-    for (char *w = strtok(copy, " "); w != NULL; w = strtok(NULL, " ")) {
+    for (char *w = strtok_r(copy, " ", &rest); w != NULL;
+         w = strtok_r(NULL, " ", &rest)) {
         assert_true(argc < ARGS_MAX - 1);
         for (char *u = strchr(w, '_'); u != NULL; u = strchr(u, '_')) {
             *u = ' ';

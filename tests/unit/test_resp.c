@@ -15,7 +15,9 @@
 
 #define S(lit) bytes_of(lit, sizeof(lit) - 1)
 
-static int parse(struct resp_parser *p, struct bytes in, size_t *used,
+static int parse(struct resp_parser *p,
+                 struct bytes in,
+                 size_t *used,
                  struct resp_args *out)
 {
     return resp_parse_request(p, in.p, in.n, used, out);

@@ -66,7 +66,7 @@ static int write_one(struct disk *d, uint64_t index, size_t total,
     struct identity id = who();
     struct gen g = {index, total, 0};
     struct snap_source src = {gen_next, &g, NULL, 0};
-    struct snap_meta m;
+    struct snap_file m;
 
     memset(&m, 0, sizeof m);
     m.index = index;
@@ -84,7 +84,7 @@ static int read_one(struct disk *d, uint64_t index, size_t total,
     struct identity id = who();
     struct gen g = {index, total, 0};
     struct snap_sink sink = {gen_feed, &g};
-    struct snap_meta m;
+    struct snap_file m;
     int rv = snap_read(d, &id, index, 7, &sink, &m, em);
 
     if (rv == 0) {
@@ -94,7 +94,7 @@ static int read_one(struct disk *d, uint64_t index, size_t total,
         assert_int_equal(m.log_no, 11);
         assert_int_equal(m.node_id, 5);
         assert_true(bytes_eq(m.conf, bytes_str("configuration")));
-        snap_meta_release(&m);
+        snap_file_release(&m);
     }
     return rv;
 }
@@ -103,14 +103,14 @@ static uint64_t newest(struct disk *d)
 {
     struct identity id = who();
     struct errmsg em = {{0}};
-    struct snap_meta m;
+    struct snap_file m;
     uint64_t index;
 
     if (snap_open(d, &id, &m, &em) != 0) {
         fail_msg("%s", em.text);
     }
     index = m.index;
-    snap_meta_release(&m);
+    snap_file_release(&m);
     return index;
 }
 
@@ -208,7 +208,7 @@ static void no_fallback(void **state)
     struct disk *d = disk_sim_new();
     struct identity id = who();
     struct errmsg em = {{0}};
-    struct snap_meta m;
+    struct snap_file m;
 
     (void)state;
     assert_int_equal(newest(d), 0);
@@ -226,7 +226,7 @@ static void foreign(void **state)
     struct disk *d = disk_sim_new();
     struct identity id = who();
     struct errmsg em = {{0}};
-    struct snap_meta m;
+    struct snap_file m;
 
     (void)state;
     assert_int_equal(newest(d), 0);
@@ -303,7 +303,7 @@ static int transfer(struct disk *a, struct disk *b, uint64_t flip,
                     struct errmsg *em)
 {
     struct identity id = who();
-    struct snap_meta m;
+    struct snap_file m;
     struct snap_out out;
     struct snap_in in;
     uint8_t p[777];
@@ -325,7 +325,7 @@ static int transfer(struct disk *a, struct disk *b, uint64_t flip,
     snap_out_close(&out);
     n = snap_in_finish(&in, &m, em);
     assert_null(in.file);
-    snap_meta_release(&m);
+    snap_file_release(&m);
     return (int)n;
 }
 

@@ -1,0 +1,136 @@
+/* One client connection, inside server/edge.
+ *
+ *   edge.c      listeners, the list of connections, counters
+ *   conn.c      bytes in, bytes out, fair turns, closing
+ *   dispatch.c  from a command to an operation; MULTI, WATCH, EXEC
+ *   local.c     commands that the connection answers itself
+ *
+ * Two moments of a command are kept apart. It is *dispatched* when its words
+ * are parsed: what decides its form (inside MULTI or not, stale or not) is
+ * of that moment. Its *turn* comes when all earlier ones are answered: what
+ * shapes the reply (RESP version, names) is of that one. */
+#ifndef HF_SERVER_EDGE_CONN_INT_H
+#define HF_SERVER_EDGE_CONN_INT_H
+
+#include "resp/resp.h"
+#include "server/command/command.h"
+#include "server/edge/conn.h"
+
+enum { CONN_REPLY_GUESS = (256 << 10) + 1 }; /* before any reply was seen */
+
+struct edge {
+    struct env *env;
+    struct node *node;
+    struct logger *log;
+    struct edge_options opt;
+    struct net_listener *listener[EDGE_PORTS];
+    struct conn *head;
+    uint64_t next_id;
+    size_t unanswered;
+    struct edge_counters counters;
+    bool starved; /* some connection waits for edge_on_room() */
+};
+
+/* A watched key and its revision. */
+struct watched {
+    struct blob *key;
+    uint64_t revision;
+};
+
+struct conn {
+    struct edge *edge;
+    struct conn *prev;
+    struct conn *next;
+    struct net_conn *net;
+    struct client *client; /* NULL: refused at once, only closing */
+    enum edge_port port;
+    uint64_t id;
+    uint64_t born_ms;
+    uint64_t active_us; /* last bytes from the client */
+
+    /* bytes in */
+    struct buf in;
+    size_t in_at; /* bytes of @in that are done with */
+    struct resp_parser parser;
+    bool paused;   /* the socket is not read */
+    unsigned turn; /* commands it may still begin in this turn */
+
+    /* operations */
+    size_t pending;       /* submitted, unanswered */
+    size_t pending_bytes; /* their commands */
+    size_t reply_peak;    /* size of late replies, decaying */
+    struct env_task task; /* ends it, or goes on with @in */
+    struct env_timer more; /* goes on with @in in the next turn; lingers */
+    struct env_timer idle;
+    struct env_timer stall;
+    size_t stall_unsent; /* unsent bytes when @stall was armed */
+
+    /* ending */
+    bool quitting; /* no further command is begun */
+    bool lingering; /* closes when its output has left */
+    bool doomed;   /* closes in its task */
+    uint64_t linger_us;
+
+    /* of the turn */
+    bool resp3;
+    struct buf name;
+    struct buf lib_name;
+    struct buf lib_ver;
+
+    /* of dispatch */
+    bool stale;
+    uint64_t max_age_ms;
+    bool multi;
+    bool multi_dirty;
+    bool multi_writes;
+    struct buf queue; /* for each command: u32 words, each u32 length, bytes */
+    size_t queue_commands;
+    size_t queue_words;
+    struct watched *watched;
+    size_t n_watched;
+    size_t watching;      /* keys whose revisions are being asked for */
+    uint64_t watch_epoch; /* raised when what is watched is forgotten */
+    bool watch_broken;    /* a WATCH failed: so must the EXEC */
+    bool exec_waits;      /* an EXEC until the revisions are known */
+    struct buf exec_once; /* ... and its session and number, or empty */
+    bool held; /* nothing is dispatched until the last one had its turn */
+};
+
+/* One command under way. */
+struct conn_op {
+    struct client_op op;
+    struct conn *conn;
+    size_t bytes;
+    struct buf reply; /* OP_LOCAL: what is answered, if known beforehand */
+    uint64_t epoch;   /* WATCH */
+    size_t keys;      /* WATCH */
+};
+
+/* conn.c */
+struct conn *conn_new(struct edge *e, enum edge_port port,
+                      struct net_conn *net);
+void conn_close(struct conn *c); /* at once; not from inside an operation */
+void conn_doom(struct conn *c);  /* at once, from anywhere */
+/* Answer one canonical reply now: it is this command's turn. */
+void conn_reply(struct conn *c, struct bytes reply);
+/* Begin nothing more; close when what was answered has left. */
+void conn_finish(struct conn *c);
+/* Operations begun, answered; conn_ended() may let more begin. */
+struct conn_op *conn_op_new(struct conn *c, enum client_op_kind kind);
+void conn_op_submit(struct conn_op *o);
+void conn_op_free(struct conn_op *o); /* answered: counts, goes on */
+void conn_process(struct conn *c);    /* begin what may begin */
+void conn_wake(struct conn *c);       /* conn_process() in a task */
+
+/* dispatch.c */
+void dispatch(struct conn *c, const struct bytes *argv, int argc);
+/* Answer in turn with @reply, whose bytes are taken. */
+void dispatch_answer(struct conn *c, struct buf *reply);
+void multi_forget(struct conn *c);
+void watch_forget(struct conn *c);
+
+/* local.c: now is its turn. */
+void local_run(struct conn *c, const struct command *cmd,
+               const struct bytes *argv, int argc, struct buf *reply);
+
+#endif

@@ -1,0 +1,542 @@
+/* From words to operations.
+ *
+ * Outside MULTI a command becomes one operation of the node: a read, a write,
+ * a question to the node, or a local answer that waits for its turn. Between
+ * MULTI and EXEC it is only kept; EXEC then becomes one TXN whose conditions
+ * are the revisions that WATCH was told. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/assert.h"
+#include "base/mutant.h"
+#include "server/edge/conn_int.h"
+#include "server/node/node.h"
+
+/* ---- answers of the connection's own ---- */
+
+static void local_turn(struct client_op *op)
+{
+    struct conn_op *o = HF_CONTAINER_OF(op, struct conn_op, op);
+    struct conn *c = o->conn;
+    struct command_words w;
+
+    if (o->op.command == NULL) {
+        conn_reply(c, buf_bytes(&o->reply));
+    } else if (command_decode(blob_bytes(o->op.command), &w) == 0) {
+        local_run(c, w.command, w.argv, w.argc, &o->reply);
+        conn_reply(c, buf_bytes(&o->reply));
+        command_words_release(&w);
+    } else {
+        hf_assert(false); /* we encoded it */
+    }
+    conn_op_free(o);
+}
+
+static bool my_turn(const struct conn *c)
+{
+    return c->pending == 0 || mutant(EDGE_REPLY_EARLY);
+}
+
+void dispatch_answer(struct conn *c, struct buf *reply)
+{
+    if (my_turn(c)) {
+        conn_reply(c, buf_bytes(reply));
+        buf_release(reply);
+        if (c->quitting) {
+            conn_finish(c);
+        }
+    } else {
+        struct conn_op *o = conn_op_new(c, OP_LOCAL);
+
+        o->reply = *reply;
+        buf_init(reply);
+        o->op.local = local_turn;
+        conn_op_submit(o);
+    }
+}
+
+static void answer_ok(struct conn *c)
+{
+    struct buf reply = BUF_INIT;
+
+    resp_ok(&reply);
+    dispatch_answer(c, &reply);
+}
+
+static void answer_error(struct conn *c, const char *text)
+{
+    struct buf reply = BUF_INIT;
+
+    resp_error(&reply, text);
+    dispatch_answer(c, &reply);
+}
+
+/* Run @cmd when all before it are answered. */
+static void answer_in_turn(struct conn *c, const struct command *cmd,
+                           const struct bytes *argv, int argc)
+{
+    struct conn_op *o;
+
+    if (my_turn(c)) {
+        struct buf reply = BUF_INIT;
+
+        local_run(c, cmd, argv, argc, &reply);
+        dispatch_answer(c, &reply);
+        return;
+    }
+    o = conn_op_new(c, OP_LOCAL);
+    o->op.command = command_encode(cmd, 0, argv, argc);
+    o->op.local = local_turn;
+    conn_op_submit(o);
+}
+
+/* ---- operations of the node ---- */
+
+static void node_done(struct client_op *op, struct bytes reply)
+{
+    struct conn_op *o = HF_CONTAINER_OF(op, struct conn_op, op);
+
+    conn_reply(o->conn, reply);
+    conn_op_free(o);
+}
+
+static void submit(struct conn *c, enum client_op_kind kind,
+                   const struct command *cmd, const struct bytes *argv,
+                   int argc)
+{
+    struct conn_op *o = conn_op_new(c, kind);
+
+    o->op.command = command_encode(
+        cmd, c->port == EDGE_CLUSTER && kind == OP_NODE ? COMMAND_CLUSTER_PORT
+                                                        : 0,
+        argv, argc);
+    o->op.done = node_done;
+    conn_op_submit(o);
+}
+
+/* On the cluster port of a node that does not lead, whatever names a key or
+ * writes is sent to the leader; reads stay after READONLY. While no leader is
+ * known it is parked here like on the plain port. */
+static bool moved(struct conn *c, const struct command *cmd,
+                  const struct bytes *argv, int argc, struct buf *reply)
+{
+    struct bytes key = bytes_of("", 0);
+    const char *leader;
+    char host[LIM_ADDR];
+    bool writes, keyed;
+    uint16_t port;
+
+    if (c->port != EDGE_CLUSTER || node_is_leader(c->edge->node) ||
+        mutant(EDGE_FOLLOWER_SERVES)) {
+        return false;
+    }
+    leader = node_leader_cluster_address(c->edge->node);
+    writes = command_writes(cmd, argv, argc);
+    keyed = command_first_key(cmd, argv, argc, &key);
+    if (leader[0] == 0 || (!writes && (!keyed || c->stale))) {
+        return false;
+    }
+    port = admin_split(leader, host);
+    resp_errorf(reply, "MOVED %u %s:%u", keyed ? command_key_slot(key) : 0,
+                host, port);
+    return true;
+}
+
+/* ---- MULTI ---- */
+
+void multi_forget(struct conn *c)
+{
+    c->multi = false;
+    c->multi_dirty = false;
+    c->multi_writes = false;
+    buf_release(&c->queue);
+    c->queue_commands = 0;
+    c->queue_words = 0;
+}
+
+static void do_multi(struct conn *c, const struct bytes *argv, int argc)
+{
+    (void)argv;
+    (void)argc;
+    if (c->multi) {
+        answer_error(c, "ERR MULTI calls can not be nested");
+        return;
+    }
+    c->multi = true;
+    answer_ok(c);
+}
+
+static void do_discard(struct conn *c, const struct bytes *argv, int argc)
+{
+    (void)argv;
+    (void)argc;
+    if (!c->multi) {
+        answer_error(c, "ERR DISCARD without MULTI");
+        return;
+    }
+    multi_forget(c);
+    watch_forget(c);
+    answer_ok(c);
+}
+
+/* Why @cmd cannot be queued: an error reply was appended. */
+static bool queue_refuses(struct conn *c, const struct command *cmd,
+                          const struct bytes *argv, int argc, size_t bytes,
+                          struct buf *reply)
+{
+    enum { WORDS_MAX = LIM_ARGS - 2 * WATCH_KEYS_MAX - 16 };
+
+    if (!command_nests(cmd)) {
+        resp_error(reply, "ERR Command not allowed inside a transaction");
+    } else if (moved(c, cmd, argv, argc, reply)) {
+        return true;
+    } else if (c->queue_commands >= MULTI_COMMANDS_MAX ||
+               c->queue_words + (size_t)argc + 1 > WORDS_MAX ||
+               bytes > c->edge->opt.request_max - c->queue.n) {
+        resp_error(reply, "ERR transaction is too large");
+    }
+    return reply->n > 0;
+}
+
+static void queue_command(struct conn *c, const struct command *cmd,
+                          const struct bytes *argv, int argc)
+{
+    struct buf reply = BUF_INIT;
+    size_t bytes = 4;
+
+    for (int i = 0; i < argc; i++) {
+        bytes += 4 + argv[i].n;
+    }
+    if (queue_refuses(c, cmd, argv, argc, bytes, &reply)) {
+        c->multi_dirty = true;
+        dispatch_answer(c, &reply);
+        return;
+    }
+    buf_u32(&c->queue, (uint32_t)argc);
+    for (int i = 0; i < argc; i++) {
+        buf_lbytes(&c->queue, argv[i]);
+    }
+    c->queue_commands++;
+    c->queue_words += (size_t)argc + 1;
+    c->multi_writes |= (cmd->flags & CMD_WRITE) != 0;
+    resp_simple(&reply, "QUEUED");
+    dispatch_answer(c, &reply);
+}
+
+/* ---- WATCH ---- */
+
+void watch_forget(struct conn *c)
+{
+    for (size_t i = 0; i < c->n_watched; i++) {
+        blob_unref(c->watched[i].key);
+    }
+    free(c->watched);
+    c->watched = NULL;
+    c->n_watched = 0;
+    c->watching = 0;
+    c->watch_broken = false;
+    c->watch_epoch++;
+}
+
+static void watch_add(struct conn *c, const struct command_words *w,
+                      const struct resp_value *revisions)
+{
+    size_t n = (size_t)w->argc - 1;
+
+    c->watched = hf_realloc(c->watched,
+                            (c->n_watched + n) * sizeof *c->watched);
+    for (size_t i = 0; i < n; i++) {
+        c->watched[c->n_watched++] = (struct watched){
+            blob_copy(w->argv[i + 1].p, w->argv[i + 1].n),
+            (uint64_t)revisions->items[i].i};
+    }
+}
+
+static void exec_submit(struct conn *c);
+
+static void watch_done(struct client_op *op, struct bytes reply)
+{
+    struct conn_op *o = HF_CONTAINER_OF(op, struct conn_op, op);
+    struct conn *c = o->conn;
+    struct resp_value *v = NULL;
+    struct command_words w;
+    bool ok = resp_parse_reply(reply, &v) == 0 && v->type == RESP_ARRAY &&
+              v->n == o->keys;
+
+    hf_assert(command_decode(blob_bytes(op->command), &w) == 0);
+    if (o->epoch == c->watch_epoch) {
+        c->watching -= o->keys;
+        if (ok) {
+            watch_add(c, &w, v);
+        } else {
+            c->watch_broken = true;
+        }
+    }
+    if (c->stale) {
+        uint64_t max_age_ms = c->max_age_ms;
+
+        c->held = false;
+        client_set_stale(c->client, true, max_age_ms);
+    }
+    if (ok) {
+        conn_reply(c, bytes_str("+OK\r\n"));
+    } else {
+        conn_reply(c, reply);
+    }
+    resp_value_free(v);
+    command_words_release(&w);
+    if (c->exec_waits && c->watching == 0) {
+        c->exec_waits = false;
+        exec_submit(c);
+    }
+    conn_op_free(o);
+}
+
+/* The revisions come by a linearizable read, after READONLY too. */
+static void do_watch(struct conn *c, const struct bytes *argv, int argc)
+{
+    const struct command *revs = command_by_name(bytes_str("revs"));
+    struct buf reply = BUF_INIT;
+    size_t keys = (size_t)argc - 1;
+    struct conn_op *o;
+
+    if (c->multi) {
+        answer_error(c, "ERR WATCH inside MULTI is not allowed");
+        return;
+    }
+    if (moved(c, revs, argv, argc, &reply) ||
+        !command_check(revs, argv, argc, &reply)) {
+        dispatch_answer(c, &reply);
+        return;
+    }
+    if (keys > WATCH_KEYS_MAX - c->n_watched - c->watching) {
+        answer_error(c, "ERR too many watched keys");
+        return;
+    }
+    o = conn_op_new(c, OP_READ);
+    o->op.command = command_encode(revs, 0, argv, argc);
+    o->op.done = watch_done;
+    o->epoch = c->watch_epoch;
+    o->keys = keys;
+    c->watching += keys;
+    if (c->stale) {
+        client_set_stale(c->client, false, 0);
+        c->held = true;
+    }
+    conn_op_submit(o);
+}
+
+static void do_unwatch(struct conn *c, const struct bytes *argv, int argc)
+{
+    (void)argv;
+    (void)argc;
+    watch_forget(c);
+    answer_ok(c);
+}
+
+/* ---- EXEC ---- */
+
+/* Builds the words of a TXN; numbers live in @text. */
+struct exec_words {
+    struct bytes *argv;
+    int argc;
+    char (*text)[24];
+    size_t numbers;
+};
+
+static void push(struct exec_words *x, struct bytes s)
+{
+    x->argv[x->argc++] = s;
+}
+
+static void push_number(struct exec_words *x, uint64_t v)
+{
+    char *t = x->text[x->numbers++];
+
+    snprintf(t, 24, "%" PRIu64, v);
+    push(x, bytes_str(t));
+}
+
+static void exec_words(struct conn *c, struct exec_words *x)
+{
+    size_t words = 6 + 2 * c->n_watched + c->queue_words;
+    struct reader r = reader_of(buf_bytes(&c->queue));
+    struct reader once = reader_of(buf_bytes(&c->exec_once));
+
+    *x = (struct exec_words){
+        hf_malloc(words * sizeof *x->argv), 0,
+        hf_malloc((2 + c->n_watched + c->queue_commands) * sizeof *x->text),
+        0};
+    if (c->exec_once.n > 0) {
+        push(x, bytes_str("once"));
+        push(x, rd_lbytes(&once));
+        push(x, rd_lbytes(&once));
+    }
+    push(x, bytes_str("txn"));
+    push_number(x, c->n_watched);
+    for (size_t i = 0; i < c->n_watched; i++) {
+        push(x, blob_bytes(c->watched[i].key));
+        push_number(x, c->watched[i].revision);
+    }
+    push_number(x, c->queue_commands);
+    for (size_t i = 0; i < c->queue_commands; i++) {
+        uint32_t n = rd_u32(&r);
+
+        push_number(x, n);
+        for (uint32_t k = 0; k < n; k++) {
+            push(x, rd_lbytes(&r));
+        }
+    }
+    hf_assert(reader_done(&r) && (size_t)x->argc <= words);
+}
+
+static void exec_submit(struct conn *c)
+{
+    struct buf reply = BUF_INIT;
+    const struct command *cmd;
+    struct exec_words x;
+
+    if (c->watch_broken) {
+        resp_error(&reply, "EXECABORT Transaction discarded because of "
+                           "previous errors.");
+        dispatch_answer(c, &reply);
+    } else {
+        exec_words(c, &x);
+        cmd = command_by_name(x.argv[0]);
+        if (command_check(cmd, x.argv, x.argc, &reply)) {
+            submit(c,
+                   c->multi_writes || c->exec_once.n > 0 ? OP_WRITE : OP_READ,
+                   cmd, x.argv, x.argc);
+        } else {
+            dispatch_answer(c, &reply);
+        }
+        free(x.argv);
+        free(x.text);
+    }
+    multi_forget(c);
+    watch_forget(c);
+    buf_release(&c->exec_once);
+}
+
+/* @argv: EXEC, or ONCE session number EXEC. */
+static void do_exec(struct conn *c, const struct bytes *argv, int argc)
+{
+    if (!c->multi) {
+        answer_error(c, "ERR EXEC without MULTI");
+        return;
+    }
+    if (c->multi_dirty && !mutant(EDGE_DIRTY_EXEC)) {
+        multi_forget(c);
+        watch_forget(c);
+        answer_error(c, "EXECABORT Transaction discarded because of previous "
+                        "errors.");
+        return;
+    }
+    buf_clear(&c->exec_once);
+    if (argc == 4) {
+        buf_lbytes(&c->exec_once, argv[1]);
+        buf_lbytes(&c->exec_once, argv[2]);
+    }
+    if (c->watching > 0 && !mutant(EDGE_EXEC_EARLY)) {
+        c->exec_waits = true;
+        return;
+    }
+    exec_submit(c);
+}
+
+/* ---- what acts on the connection when it is dispatched ---- */
+
+static void do_quit(struct conn *c, const struct bytes *argv, int argc)
+{
+    (void)argv;
+    (void)argc;
+    c->quitting = true;
+    answer_ok(c);
+}
+
+/* RESET READONLY READWRITE: the rest of the pipeline waits for their turn,
+ * as earlier reads must still be of the kind that they were sent as. */
+static void hold(struct conn *c, const char *name, const struct bytes *argv,
+                 int argc)
+{
+    c->held = true;
+    answer_in_turn(c, command_by_name(bytes_str(name)), argv, argc);
+}
+
+static void do_reset(struct conn *c, const struct bytes *argv, int argc)
+{
+    multi_forget(c);
+    watch_forget(c);
+    hold(c, "reset", argv, argc);
+}
+
+static void do_readonly(struct conn *c, const struct bytes *argv, int argc)
+{
+    hold(c, "readonly", argv, argc);
+}
+
+static void do_readwrite(struct conn *c, const struct bytes *argv, int argc)
+{
+    hold(c, "readwrite", argv, argc);
+}
+
+static const struct {
+    const char *name;
+    void (*fn)(struct conn *c, const struct bytes *argv, int argc);
+    bool in_multi; /* acts there too, instead of being queued or refused */
+} at_dispatch[] = {
+    {"multi", do_multi, true},        {"exec", do_exec, true},
+    {"discard", do_discard, true},    {"watch", do_watch, true},
+    {"reset", do_reset, true},        {"quit", do_quit, true},
+    {"unwatch", do_unwatch, false},   {"readonly", do_readonly, false},
+    {"readwrite", do_readwrite, false},
+};
+
+static bool acts_now(struct conn *c, const struct command *cmd,
+                     const struct bytes *argv, int argc)
+{
+    if ((cmd->flags & CMD_CONN) == 0 || cmd->parent != NULL) {
+        return false;
+    }
+    for (size_t i = 0; i < sizeof at_dispatch / sizeof at_dispatch[0]; i++) {
+        if (strcmp(at_dispatch[i].name, cmd->name) == 0 &&
+            (at_dispatch[i].in_multi || !c->multi)) {
+            at_dispatch[i].fn(c, argv, argc);
+            return true;
+        }
+    }
+    return false;
+}
+
+void dispatch(struct conn *c, const struct bytes *argv, int argc)
+{
+    struct buf reply = BUF_INIT;
+    const struct command *cmd;
+
+    c->edge->counters.commands++;
+    if (argc == 4 && bytes_ieq(argv[3], "EXEC") &&
+        bytes_ieq(argv[0], "ONCE")) {
+        do_exec(c, argv, argc);
+        return;
+    }
+    cmd = command_find(argv, argc, &reply);
+    if (cmd == NULL) {
+        c->multi_dirty = c->multi;
+        dispatch_answer(c, &reply);
+    } else if (acts_now(c, cmd, argv, argc)) {
+        return;
+    } else if (c->multi) {
+        queue_command(c, cmd, argv, argc);
+    } else if ((cmd->flags & CMD_LOCAL) != 0) {
+        answer_in_turn(c, cmd, argv, argc);
+    } else if ((cmd->flags & CMD_NODE) != 0) {
+        submit(c, OP_NODE, cmd, argv, argc);
+    } else if (moved(c, cmd, argv, argc, &reply) ||
+               !command_check(cmd, argv, argc, &reply)) {
+        dispatch_answer(c, &reply);
+    } else {
+        submit(c, command_writes(cmd, argv, argc) ? OP_WRITE : OP_READ, cmd,
+               argv, argc);
+    }
+}

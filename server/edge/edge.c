@@ -1,0 +1,135 @@
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "base/assert.h"
+#include "base/mutant.h"
+#include "server/edge/conn_int.h"
+
+struct edge *edge_new(struct env *env, struct node *node,
+                      const struct edge_options *opt, struct logger *log)
+{
+    struct edge *e = hf_calloc(1, sizeof *e);
+
+    e->env = env;
+    e->node = node;
+    e->opt = *opt;
+    e->log = log;
+    e->counters.maxclients = opt->maxclients;
+    return e;
+}
+
+static void refuse(struct conn *c)
+{
+    struct buf reply = BUF_INIT;
+
+    c->edge->counters.rejected++;
+    log_warn(c->edge->log, "client at %s refused: %u clients already",
+             c->net->remote, c->edge->opt.maxclients);
+    resp_error(&reply, "ERR max number of clients reached");
+    conn_reply(c, buf_bytes(&reply));
+    buf_release(&reply);
+    conn_finish(c);
+}
+
+static void accepted(struct edge *e, enum edge_port port,
+                     struct net_conn *net)
+{
+    struct conn *c = conn_new(e, port, net);
+
+    e->counters.accepted++;
+    if (e->counters.connected >= e->opt.maxclients &&
+        !mutant(EDGE_NO_MAXCLIENTS)) {
+        refuse(c);
+        return;
+    }
+    e->counters.connected++;
+    c->client = client_new(e->node, c);
+    log_debug(e->log, "client %" PRIu64 " at %s", c->id, net->remote);
+}
+
+static void accepted_plain(void *data, struct net_conn *net)
+{
+    accepted(data, EDGE_PLAIN, net);
+}
+
+static void accepted_cluster(void *data, struct net_conn *net)
+{
+    accepted(data, EDGE_CLUSTER, net);
+}
+
+int edge_listen(struct edge *e, enum edge_port port, const char *hostport,
+                struct errmsg *em)
+{
+    int rv;
+
+    hf_assert(port < EDGE_PORTS && e->listener[port] == NULL);
+    rv = net_listen(e->env, hostport,
+                    port == EDGE_PLAIN ? accepted_plain : accepted_cluster, e,
+                    &e->listener[port], em);
+    if (rv != 0) {
+        return rv;
+    }
+    *(port == EDGE_PLAIN ? &e->counters.plain_port
+                         : &e->counters.cluster_port) =
+        net_listen_port(e->listener[port]);
+    return 0;
+}
+
+uint16_t edge_port_number(const struct edge *e, enum edge_port port)
+{
+    return port == EDGE_PLAIN ? e->counters.plain_port
+                              : e->counters.cluster_port;
+}
+
+void edge_stop_listening(struct edge *e)
+{
+    for (int i = 0; i < EDGE_PORTS; i++) {
+        if (e->listener[i] != NULL) {
+            net_unlisten(e->listener[i]);
+            e->listener[i] = NULL;
+        }
+    }
+}
+
+void edge_on_room(struct edge *e)
+{
+    if (!e->starved) {
+        return;
+    }
+    e->starved = false;
+    for (struct conn *c = e->head; c != NULL; c = c->next) {
+        if (c->paused) {
+            conn_wake(c);
+        }
+    }
+}
+
+void edge_free(struct edge *e)
+{
+    edge_stop_listening(e);
+    while (e->head != NULL) {
+        conn_close(e->head);
+    }
+    hf_assert(e->unanswered == 0);
+    free(e);
+}
+
+const struct edge_counters *edge_counters(const struct edge *e)
+{
+    return &e->counters;
+}
+
+size_t edge_unanswered(const struct edge *e)
+{
+    return e->unanswered;
+}
+
+size_t edge_unsent(const struct edge *e)
+{
+    size_t n = 0;
+
+    for (const struct conn *c = e->head; c != NULL; c = c->next) {
+        n += net_pending(c->net);
+    }
+    return n;
+}

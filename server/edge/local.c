@@ -1,0 +1,242 @@
+/* Commands that the connection answers itself, at their turn. */
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "base/assert.h"
+#include "server/command/args.h"
+#include "server/edge/conn_int.h"
+#include "server/node/node.h"
+
+static bool plain_name(struct bytes s)
+{
+    for (size_t i = 0; i < s.n; i++) {
+        if (s.p[i] < '!' || s.p[i] > '~') {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* ---- names ---- */
+
+static bool set_name(struct buf *to, struct bytes name, const char *what,
+                     struct buf *reply)
+{
+    if (!plain_name(name)) {
+        resp_errorf(reply, "ERR %s cannot contain spaces, newlines or special "
+                           "characters.", what);
+        return false;
+    }
+    if (name.n > CONN_NAME_MAX) {
+        resp_errorf(reply, "ERR %s longer than %d bytes", what,
+                    (int)CONN_NAME_MAX);
+        return false;
+    }
+    buf_clear(to);
+    buf_bytes_append(to, name);
+    return true;
+}
+
+static void client_setinfo(struct conn *c, const struct bytes *argv,
+                           struct buf *reply)
+{
+    bool name = bytes_ieq(argv[2], "LIB-NAME");
+
+    if (!name && !bytes_ieq(argv[2], "LIB-VER")) {
+        resp_errorf(reply, "ERR Unrecognized option '%.*s'",
+                    (int)(argv[2].n < 128 ? argv[2].n : 128),
+                    (const char *)argv[2].p);
+        return;
+    }
+    if (set_name(name ? &c->lib_name : &c->lib_ver, argv[3],
+                 name ? "lib-name" : "lib-ver", reply)) {
+        resp_ok(reply);
+    }
+}
+
+static void client_info(struct conn *c, struct buf *reply)
+{
+    struct env *env = c->edge->env;
+    uint64_t now = env_now_ms(env);
+    struct buf t = BUF_INIT;
+
+    buf_printf(&t,
+               "id=%" PRIu64 " addr=%s laddr=:%u fd=-1 name=%.*s age=%" PRIu64
+               " idle=%" PRIu64 " flags=%s db=0 sub=0 psub=0 ssub=0 multi=%d"
+               " qbuf=%zu qbuf-free=%zu argv-mem=0 multi-mem=%zu rbs=0 rbp=0"
+               " obl=0 oll=0 omem=%zu tot-mem=%zu events=r cmd=client|info"
+               " user=default redir=-1 resp=%d lib-name=%.*s lib-ver=%.*s\n",
+               c->id, c->net->remote, edge_port_number(c->edge, c->port),
+               (int)c->name.n, c->name.n > 0 ? (const char *)c->name.p : "",
+               (now - c->born_ms) / 1000,
+               (now - c->active_us / 1000) / 1000, c->stale ? "r" : "N", -1,
+               c->in.n - c->in_at, c->in.cap - c->in.n, c->queue.n,
+               net_pending(c->net), c->in.cap + c->queue.cap + sizeof *c,
+               c->resp3 ? 3 : 2, (int)c->lib_name.n,
+               c->lib_name.n > 0 ? (const char *)c->lib_name.p : "",
+               (int)c->lib_ver.n,
+               c->lib_ver.n > 0 ? (const char *)c->lib_ver.p : "");
+    resp_verbatim(reply, buf_bytes(&t));
+    buf_release(&t);
+}
+
+static void client_sub(struct conn *c, const struct command *cmd,
+                       const struct bytes *argv, struct buf *reply)
+{
+    if (strcmp(cmd->name, "id") == 0) {
+        resp_int(reply, (int64_t)c->id);
+    } else if (strcmp(cmd->name, "getname") == 0) {
+        if (c->name.n == 0) {
+            resp_null(reply);
+        } else {
+            resp_bulk(reply, buf_bytes(&c->name));
+        }
+    } else if (strcmp(cmd->name, "setname") == 0) {
+        if (set_name(&c->name, argv[2], "Client names", reply)) {
+            resp_ok(reply);
+        }
+    } else if (strcmp(cmd->name, "setinfo") == 0) {
+        client_setinfo(c, argv, reply);
+    } else {
+        client_info(c, reply);
+    }
+}
+
+/* ---- HELLO ---- */
+
+static void hello_reply(struct conn *c, struct buf *reply)
+{
+    resp_map(reply, 7);
+    resp_bulk_str(reply, "server");
+    resp_bulk_str(reply, "redis");
+    resp_bulk_str(reply, "version");
+    resp_bulk_str(reply, "7.0.15");
+    resp_bulk_str(reply, "proto");
+    resp_int(reply, c->resp3 ? 3 : 2);
+    resp_bulk_str(reply, "id");
+    resp_int(reply, (int64_t)c->id);
+    resp_bulk_str(reply, "mode");
+    resp_bulk_str(reply,
+                  c->port == EDGE_CLUSTER ? "cluster" : "standalone");
+    resp_bulk_str(reply, "role");
+    resp_bulk_str(reply,
+                  c->port == EDGE_PLAIN || node_is_leader(c->edge->node) ||
+                          node_leader_cluster_address(c->edge->node)[0] == 0
+                      ? "master"
+                      : "replica");
+    resp_bulk_str(reply, "modules");
+    resp_array(reply, 0);
+}
+
+static void hello(struct conn *c, const struct bytes *argv, int argc,
+                  struct buf *reply)
+{
+    const struct bytes *name = NULL;
+    int64_t version = c->resp3 ? 3 : 2;
+
+    if (argc > 1 && !args_i64(argv[1], &version)) {
+        resp_error(reply,
+                   "ERR Protocol version is not an integer or out of range");
+        return;
+    }
+    if (version != 2 && version != 3) {
+        resp_error(reply, "NOPROTO unsupported protocol version");
+        return;
+    }
+    for (int i = 2; i < argc; i++) {
+        if (bytes_ieq(argv[i], "AUTH") && i + 2 < argc) {
+            resp_error(reply, "ERR AUTH is not supported: this server has no "
+                              "users and no passwords");
+            return;
+        }
+        if (!bytes_ieq(argv[i], "SETNAME") || i + 1 >= argc) {
+            resp_errorf(reply, "ERR Syntax error in HELLO option '%.*s'",
+                        (int)(argv[i].n < 128 ? argv[i].n : 128),
+                        (const char *)argv[i].p);
+            return;
+        }
+        name = &argv[++i];
+    }
+    if (name != NULL && !set_name(&c->name, *name, "Client names", reply)) {
+        return;
+    }
+    c->resp3 = version == 3;
+    hello_reply(c, reply);
+}
+
+/* ---- the connection's kind ---- */
+
+static void stale_reads(struct conn *c, bool on, uint64_t max_age_ms)
+{
+    c->stale = on;
+    c->max_age_ms = max_age_ms;
+    client_set_stale(c->client, on, max_age_ms);
+}
+
+static void readonly(struct conn *c, const struct bytes *argv, int argc,
+                     struct buf *reply)
+{
+    int64_t ms = 0;
+
+    c->held = false;
+    if (argc != 1 && (argc != 3 || !bytes_ieq(argv[1], "MAXAGE"))) {
+        resp_error(reply, "ERR syntax error");
+        return;
+    }
+    if (argc == 3 && (!args_i64(argv[2], &ms) || ms <= 0)) {
+        resp_error(reply, "ERR value is not an integer or out of range");
+        return;
+    }
+    stale_reads(c, true, (uint64_t)ms);
+    resp_ok(reply);
+}
+
+static void reset(struct conn *c, struct buf *reply)
+{
+    c->held = false;
+    c->resp3 = false;
+    buf_release(&c->name);
+    stale_reads(c, false, 0);
+    resp_simple(reply, "RESET");
+}
+
+static void select_db(const struct conn *c, struct bytes db,
+                      struct buf *reply)
+{
+    int64_t n;
+
+    if (!args_i64(db, &n)) {
+        resp_error(reply, "ERR value is not an integer or out of range");
+    } else if (n == 0) {
+        resp_ok(reply);
+    } else if (c->port == EDGE_CLUSTER) {
+        resp_error(reply, "ERR SELECT is not allowed in cluster mode");
+    } else {
+        resp_error(reply, "ERR DB index is out of range");
+    }
+}
+
+void local_run(struct conn *c, const struct command *cmd,
+               const struct bytes *argv, int argc, struct buf *reply)
+{
+    const char *name = cmd->name;
+
+    if (cmd->parent != NULL) {
+        hf_assert(strcmp(cmd->parent, "client") == 0);
+        client_sub(c, cmd, argv, reply);
+    } else if (strcmp(name, "hello") == 0) {
+        hello(c, argv, argc, reply);
+    } else if (strcmp(name, "reset") == 0) {
+        reset(c, reply);
+    } else if (strcmp(name, "select") == 0) {
+        select_db(c, argv[1], reply);
+    } else if (strcmp(name, "readonly") == 0) {
+        readonly(c, argv, argc, reply);
+    } else if (strcmp(name, "readwrite") == 0) {
+        c->held = false;
+        stale_reads(c, false, 0);
+        resp_ok(reply);
+    } else {
+        command_local(cmd, argv, argc, reply);
+    }
+}
