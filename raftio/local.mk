@@ -1,6 +1,5 @@
 noinst_LIBRARIES += raftio/libraftio.a
 raftio_libraftio_a_SOURCES = \
-raftio_libraftio_a_SOURCES = \
 	raftio/conf.c \
 	raftio/conf.h \
 	raftio/driver.c \
@@ -11,15 +10,11 @@ raftio_libraftio_a_SOURCES = \
 	raftio/driver_send.c \
 	raftio/entry.h \
 	raftio/entry_cache.c \
-	raftio/entry_cache.h
+	raftio/entry_cache.h \
 	raftio/file_int.c \
 	raftio/file_int.h \
 	raftio/identity.c \
 	raftio/identity.h \
-<<<<<<< HEAD
-	raftio/snap.c \
-	raftio/snap.h \
-=======
 	raftio/message.c \
 	raftio/message.h \
 	raftio/peer.c \
@@ -32,7 +27,6 @@ raftio_libraftio_a_SOURCES = \
 	raftio/snap.h \
 	raftio/snap_meta.h \
 	raftio/snapxfer.h \
->>>>>>> main
 	raftio/vote.c \
 	raftio/vote.h \
 	raftio/wal.c \

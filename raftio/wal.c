@@ -200,7 +200,9 @@ static void op_free(struct wal_op *op)
     free(op);
 }
 
-static struct wal_op *op_new(enum op_kind kind, uint64_t first, size_t n,
+static struct wal_op *op_new(enum op_kind kind,
+                             uint64_t first,
+                             size_t n,
                              uint64_t token)
 {
     struct wal_op *op = hf_calloc(1, sizeof *op + n * sizeof op->e[0]);
@@ -318,8 +320,10 @@ static uint64_t group_room(const struct wal *w, uint64_t limit)
     return limit > w->group.bytes ? limit - w->group.bytes : 0;
 }
 
-static struct plan_frame *plan_frame(struct wal *w, uint16_t kind,
-                                     uint64_t first, uint64_t term)
+static struct plan_frame *plan_frame(struct wal *w,
+                                     uint16_t kind,
+                                     uint64_t first,
+                                     uint64_t term)
 {
     struct plan_frame *p = &w->group.frames[w->group.frames_n++];
 
@@ -475,8 +479,8 @@ static void plan_places(struct wal *w)
         p->f.payload_len = (uint32_t)p->payload;
         p->f.len = (uint32_t)frame_bytes(p->payload);
         if (p->f.kind == FRAME_ENTRIES) {
-            struct wal_index x = {p->f.first, p->f.last, p->f.term,
-                                  seg->number, off, p->f.len};
+            struct wal_index x = {p->f.first,  p->f.last, p->f.term,
+                                  seg->number, off,       p->f.len};
 
             /* A later op of the same group may have truncated it again. */
             if (x.last >= w->plan_next) {
@@ -542,8 +546,8 @@ static void group_start(struct wal *w)
     g->salt = seg->salt;
     g->number = seg->number;
     g->chain = w->chain;
-    limit = seg->size - seg->end < seg->flight ? seg->size - seg->end
-                                               : seg->flight;
+    limit =
+        seg->size - seg->end < seg->flight ? seg->size - seg->end : seg->flight;
     /* Truncating what the same write appends would need two indexes. */
     while (w->queue.head != NULL) {
         struct wal_op *op = w->queue.head;
@@ -1084,8 +1088,11 @@ static int read_fail(struct read_op *r, const char *name, uint64_t off)
 }
 
 /* Take the entries of one frame, still pointing into @p. */
-static int read_frame(struct read_op *r, const struct wal_index *x,
-                      const uint8_t *p, const char *name, size_t *bytes)
+static int read_frame(struct read_op *r,
+                      const struct wal_index *x,
+                      const uint8_t *p,
+                      const char *name,
+                      size_t *bytes)
 {
     struct frame f;
     struct reader rd;
@@ -1217,7 +1224,9 @@ static void read_done(struct env_work *work)
     }
 }
 
-int wal_read(struct wal *w, uint64_t first, size_t max_bytes,
+int wal_read(struct wal *w,
+             uint64_t first,
+             size_t max_bytes,
              void (*cb)(void *data, const struct wal_read_result *r),
              void *data)
 {
@@ -1227,8 +1236,8 @@ int wal_read(struct wal *w, uint64_t first, size_t max_bytes,
     uint64_t bytes = 0;
     struct read_op *r;
 
-    if (at == w->index_n || first >= w->durable_next ||
-        first < w->read_floor || w->freed) {
+    if (at == w->index_n || first >= w->durable_next || first < w->read_floor ||
+        w->freed) {
         return HF_ENOENT;
     }
     if (w->reads_n >= WAL_READS_MAX) {
@@ -1237,8 +1246,7 @@ int wal_read(struct wal *w, uint64_t first, size_t max_bytes,
     while (at + n < w->index_n && n < READ_FRAMES_MAX &&
            w->index[at + n].seg == w->index[at].seg &&
            w->index[at + n].last < w->durable_next && bytes <= max_bytes) {
-        bytes = w->index[at + n].off + w->index[at + n].len -
-                w->index[at].off;
+        bytes = w->index[at + n].off + w->index[at + n].len - w->index[at].off;
         count += w->index[at + n].last - w->index[at + n].first + 1;
         n++;
     }
@@ -1270,8 +1278,11 @@ int wal_read(struct wal *w, uint64_t first, size_t max_bytes,
 
 /* ---- the owner's calls ---- */
 
-struct wal *wal_new(struct env *e, struct logger *l, const struct wal_cfg *cfg,
-                    struct wal_recovered *r, const struct wal_cbs *cbs)
+struct wal *wal_new(struct env *e,
+                    struct logger *l,
+                    const struct wal_cfg *cfg,
+                    struct wal_recovered *r,
+                    const struct wal_cbs *cbs)
 {
     struct wal *w = hf_calloc(1, sizeof *w);
 
@@ -1293,7 +1304,7 @@ struct wal *wal_new(struct env *e, struct logger *l, const struct wal_cfg *cfg,
     w->plan_term = r->last_term;
     w->last_no = w->durable_no = r->last_no;
     w->chain = r->chain;
-    w->new_segment = !r->same_segment && !mutant(TORN_NO_NEW_SEGMENT);
+    w->new_segment = !r->same_segment;
     w->marked = true;
     w->group.w = w;
     w->house.w = w;
@@ -1322,8 +1333,11 @@ static void submit(struct wal *w, struct wal_op *op)
     }
 }
 
-void wal_append(struct wal *w, uint64_t first_index, const struct entry *e,
-                size_t n, uint64_t token)
+void wal_append(struct wal *w,
+                uint64_t first_index,
+                const struct entry *e,
+                size_t n,
+                uint64_t token)
 {
     struct wal_op *op = op_new(OP_ENTRIES, first_index, n, token);
 
@@ -1351,7 +1365,9 @@ void wal_truncate(struct wal *w, uint64_t index, uint64_t token)
     submit(w, op_new(OP_TRUNCATE, index, 0, token));
 }
 
-void wal_reset(struct wal *w, uint64_t next_index, uint64_t snap_term,
+void wal_reset(struct wal *w,
+               uint64_t next_index,
+               uint64_t snap_term,
                uint64_t token)
 {
     struct wal_op *op = op_new(OP_RESET, next_index, 0, token);

@@ -366,7 +366,9 @@ static int replay(struct scan *s, const struct frame *f, uint64_t off)
 /* ---- one segment ---- */
 
 /* Is the expected frame at @off? 1 yes, 0 no, <0 could not be read. */
-static int frame_at(struct scan *s, const struct seg_head *h, uint64_t off,
+static int frame_at(struct scan *s,
+                    const struct seg_head *h,
+                    uint64_t off,
                     struct frame *f)
 {
     int rv;
@@ -395,8 +397,11 @@ static int frame_at(struct scan *s, const struct seg_head *h, uint64_t off,
 /* What lies from @g to the end of the last segment? Finds later frames of
  * this life, and how far from @g strange bytes go: zeros are not strange,
  * nor is anything after a whole frame header of the file's earlier life. */
-static int scan_tail(struct scan *s, const struct seg_head *h, uint64_t g,
-                     uint64_t *span, uint64_t *witness)
+static int scan_tail(struct scan *s,
+                     const struct seg_head *h,
+                     uint64_t g,
+                     uint64_t *span,
+                     uint64_t *witness)
 {
     bool earlier_life = false;
     uint64_t touched = g;
@@ -451,8 +456,7 @@ static int judge_tail(struct scan *s, const struct seg_head *h, uint64_t g)
     }
     /* In a recycled file a frame of the earlier life may begin before @g and
      * reach beyond it: as many strange bytes again. */
-    if (span > h->flight * (h->old_salt != 0 ? 2 : 1) &&
-        !mutant(ROT_IS_TORN)) {
+    if (span > h->flight * (h->old_salt != 0 ? 2 : 1) && !mutant(ROT_IS_TORN)) {
         return damaged(s, g, "more than one unfinished write");
     }
     s->out->torn_bytes = s->clean ? 0 : span;
@@ -461,7 +465,8 @@ static int judge_tail(struct scan *s, const struct seg_head *h, uint64_t g)
     return 0;
 }
 
-static int scan_segment(struct scan *s, const struct seg_head *h,
+static int scan_segment(struct scan *s,
+                        const struct seg_head *h,
                         const struct seg_head *next)
 {
     struct wal_seg *seg = &s->out->segs[s->out->segs_n - 1];
@@ -488,8 +493,8 @@ static int scan_segment(struct scan *s, const struct seg_head *h,
         off += f.len;
     }
     seg->end = off;
-    if (next != NULL && (next->pred_last != s->next - 1 ||
-                         next->pred_chain != s->chain)) {
+    if (next != NULL &&
+        (next->pred_last != s->next - 1 || next->pred_chain != s->chain)) {
         return damaged(s, off, "its end is not what the next segment recorded");
     }
     return 0;
@@ -515,8 +520,8 @@ static int read_heads(struct scan *s, const struct listing *l)
         } else if (n < SEG_HEADER) {
             rv = damaged(s, (uint64_t)n, "shorter than its header");
         } else {
-            rv = seg_head_decode(raw, name, &s->in->cfg.id, &s->heads[i],
-                                 s->em);
+            rv =
+                seg_head_decode(raw, name, &s->in->cfg.id, &s->heads[i], s->em);
         }
         if (rv == 0 && (s->heads[i].number != l->segs[i] ||
                         s->heads[i].number != l->segs[0] + i)) {
@@ -659,8 +664,10 @@ static int recover(struct scan *s, const struct listing *l)
     return rv;
 }
 
-int wal_recover(struct disk *d, const struct wal_recover_in *in,
-                struct wal_recovered *out, struct errmsg *em)
+int wal_recover(struct disk *d,
+                const struct wal_recover_in *in,
+                struct wal_recovered *out,
+                struct errmsg *em)
 {
     struct listing *l = hf_calloc(1, sizeof *l);
     struct scan s;

@@ -214,11 +214,10 @@ static void same_as_real(void **state)
         assert_int_equal(disk_open(d[i], "log/x", DISK_READ, &f), -ENOENT);
         assert_int_equal(disk_open(d[i], "no/x", DISK_WRITE | DISK_CREATE, &f),
                          -ENOENT);
-        assert_int_equal(disk_open(d[i], "log/x",
-                                   DISK_WRITE | DISK_CREATE | DISK_DIRECT |
-                                       DISK_DSYNC,
-                                   &f),
-                         0);
+        assert_int_equal(
+            disk_open(d[i], "log/x",
+                      DISK_WRITE | DISK_CREATE | DISK_DIRECT | DISK_DSYNC, &f),
+            0);
         memset(page, 'q', 4096);
         assert_int_equal(disk_pwrite(f, page, 4096, 4096), 0);
         assert_int_equal(disk_size(f), 8192);
@@ -228,8 +227,8 @@ static void same_as_real(void **state)
         assert_int_equal(disk_sync(f), 0);
         disk_close(f);
         free(page);
-        assert_int_equal(
-            disk_open(d[i], "log/x", DISK_WRITE | DISK_CREATE, &f), -EEXIST);
+        assert_int_equal(disk_open(d[i], "log/x", DISK_WRITE | DISK_CREATE, &f),
+                         -EEXIST);
         assert_int_equal(disk_rename(d[i], "log/x", "log/b"), 0);
         disk_close(make(d[i], "log/a"));
         assert_int_equal(disk_sync_dir(d[i], "log"), 0);
@@ -251,9 +250,12 @@ static void same_as_real(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(synced_stays),     cmocka_unit_test(unsynced_varies),
-        cmocka_unit_test(rename_is_whole),  cmocka_unit_test(failed_sync_lies),
-        cmocka_unit_test(dead),             cmocka_unit_test(full),
+        cmocka_unit_test(synced_stays),
+        cmocka_unit_test(unsynced_varies),
+        cmocka_unit_test(rename_is_whole),
+        cmocka_unit_test(failed_sync_lies),
+        cmocka_unit_test(dead),
+        cmocka_unit_test(full),
         cmocka_unit_test(same_as_real),
     };
 

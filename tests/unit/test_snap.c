@@ -60,7 +60,9 @@ static int gen_feed(void *dst, struct bytes b)
     return 0;
 }
 
-static int write_one(struct disk *d, uint64_t index, size_t total,
+static int write_one(struct disk *d,
+                     uint64_t index,
+                     size_t total,
                      struct errmsg *em)
 {
     struct identity id = who();
@@ -78,7 +80,9 @@ static int write_one(struct disk *d, uint64_t index, size_t total,
 }
 
 /* 0 and content right, or the error. */
-static int read_one(struct disk *d, uint64_t index, size_t total,
+static int read_one(struct disk *d,
+                    uint64_t index,
+                    size_t total,
                     struct errmsg *em)
 {
     struct identity id = who();
@@ -299,7 +303,9 @@ static void errors(void **state)
 
 /* Send @total bytes of content from @a to @b with bit @flip wrong (none if
  * beyond the end), in pieces. */
-static int transfer(struct disk *a, struct disk *b, uint64_t flip,
+static int transfer(struct disk *a,
+                    struct disk *b,
+                    uint64_t flip,
                     struct errmsg *em)
 {
     struct identity id = who();
@@ -360,10 +366,10 @@ static void transfers(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(round_trip),  cmocka_unit_test(retire),
-        cmocka_unit_test(every_bit),   cmocka_unit_test(every_cut),
-        cmocka_unit_test(no_fallback), cmocka_unit_test(foreign),
-        cmocka_unit_test(errors),      cmocka_unit_test(transfers),
+        cmocka_unit_test(round_trip),       cmocka_unit_test(retire),
+        cmocka_unit_test(every_bit),        cmocka_unit_test(every_cut),
+        cmocka_unit_test(no_fallback),      cmocka_unit_test(foreign),
+        cmocka_unit_test(errors),           cmocka_unit_test(transfers),
         cmocka_unit_test(crash_everywhere),
     };
 

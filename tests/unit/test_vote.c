@@ -100,8 +100,7 @@ static void crash_everywhere(void **state)
             disk_sim_crash(d, seed);
             open_ok(&v, d, promised > 0);
             assert_true(v.now.term >= promised && v.now.term <= promised + 1);
-            assert_int_equal(v.now.vote,
-                             v.now.term == 0 ? 0 : v.now.term + 10);
+            assert_int_equal(v.now.vote, v.now.term == 0 ? 0 : v.now.term + 10);
             disk_sim_crash(d, seed);
             open_ok(&v, d, promised > 0);
             disk_sim_free(d);
@@ -224,10 +223,10 @@ static void errors(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(survives),      cmocka_unit_test(same_is_no_op),
-        cmocka_unit_test(both_bad),      cmocka_unit_test(contradiction),
-        cmocka_unit_test(foreign),       cmocka_unit_test(errors),
-        cmocka_unit_test(every_bit),     cmocka_unit_test(crash_everywhere),
+        cmocka_unit_test(survives),  cmocka_unit_test(same_is_no_op),
+        cmocka_unit_test(both_bad),  cmocka_unit_test(contradiction),
+        cmocka_unit_test(foreign),   cmocka_unit_test(errors),
+        cmocka_unit_test(every_bit), cmocka_unit_test(crash_everywhere),
     };
 
     test_choose_mutant();

@@ -97,7 +97,9 @@ static struct blob *content(uint32_t id, uint32_t len)
     return b;
 }
 
-static bool same_entry(const struct entry *e, uint64_t term, uint32_t id,
+static bool same_entry(const struct entry *e,
+                       uint64_t term,
+                       uint32_t id,
                        uint32_t len)
 {
     struct blob *b = content(id, len);
@@ -150,7 +152,8 @@ static void rig_init(struct rig *r, uint64_t seed)
     state_init(&r->now);
 }
 
-static int rig_recover(struct rig *r, struct wal_recovered *rec,
+static int rig_recover(struct rig *r,
+                       struct wal_recovered *rec,
                        struct errmsg *em)
 {
     struct wal_recover_in in;
@@ -259,8 +262,8 @@ static void rig_random_op(struct rig *r)
         /* A new leader's entries replace the end. */
         r->term++;
         op.kind = rng_below(&r->rng, 4) == 0 ? TRUNC : APPEND;
-        op.first = r->now.next - rng_below(&r->rng, r->now.next -
-                                                        r->snap_index);
+        op.first =
+            r->now.next - rng_below(&r->rng, r->now.next - r->snap_index);
         op.term = r->term;
         op.n = op.kind == APPEND ? 1 : 0;
         op.id[0] = r->next_id++;
@@ -280,7 +283,9 @@ static void rig_random_op(struct rig *r)
         rig_submit(r, &op);
     } else {
         rig_append(r, 1 + rng_below(&r->rng, BATCH),
-                   dice < 30 ? 12000 : dice < 60 ? 3000 : 200);
+                   dice < 30   ? 12000
+                   : dice < 60 ? 3000
+                               : 200);
     }
     for (uint64_t i = rng_below(&r->rng, 3); i > 0; i--) {
         test_env_step(&r->t);
@@ -291,7 +296,8 @@ static void rig_random_op(struct rig *r)
 }
 
 /* Does the recovered log equal @s, seen from the snapshot? */
-static bool matches(const struct rig *r, const struct state *s,
+static bool matches(const struct rig *r,
+                    const struct state *s,
                     const struct wal_recovered *rec)
 {
     uint64_t term = state_term(s, r->snap_index);
@@ -361,7 +367,9 @@ static void rig_restart(struct rig *r, uint64_t seed)
     struct errmsg em = {{0}};
 
     if (rig_recover(r, &rec, &em) != 0) {
-        fail_msg("refused (op %zu acked %zu snap %llu hint %llu): %s", r->submitted, r->acked, (unsigned long long)r->snap_index, (unsigned long long)r->hint, em.text);
+        fail_msg("refused (op %zu acked %zu snap %llu hint %llu): %s",
+                 r->submitted, r->acked, (unsigned long long)r->snap_index,
+                 (unsigned long long)r->hint, em.text);
     }
     if (!explain(r, &rec)) {
         fail_msg("recovered %zu entries from %llu: not a state after op %zu",
@@ -705,9 +713,9 @@ static void too_much_torn(void **state)
     test_env_run(&r.t, 100000);
     rig_drop(&r);
     disk_sim_kill(r.d);
-    assert_int_equal(disk_sim_flip(r.d, "log/0000000000000001.log",
-                                   (uint64_t)(SEG - 1) * 8),
-                     0);
+    assert_int_equal(
+        disk_sim_flip(r.d, "log/0000000000000001.log", (uint64_t)(SEG - 1) * 8),
+        0);
     assert_int_equal(rig_recover(&r, &rec, &em), HF_ECORRUPT);
     rig_release(&r);
 }

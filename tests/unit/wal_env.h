@@ -51,7 +51,8 @@ static const struct env_ops test_env_ops = {
     .work = test_work,
 };
 
-static inline void test_env_init(struct test_env *t, struct disk *d,
+static inline void test_env_init(struct test_env *t,
+                                 struct disk *d,
                                  uint64_t seed)
 {
     memset(t, 0, sizeof *t);
