@@ -134,7 +134,7 @@ static void on_exit_cb(void *data, enum node_exit status, const char *why)
         log_error(&v->log, "stopped with status %d: %s", (int)status, why);
         _exit((int)status);
     }
-    log_info(&v->log, "stopped: %s", why);
+    log_info(&v->log, "stopped in order");
     v->ended = true;
     env_timer_start(v->env, &v->flush, env_now_us(v->env));
 }
