@@ -8,6 +8,8 @@ UNIT_TESTS = \
 	tests/unit/test_identity \
 	tests/unit/test_machine \
 	tests/unit/test_map \
+	tests/unit/test_env_uv \
+	tests/unit/test_peer \
 	tests/unit/test_resp \
 	tests/unit/test_snap \
 	tests/unit/test_store \

@@ -1375,3 +1375,8 @@ void node_free(struct node *n)
     env_undefer(e, &n->exit_task);
     free(n);
 }
+
+void node_set_edge(struct node *n, const struct edge_counters *edge)
+{
+    n->cfg.edge = edge;
+}
