@@ -102,10 +102,15 @@ static void pause_reading(struct conn *c, bool paused)
     }
 }
 
+static uint64_t taken(const struct conn *c)
+{
+    return c->written - net_pending(c->net);
+}
+
 static void stall_watch(struct conn *c)
 {
     if (output_full(c) && !env_timer_armed(&c->stall)) {
-        c->stall_unsent = net_pending(c->net);
+        c->stall_taken = taken(c);
         env_timer_start(c->edge->env, &c->stall,
                         env_now_us(c->edge->env) +
                             (uint64_t)c->edge->opt.output_stall_s * 1000000);
@@ -194,6 +199,7 @@ void conn_reply(struct conn *c, struct bytes reply)
     }
     hf_assert(rv == 0); /* replies are our own work */
     c->edge->counters.output_bytes += reply.n;
+    c->written += reply.n;
     net_write(c->net, reply.p, reply.n);
     buf_release(&other);
     if (net_pending(c->net) > c->edge->opt.output_max &&
@@ -209,7 +215,7 @@ static void on_stall(struct env_timer *t)
     if (!output_full(c)) {
         return;
     }
-    if (net_pending(c->net) >= c->stall_unsent) {
+    if (taken(c) == c->stall_taken) {
         too_slow(c, "nothing taken for too long");
         return;
     }

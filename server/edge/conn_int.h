@@ -63,7 +63,8 @@ struct conn {
     struct env_timer more; /* goes on with @in in the next turn; lingers */
     struct env_timer idle;
     struct env_timer stall;
-    size_t stall_unsent; /* unsent bytes when @stall was armed */
+    uint64_t written;     /* bytes given to the socket, ever */
+    uint64_t stall_taken; /* of them sent when @stall was armed */
 
     /* ending */
     bool quitting; /* no further command is begun */

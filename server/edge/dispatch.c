@@ -293,7 +293,37 @@ static void watch_done(struct client_op *op, struct bytes reply)
     conn_op_free(o);
 }
 
-/* The revisions come by a linearizable read, after READONLY too. */
+/* The revisions come by a linearizable read, after READONLY too: what was
+ * sent before and after stays stale, so this one is alone meanwhile. */
+static void watch_submit(struct conn *c, const struct bytes *argv, int argc)
+{
+    struct conn_op *o = conn_op_new(c, OP_READ);
+
+    o->op.command =
+        command_encode(command_by_name(bytes_str("revs")), 0, argv, argc);
+    o->op.done = watch_done;
+    o->epoch = c->watch_epoch;
+    o->keys = (size_t)argc - 1;
+    if (c->stale) {
+        client_set_stale(c->client, false, 0);
+        c->held = true;
+    }
+    conn_op_submit(o);
+}
+
+static void watch_turn(struct client_op *op)
+{
+    struct conn_op *o = HF_CONTAINER_OF(op, struct conn_op, op);
+    struct conn *c = o->conn;
+    struct command_words w;
+
+    hf_assert(command_decode(blob_bytes(op->command), &w) == 0);
+    c->held = false;
+    watch_submit(c, w.argv, w.argc);
+    command_words_release(&w);
+    conn_op_free(o);
+}
+
 static void do_watch(struct conn *c, const struct bytes *argv, int argc)
 {
     const struct command *revs = command_by_name(bytes_str("revs"));
@@ -314,16 +344,15 @@ static void do_watch(struct conn *c, const struct bytes *argv, int argc)
         answer_error(c, "ERR too many watched keys");
         return;
     }
-    o = conn_op_new(c, OP_READ);
-    o->op.command = command_encode(revs, 0, argv, argc);
-    o->op.done = watch_done;
-    o->epoch = c->watch_epoch;
-    o->keys = keys;
     c->watching += keys;
-    if (c->stale) {
-        client_set_stale(c->client, false, 0);
-        c->held = true;
+    if (!c->stale || c->pending == 0) {
+        watch_submit(c, argv, argc);
+        return;
     }
+    o = conn_op_new(c, OP_LOCAL);
+    o->op.command = command_encode(revs, 0, argv, argc);
+    o->op.local = watch_turn;
+    c->held = true;
     conn_op_submit(o);
 }
 

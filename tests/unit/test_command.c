@@ -937,7 +937,7 @@ static void command_command(void **state)
     resp_value_free(v);
     ask(f, "COMMAND DOCS");
     assert_int_equal(resp_parse_reply(buf_bytes(&f->reply), &v), 0);
-    assert_int_equal(v->n, count);
+    assert_int_equal(v->n, 2 * count);
     resp_value_free(v);
 }
 
