@@ -8,6 +8,7 @@ base_libbase_a_SOURCES = \
 	base/crc32c.h \
 	base/disk.c \
 	base/disk.h \
+	base/disk_posix.c \
 	base/env.c \
 	base/env.h \
 	base/err.c \

@@ -14,6 +14,7 @@
     M(MACHINE_NO_DEDUP, "a number applied before is applied again")          \
     M(MACHINE_VOID_KEEPS, "a void does not take its number")                 \
     M(MACHINE_GAP_RUNS, "a number above last+1 is applied")                  \
+    M(MACHINE_OPEN_TWICE, "an OPEN sent twice closes the session in use")      \
     M(MACHINE_OPEN_KEEPS, "opening does not restart a node's numbers")       \
     M(MACHINE_GONE_KEEPS, "a removed member's session stays open")           \
     M(MACHINE_TIME_BACK, "an entry stamp may take time back")                \

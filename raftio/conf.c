@@ -20,10 +20,10 @@ static size_t padded(size_t n)
 }
 
 /* A non-empty address of at most LIM_ADDR bytes with its NUL. */
-static struct bytes read_address(struct reader* r)
+static struct bytes read_address(struct reader *r)
 {
     size_t room = r->n < LIM_ADDR ? r->n : LIM_ADDR;
-    const uint8_t* end = room == 0 ? NULL : memchr(r->p, 0, room);
+    const uint8_t *end = room == 0 ? NULL : memchr(r->p, 0, room);
 
     if (end == NULL || end == r->p) {
         r->bad = true;
@@ -32,8 +32,9 @@ static struct bytes read_address(struct reader* r)
     return rd_bytes(r, (size_t)(end - r->p) + 1);
 }
 
-static bool read_member(struct reader* r, struct conf* c,
-                        struct bytes* addresses)
+static bool read_member(struct reader *r,
+                        struct conf *c,
+                        struct bytes *addresses)
 {
     struct conf_member m;
     struct bytes a;
@@ -54,7 +55,7 @@ static bool read_member(struct reader* r, struct conf* c,
     return true;
 }
 
-int conf_decode(struct bytes b, struct conf* out)
+int conf_decode(struct bytes b, struct conf *out)
 {
     struct reader r = reader_of(b);
     struct bytes addresses[LIM_NODES];
@@ -82,10 +83,10 @@ int conf_decode(struct bytes b, struct conf* out)
     return 0;
 }
 
-struct blob* conf_encode(const struct conf* c)
+struct blob *conf_encode(const struct conf *c)
 {
     struct buf b = BUF_INIT;
-    struct blob* blob;
+    struct blob *blob;
 
     hf_assert(c->n > 0 && c->n <= LIM_NODES);
     buf_u8(&b, CONF_VERSION);
@@ -106,7 +107,7 @@ struct blob* conf_encode(const struct conf* c)
     return blob;
 }
 
-const struct conf_member* conf_find(const struct conf* c, uint64_t id)
+const struct conf_member *conf_find(const struct conf *c, uint64_t id)
 {
     for (unsigned i = 0; i < c->n; i++) {
         if (c->m[i].id == id) {
@@ -116,7 +117,7 @@ const struct conf_member* conf_find(const struct conf* c, uint64_t id)
     return NULL;
 }
 
-unsigned conf_voters(const struct conf* c)
+unsigned conf_voters(const struct conf *c)
 {
     unsigned v = 0;
 
@@ -126,9 +127,9 @@ unsigned conf_voters(const struct conf* c)
     return v;
 }
 
-bool conf_is_lone(const struct conf* c, uint64_t id)
+bool conf_is_lone(const struct conf *c, uint64_t id)
 {
-    const struct conf_member* m = conf_find(c, id);
+    const struct conf_member *m = conf_find(c, id);
 
     return m != NULL && m->role == CONF_VOTER && conf_voters(c) == 1;
 }

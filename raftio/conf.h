@@ -36,12 +36,12 @@ void conf_name(uint64_t id, char out[CONF_NAME_MAX]);
 
 /* HF_ECORRUPT unless @b is exactly one configuration: known version, 1 to
  * LIM_NODES members, at least one voter, ids and addresses once each. */
-int conf_decode(struct bytes b, struct conf* out);
-struct blob* conf_encode(const struct conf* c); /* 1 reference */
+int conf_decode(struct bytes b, struct conf *out);
+struct blob *conf_encode(const struct conf *c); /* 1 reference */
 
-const struct conf_member* conf_find(const struct conf* c, uint64_t id);
-unsigned conf_voters(const struct conf* c);
+const struct conf_member *conf_find(const struct conf *c, uint64_t id);
+unsigned conf_voters(const struct conf *c);
 /* True when @id is the only voter. */
-bool conf_is_lone(const struct conf* c, uint64_t id);
+bool conf_is_lone(const struct conf *c, uint64_t id);
 
 #endif

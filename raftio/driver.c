@@ -19,7 +19,7 @@ enum { BARRIER_BYTES = 8 };
 
 /* ---- small parts ---- */
 
-void driver_fail(struct driver* d, const char* why)
+void driver_fail(struct driver *d, const char *why)
 {
     if (!d->failed) {
         d->failed = true;
@@ -27,7 +27,7 @@ void driver_fail(struct driver* d, const char* why)
     }
 }
 
-bool driver_enter(struct driver* d, uint64_t now_ms)
+bool driver_enter(struct driver *d, uint64_t now_ms)
 {
     hf_assert(!d->inside);
     if (d->failed) {
@@ -40,10 +40,11 @@ bool driver_enter(struct driver* d, uint64_t now_ms)
     return true;
 }
 
-void driver_engine_conf(struct driver* d, const struct blob* b,
-                        struct raft_configuration* out)
+void driver_engine_conf(struct driver *d,
+                        const struct blob *b,
+                        struct raft_configuration *out)
 {
-    struct raft_buffer buf = {(void*)(uintptr_t)b->d, b->n};
+    struct raft_buffer buf = {(void *)(uintptr_t)b->d, b->n};
 
     if (raft_configuration_decode(&buf, out) != 0) {
         raft_configuration_init(out);
@@ -51,7 +52,7 @@ void driver_engine_conf(struct driver* d, const struct blob* b,
     }
 }
 
-void driver_conf_of_engine(const struct raft_configuration* c, struct conf* out)
+void driver_conf_of_engine(const struct raft_configuration *c, struct conf *out)
 {
     hf_assert(c->n <= LIM_NODES);
     out->n = c->n;
@@ -61,7 +62,7 @@ void driver_conf_of_engine(const struct raft_configuration* c, struct conf* out)
     }
 }
 
-bool driver_is_lone_voter(const struct driver* d)
+bool driver_is_lone_voter(const struct driver *d)
 {
     struct conf c;
 
@@ -71,7 +72,7 @@ bool driver_is_lone_voter(const struct driver* d)
 
 /* ---- CHANGE entries after the snapshot ---- */
 
-static void changes_push(struct driver* d, uint64_t index, struct blob* conf)
+static void changes_push(struct driver *d, uint64_t index, struct blob *conf)
 {
     if (d->changes_n == d->changes_cap) {
         d->changes_cap = d->changes_cap * 2 + 4;
@@ -81,14 +82,14 @@ static void changes_push(struct driver* d, uint64_t index, struct blob* conf)
     d->changes[d->changes_n++] = (struct driver_change){index, blob_ref(conf)};
 }
 
-static void changes_truncate(struct driver* d, uint64_t from)
+static void changes_truncate(struct driver *d, uint64_t from)
 {
     while (d->changes_n > 0 && d->changes[d->changes_n - 1].index >= from) {
         blob_unref(d->changes[--d->changes_n].conf);
     }
 }
 
-void driver_forget_changes(struct driver* d, uint64_t upto)
+void driver_forget_changes(struct driver *d, uint64_t upto)
 {
     unsigned k = 0;
 
@@ -101,8 +102,9 @@ void driver_forget_changes(struct driver* d, uint64_t upto)
     }
 }
 
-struct blob* driver_conf_at(const struct driver* d, uint64_t index,
-                            uint64_t* conf_index)
+struct blob *driver_conf_at(const struct driver *d,
+                            uint64_t index,
+                            uint64_t *conf_index)
 {
     for (unsigned i = d->changes_n; i-- > 0;) {
         if (d->changes[i].index <= index) {
@@ -116,16 +118,16 @@ struct blob* driver_conf_at(const struct driver* d, uint64_t index,
 
 /* ---- writes in flight ---- */
 
-static struct driver_write* write_at(struct driver* d, unsigned i)
+static struct driver_write *write_at(struct driver *d, unsigned i)
 {
     return &d->writes[(d->writes_head + i) % d->writes_cap];
 }
 
-static struct driver_write* writes_push(struct driver* d)
+static struct driver_write *writes_push(struct driver *d)
 {
     if (d->writes_n == d->writes_cap) {
         unsigned cap = d->writes_cap * 2 + 16;
-        struct driver_write* w = hf_malloc(cap * sizeof *w);
+        struct driver_write *w = hf_malloc(cap * sizeof *w);
 
         for (unsigned i = 0; i < d->writes_n; i++) {
             w[i] = *write_at(d, i);
@@ -143,10 +145,10 @@ static struct driver_write* writes_push(struct driver* d)
  * by a later one in the queue. Without this an entry cut and appended again
  * in the same term would be acknowledged by its first write, and a crash
  * after the cut loses it. */
-static void writes_cancel(struct driver* d, uint64_t from)
+static void writes_cancel(struct driver *d, uint64_t from)
 {
     for (unsigned i = 0; i < d->writes_n; i++) {
-        struct driver_write* w = write_at(d, i);
+        struct driver_write *w = write_at(d, i);
 
         if (w->first >= from) {
             w->last = w->first - 1;
@@ -157,7 +159,8 @@ static void writes_cancel(struct driver* d, uint64_t from)
 }
 
 /* Mutant DRV_WGEN: what a driver would do that compares terms on completion. */
-static void writes_note_terms(struct driver_write* w, const struct entry* e,
+static void writes_note_terms(struct driver_write *w,
+                              const struct entry *e,
                               unsigned n)
 {
     w->terms = NULL;
@@ -169,7 +172,7 @@ static void writes_note_terms(struct driver_write* w, const struct entry* e,
     }
 }
 
-static void writes_match_terms(struct driver* d, struct driver_write* w)
+static void writes_match_terms(struct driver *d, struct driver_write *w)
 {
     if (mutant(DRV_WGEN)) {
         while (w->last >= w->first &&
@@ -182,10 +185,10 @@ static void writes_match_terms(struct driver* d, struct driver_write* w)
 
 /* ---- the log in memory ---- */
 
-static void log_truncate(struct driver* d, uint64_t from)
+static void log_truncate(struct driver *d, uint64_t from)
 {
     for (uint64_t i = driver_last(d); i >= from && i > d->applied; i--) {
-        const struct entry* e = entry_cache_get(&d->log, i);
+        const struct entry *e = entry_cache_get(&d->log, i);
 
         if (e == NULL) {
             break;
@@ -202,7 +205,7 @@ static void log_truncate(struct driver* d, uint64_t from)
     }
 }
 
-static void log_push(struct driver* d, const struct entry* e)
+static void log_push(struct driver *d, const struct entry *e)
 {
     entry_cache_push(&d->log, e);
     if (driver_last(d) > d->applied) {
@@ -213,10 +216,12 @@ static void log_push(struct driver* d, const struct entry* e)
     }
 }
 
-static void log_append(struct driver* d, uint64_t first, const struct entry* e,
+static void log_append(struct driver *d,
+                       uint64_t first,
+                       const struct entry *e,
                        unsigned n)
 {
-    struct driver_write* w;
+    struct driver_write *w;
 
     if (first <= d->applied) {
         driver_fail(d, "the engine rewrites an applied entry");
@@ -244,9 +249,9 @@ static void log_append(struct driver* d, uint64_t first, const struct entry* e,
 
 /* An entry made by the engine (a lone voter's no-op): its array lives inside
  * struct raft, its payload is ours to free. */
-static void append_engine_entry(struct driver* d, struct raft_update* u)
+static void append_engine_entry(struct driver *d, struct raft_update *u)
 {
-    struct raft_entry* re = &u->entries.batch[0];
+    struct raft_entry *re = &u->entries.batch[0];
     struct entry e = {re->term, (uint8_t)re->type, {NULL, 0}, NULL};
 
     hf_assert(u->entries.n == 1);
@@ -258,8 +263,9 @@ static void append_engine_entry(struct driver* d, struct raft_update* u)
 }
 
 /* Returns the index of an entry the engine made by itself, or 0. */
-static uint64_t take_entries(struct driver* d, struct raft_update* u,
-                             const struct driver_source* src)
+static uint64_t take_entries(struct driver *d,
+                             struct raft_update *u,
+                             const struct driver_source *src)
 {
     if (src == NULL || src->e == NULL) {
         append_engine_entry(d, u);
@@ -276,10 +282,10 @@ static uint64_t take_entries(struct driver* d, struct raft_update* u,
 }
 
 /* d->installing was filled by the receiver with what it offered the engine. */
-static void take_snapshot(struct driver* d, struct raft_update* u)
+static void take_snapshot(struct driver *d, struct raft_update *u)
 {
-    struct raft_snapshot_metadata* md = &u->snapshot.metadata;
-    struct snap_meta* offered = u->snapshot.chunk.base;
+    struct raft_snapshot_metadata *md = &u->snapshot.metadata;
+    struct snap_meta *offered = u->snapshot.chunk.base;
 
     if (d->installing.index != 0) {
         driver_fail(d, "a second install begins");
@@ -296,7 +302,7 @@ static void take_snapshot(struct driver* d, struct raft_update* u)
     d->ops->install(d->owner, &d->installing);
 }
 
-static void lose_leadership(struct driver* d)
+static void lose_leadership(struct driver *d)
 {
     d->lead_term = 0;
     d->barrier_wanted = false;
@@ -310,7 +316,7 @@ static void lose_leadership(struct driver* d)
  * is. Until that barrier is applied: no membership change (two quorums could
  * decide apart), no reads (they could miss what an earlier leader
  * acknowledged). The engine makes one by itself only sometimes. */
-static void note_role(struct driver* d, uint64_t engine_barrier)
+static void note_role(struct driver *d, uint64_t engine_barrier)
 {
     uint64_t term = raft_current_term(&d->r);
 
@@ -333,7 +339,7 @@ static void note_role(struct driver* d, uint64_t engine_barrier)
 }
 
 /* Ours never goes back, whatever the engine's does. */
-static void note_commit(struct driver* d)
+static void note_commit(struct driver *d)
 {
     uint64_t c = raft_commit_index(&d->r);
 
@@ -344,8 +350,9 @@ static void note_commit(struct driver* d)
     }
 }
 
-static void take_update(struct driver* d, struct raft_update* u,
-                        const struct driver_source* src)
+static void take_update(struct driver *d,
+                        struct raft_update *u,
+                        const struct driver_source *src)
 {
     uint64_t engine_barrier = 0;
 
@@ -369,8 +376,9 @@ static void take_update(struct driver* d, struct raft_update* u,
     }
 }
 
-static int step_once(struct driver* d, struct raft_event* ev,
-                     const struct driver_source* src)
+static int step_once(struct driver *d,
+                     struct raft_event *ev,
+                     const struct driver_source *src)
 {
     struct raft_update u;
     int rv;
@@ -395,8 +403,10 @@ static int step_once(struct driver* d, struct raft_event* ev,
 
 /* ---- what follows from a step ---- */
 
-int driver_append_own(struct driver* d, const struct entry* e, unsigned n,
-                      uint64_t* first_index)
+int driver_append_own(struct driver *d,
+                      const struct entry *e,
+                      unsigned n,
+                      uint64_t *first_index)
 {
     static char token; /* the engine frees nothing on this path */
     struct raft_entry re[DRIVER_SUBMIT_MAX];
@@ -411,7 +421,7 @@ int driver_append_own(struct driver* d, const struct entry* e, unsigned n,
         own[i].term = raft_current_term(&d->r);
         re[i].term = own[i].term;
         re[i].type = (enum raft_entry_type)e[i].type;
-        re[i].buf.base = (void*)(uintptr_t)e[i].data.p;
+        re[i].buf.base = (void *)(uintptr_t)e[i].data.p;
         re[i].buf.len = e[i].data.n;
         re[i].batch = &token;
     }
@@ -426,7 +436,7 @@ int driver_append_own(struct driver* d, const struct entry* e, unsigned n,
     return rv;
 }
 
-static void submit_barrier(struct driver* d)
+static void submit_barrier(struct driver *d)
 {
     struct entry e = {0, ENTRY_BARRIER, {NULL, 0}, NULL};
 
@@ -442,10 +452,10 @@ static void submit_barrier(struct driver* d)
 
 /* The engine must hear of every applied CHANGE, or it stays CANTCHANGE and a
  * removed leader never steps down. */
-static void confirm_change(struct driver* d, uint64_t index)
+static void confirm_change(struct driver *d, uint64_t index)
 {
     uint64_t at;
-    struct blob* conf = driver_conf_at(d, index, &at);
+    struct blob *conf = driver_conf_at(d, index, &at);
     struct raft_event ev;
 
     hf_assert(conf != NULL && at == index);
@@ -456,10 +466,10 @@ static void confirm_change(struct driver* d, uint64_t index)
     (void)step_once(d, &ev, NULL);
 }
 
-static void apply_one(struct driver* d)
+static void apply_one(struct driver *d)
 {
     uint64_t index = d->applied + 1;
-    const struct entry* e = entry_cache_get(&d->log, index);
+    const struct entry *e = entry_cache_get(&d->log, index);
     uint8_t type;
 
     if (e == NULL || !entry_cache_has_payload(&d->log, index)) {
@@ -478,13 +488,13 @@ static void apply_one(struct driver* d)
     }
 }
 
-static bool can_apply(const struct driver* d)
+static bool can_apply(const struct driver *d)
 {
     return d->installing.index == 0 && d->applied < d->commit &&
            d->applied < driver_last(d);
 }
 
-static void settle(struct driver* d)
+static void settle(struct driver *d)
 {
     bool more = true;
 
@@ -499,8 +509,9 @@ static void settle(struct driver* d)
     }
 }
 
-int driver_step(struct driver* d, struct raft_event* ev,
-                const struct driver_source* src)
+int driver_step(struct driver *d,
+                struct raft_event *ev,
+                const struct driver_source *src)
 {
     int rv = step_once(d, ev, src);
 
@@ -520,7 +531,7 @@ static uint64_t min_u64(uint64_t a, uint64_t b)
 /* The engine's timeout may lie in the past for ever (a replicated member made
  * SPARE pins it there): then half a heartbeat after a timeout, else the loop
  * would spin. */
-static uint64_t next_timeout(struct driver* d, bool was_timeout)
+static uint64_t next_timeout(struct driver *d, bool was_timeout)
 {
     uint64_t at = raft_timeout(&d->r);
 
@@ -536,7 +547,7 @@ static uint64_t next_timeout(struct driver* d, bool was_timeout)
     return at;
 }
 
-static void tell_state(struct driver* d)
+static void tell_state(struct driver *d)
 {
     int role = (int)driver_role(d);
     uint64_t term = driver_term(d);
@@ -554,7 +565,7 @@ static void tell_state(struct driver* d)
     d->ops->state(d->owner);
 }
 
-static void tell_config(struct driver* d)
+static void tell_config(struct driver *d)
 {
     uint64_t index = driver_conf_index(d);
     uint64_t term = driver_term_of(d, index);
@@ -568,7 +579,7 @@ static void tell_config(struct driver* d)
     d->ops->config(d->owner);
 }
 
-static void evict(struct driver* d)
+static void evict(struct driver *d)
 {
     uint64_t upto = min_u64(d->applied, d->durable);
 
@@ -578,7 +589,7 @@ static void evict(struct driver* d)
     entry_cache_evict(&d->log, upto, d->cfg.cache_bytes);
 }
 
-void driver_leave(struct driver* d, bool was_timeout)
+void driver_leave(struct driver *d, bool was_timeout)
 {
     if (!d->failed) {
         driver_probe_check(d);
@@ -592,7 +603,7 @@ void driver_leave(struct driver* d, bool was_timeout)
 
 /* ---- lifecycle ---- */
 
-void driver_config_default(struct driver_config* c)
+void driver_config_default(struct driver_config *c)
 {
     memset(c, 0, sizeof *c);
     c->election_ms = 300;
@@ -607,8 +618,11 @@ void driver_config_default(struct driver_config* c)
     c->pre_vote = true;
 }
 
-void driver_init(struct driver* d, uint64_t id, const struct driver_ops* ops,
-                 void* owner, const struct driver_config* c)
+void driver_init(struct driver *d,
+                 uint64_t id,
+                 const struct driver_ops *ops,
+                 void *owner,
+                 const struct driver_config *c)
 {
     int rv;
 
@@ -634,7 +648,7 @@ void driver_init(struct driver* d, uint64_t id, const struct driver_ops* ops,
     entry_cache_init(&d->log, 1);
 }
 
-void driver_release(struct driver* d)
+void driver_release(struct driver *d)
 {
     raft_close(&d->r, NULL); /* synchronous; calls nothing back */
     entry_cache_release(&d->log);
@@ -649,14 +663,14 @@ void driver_release(struct driver* d)
     memset(d, 0, sizeof *d);
 }
 
-void driver_bootstrap_entry(const struct conf* c, struct entry* out)
+void driver_bootstrap_entry(const struct conf *c, struct entry *out)
 {
     *out = (struct entry){1, ENTRY_CHANGE, {NULL, 0}, NULL};
     out->blob = conf_encode(c);
     out->data = blob_bytes(out->blob);
 }
 
-static bool change_is_sane(const struct entry* e)
+static bool change_is_sane(const struct entry *e)
 {
     struct conf c;
 
@@ -665,8 +679,11 @@ static bool change_is_sane(const struct entry* e)
 }
 
 /* The engine trusts what it is started with, and dies of some of it. */
-static bool start_is_sane(uint64_t term, const struct snap_meta* snap,
-                          uint64_t first, const struct entry* e, unsigned n)
+static bool start_is_sane(uint64_t term,
+                          const struct snap_meta *snap,
+                          uint64_t first,
+                          const struct entry *e,
+                          unsigned n)
 {
     uint64_t t = 1;
     struct conf c;
@@ -693,8 +710,10 @@ static bool start_is_sane(uint64_t term, const struct snap_meta* snap,
 /* A log that neither contains the snapshot's last entry nor begins right
  * after it was left behind by a crash during an install. Loaded, it would
  * join entries of two histories. */
-static bool log_is_useless(const struct snap_meta* s, uint64_t first,
-                           const struct entry* e, unsigned n)
+static bool log_is_useless(const struct snap_meta *s,
+                           uint64_t first,
+                           const struct entry *e,
+                           unsigned n)
 {
     if (mutant(DRV_DISCARD) && n > 0) {
         return false;
@@ -709,10 +728,10 @@ static bool log_is_useless(const struct snap_meta* s, uint64_t first,
 /* A lone voter needs nobody's vote, so the engine lets it lead again in the
  * term it led before a crash: two entries with one (index, term) when the
  * first was sent but not yet durable here. */
-static void raise_lone_term(struct driver* d, uint64_t* term, uint64_t* vote)
+static void raise_lone_term(struct driver *d, uint64_t *term, uint64_t *vote)
 {
     uint64_t at;
-    struct blob* b = driver_conf_at(d, UINT64_MAX, &at);
+    struct blob *b = driver_conf_at(d, UINT64_MAX, &at);
     struct conf c;
 
     if (b == NULL || *term == 0 || mutant(DRV_LONELOAD) ||
@@ -725,12 +744,15 @@ static void raise_lone_term(struct driver* d, uint64_t* term, uint64_t* vote)
     d->lone_term = *term;
 }
 
-static void step_start(struct driver* d, uint64_t term, uint64_t vote,
-                       const struct entry* e, unsigned n)
+static void step_start(struct driver *d,
+                       uint64_t term,
+                       uint64_t vote,
+                       const struct entry *e,
+                       unsigned n)
 {
     struct raft_snapshot_metadata md;
-    struct raft_entry* re = NULL;
-    void* token = NULL;
+    struct raft_entry *re = NULL;
+    void *token = NULL;
     struct raft_event ev;
 
     memset(&ev, 0, sizeof ev);
@@ -750,7 +772,7 @@ static void step_start(struct driver* d, uint64_t term, uint64_t vote,
     for (unsigned i = 0; i < n; i++) {
         re[i].term = e[i].term;
         re[i].type = (enum raft_entry_type)e[i].type;
-        re[i].buf.base = (void*)(uintptr_t)e[i].data.p;
+        re[i].buf.base = (void *)(uintptr_t)e[i].data.p;
         re[i].buf.len = e[i].data.n;
         re[i].batch = token;
     }
@@ -765,9 +787,14 @@ static void step_start(struct driver* d, uint64_t term, uint64_t vote,
     }
 }
 
-int driver_start(struct driver* d, uint64_t now_ms, uint64_t term,
-                 uint64_t vote, const struct snap_meta* snap, uint64_t first,
-                 const struct entry* e, unsigned n)
+int driver_start(struct driver *d,
+                 uint64_t now_ms,
+                 uint64_t term,
+                 uint64_t vote,
+                 const struct snap_meta *snap,
+                 uint64_t first,
+                 const struct entry *e,
+                 unsigned n)
 {
     if (snap != NULL && snap->index == 0) {
         snap = NULL;
@@ -805,7 +832,7 @@ int driver_start(struct driver* d, uint64_t now_ms, uint64_t term,
 /* The same hazard as raise_lone_term() while running: a term that another
  * leader of ours may have used must not be led by self-election. A vote
  * request from ourselves in the next term makes that term durable first. */
-static void raise_lone_term_running(struct driver* d)
+static void raise_lone_term_running(struct driver *d)
 {
     struct raft_message m;
     struct raft_event ev;
@@ -836,7 +863,7 @@ static void raise_lone_term_running(struct driver* d)
 /* The engine's candidate never goes back to asking (pre-vote) and, once told
  * to stand by a transfer, deposes leaders with every retry: a server removed
  * meanwhile would do so for ever. */
-static void calm_candidate(struct driver* d)
+static void calm_candidate(struct driver *d)
 {
     if (raft_state(&d->r) == RAFT_CANDIDATE && !mutant(DRV_DISRUPT)) {
         d->r.candidate_state.in_pre_vote = d->r.pre_vote;
@@ -844,7 +871,7 @@ static void calm_candidate(struct driver* d)
     }
 }
 
-void driver_timeout(struct driver* d, uint64_t now_ms)
+void driver_timeout(struct driver *d, uint64_t now_ms)
 {
     struct raft_event ev;
 
@@ -865,7 +892,7 @@ void driver_timeout(struct driver* d, uint64_t now_ms)
     driver_leave(d, true);
 }
 
-void driver_peer_died(struct driver* d, uint64_t now_ms, uint64_t id)
+void driver_peer_died(struct driver *d, uint64_t now_ms, uint64_t id)
 {
     (void)d;
     (void)now_ms;
@@ -874,7 +901,7 @@ void driver_peer_died(struct driver* d, uint64_t now_ms, uint64_t id)
 
 /* ---- disk ---- */
 
-static void step_persisted(struct driver* d, uint64_t last)
+static void step_persisted(struct driver *d, uint64_t last)
 {
     struct raft_event ev;
 
@@ -895,7 +922,7 @@ static void step_persisted(struct driver* d, uint64_t last)
     (void)driver_step(d, &ev, NULL);
 }
 
-void driver_appended(struct driver* d, uint64_t now_ms, uint64_t token)
+void driver_appended(struct driver *d, uint64_t now_ms, uint64_t token)
 {
     struct driver_write w;
 
@@ -916,10 +943,10 @@ void driver_appended(struct driver* d, uint64_t now_ms, uint64_t token)
     driver_leave(d, false);
 }
 
-void driver_installed(struct driver* d, uint64_t now_ms)
+void driver_installed(struct driver *d, uint64_t now_ms)
 {
     struct raft_event ev;
-    struct raft_snapshot_metadata* md = &ev.persisted_snapshot.metadata;
+    struct raft_snapshot_metadata *md = &ev.persisted_snapshot.metadata;
 
     if (!driver_enter(d, now_ms)) {
         return;
@@ -945,13 +972,13 @@ void driver_installed(struct driver* d, uint64_t now_ms)
 
 /* ---- accessors ---- */
 
-bool driver_ready(struct driver* d)
+bool driver_ready(struct driver *d)
 {
     return raft_state(&d->r) == RAFT_LEADER && d->barrier_applied &&
            d->transfer_to == 0 && raft_transferee(&d->r) == 0;
 }
 
-enum driver_role driver_role(struct driver* d)
+enum driver_role driver_role(struct driver *d)
 {
     switch (raft_state(&d->r)) {
         case RAFT_LEADER:
@@ -963,16 +990,16 @@ enum driver_role driver_role(struct driver* d)
     }
 }
 
-uint64_t driver_leader(struct driver* d)
+uint64_t driver_leader(struct driver *d)
 {
     raft_id id = 0;
-    const char* address;
+    const char *address;
 
     raft_leader(&d->r, &id, &address);
     return id;
 }
 
-uint64_t driver_match(struct driver* d, uint64_t id)
+uint64_t driver_match(struct driver *d, uint64_t id)
 {
     raft_index match = 0;
 
@@ -983,9 +1010,9 @@ uint64_t driver_match(struct driver* d, uint64_t id)
     return match;
 }
 
-uint64_t driver_term_of(const struct driver* d, uint64_t index)
+uint64_t driver_term_of(const struct driver *d, uint64_t index)
 {
-    const struct entry* e = entry_cache_get(&d->log, index);
+    const struct entry *e = entry_cache_get(&d->log, index);
 
     if (e != NULL) {
         return e->term;
@@ -993,12 +1020,12 @@ uint64_t driver_term_of(const struct driver* d, uint64_t index)
     return index == d->snap.index ? d->snap.term : 0;
 }
 
-void driver_members(const struct driver* d, struct conf* out)
+void driver_members(const struct driver *d, struct conf *out)
 {
     driver_conf_of_engine(&d->r.configuration, out);
 }
 
-uint64_t driver_conf_index(const struct driver* d)
+uint64_t driver_conf_index(const struct driver *d)
 {
     uint64_t index;
 
@@ -1006,62 +1033,62 @@ uint64_t driver_conf_index(const struct driver* d)
     return index;
 }
 
-bool driver_change_pending(const struct driver* d)
+bool driver_change_pending(const struct driver *d)
 {
     return d->r.configuration_uncommitted_index != 0;
 }
 
-uint64_t driver_term(struct driver* d)
+uint64_t driver_term(struct driver *d)
 {
     return raft_current_term(&d->r);
 }
 
-uint64_t driver_first(const struct driver* d)
+uint64_t driver_first(const struct driver *d)
 {
     return d->log.first;
 }
 
-uint64_t driver_last(const struct driver* d)
+uint64_t driver_last(const struct driver *d)
 {
     return entry_cache_last(&d->log);
 }
 
-uint64_t driver_commit(const struct driver* d)
+uint64_t driver_commit(const struct driver *d)
 {
     return d->commit;
 }
 
-uint64_t driver_applied(const struct driver* d)
+uint64_t driver_applied(const struct driver *d)
 {
     return d->applied;
 }
 
-uint64_t driver_durable(const struct driver* d)
+uint64_t driver_durable(const struct driver *d)
 {
     return d->durable;
 }
 
-bool driver_installing(const struct driver* d)
+bool driver_installing(const struct driver *d)
 {
     return d->installing.index != 0;
 }
 
-bool driver_probing(const struct driver* d)
+bool driver_probing(const struct driver *d)
 {
     return d->probe.active;
 }
 
-uint64_t driver_cache_bytes(const struct driver* d)
+uint64_t driver_cache_bytes(const struct driver *d)
 {
     return d->log.bytes;
 }
 
-uint64_t driver_pending_bytes(const struct driver* d)
+uint64_t driver_pending_bytes(const struct driver *d)
 {
     return d->pending_bytes;
 }
 
-const struct snap_meta* driver_snapshot(const struct driver* d)
+const struct snap_meta *driver_snapshot(const struct driver *d)
 {
     return &d->snap;
 }

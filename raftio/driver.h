@@ -76,35 +76,38 @@ enum driver_catch_up_status {
  * what is to stay takes references. */
 struct driver_ops {
     /* Durable on return, else the owner stops the process. */
-    void (*persist_vote)(void* o, uint64_t term, uint64_t vote);
+    void (*persist_vote)(void *o, uint64_t term, uint64_t vote);
     /* Truncate the log to @first - 1, then write @n entries: asynchronous,
      * first in first out. Answer each with driver_appended(), in order. */
-    void (*append)(void* o, uint64_t first, const struct entry* e, unsigned n,
+    void (*append)(void *o,
+                   uint64_t first,
+                   const struct entry *e,
+                   unsigned n,
                    uint64_t token);
     /* Make the fetched snapshot @m the durable one, then reset the log to
      * begin after it, then load the machine from it; in the same queue as
      * append. Answer with driver_installed(). Appends before it in the queue
      * are still to be answered. */
-    void (*install)(void* o, const struct snap_meta* m);
+    void (*install)(void *o, const struct snap_meta *m);
     /* Encode or drop. m->to is never this node. */
-    void (*send)(void* o, const struct raft_msg* m);
+    void (*send)(void *o, const struct raft_msg *m);
     /* Read entries that memory no longer holds. Answer with
      * driver_read_done(), in any order; up to LIM_NODES at once. */
-    void (*read_log)(void* o, uint64_t first, unsigned n, uint64_t token);
+    void (*read_log)(void *o, uint64_t first, unsigned n, uint64_t token);
     /* Entry @index is committed: commands, barriers and changes alike. */
-    void (*apply)(void* o, uint64_t index, const struct entry* e);
+    void (*apply)(void *o, uint64_t index, const struct entry *e);
     /* Call driver_timeout() at @at_ms; replaces the earlier time. */
-    void (*timer)(void* o, uint64_t at_ms);
+    void (*timer)(void *o, uint64_t at_ms);
     /* Role, term, readiness or known leader changed. */
-    void (*state)(void* o);
+    void (*state)(void *o);
     /* The configuration in force changed (committed or not). */
-    void (*config)(void* o);
+    void (*config)(void *o);
     /* Round @round of driver_probe() ended. @ok: this node led at a moment
      * after the call, and @index was then committed: reads that began before
      * it may be answered once @index is applied. */
-    void (*probe_done)(void* o, uint64_t round, bool ok, uint64_t index);
+    void (*probe_done)(void *o, uint64_t round, bool ok, uint64_t index);
     /* Called once. The process must stop. */
-    void (*fatal)(void* o, const char* why);
+    void (*fatal)(void *o, const char *why);
 };
 
 /* ---- private ---- */
@@ -112,7 +115,7 @@ struct driver_write {
     uint64_t token;
     uint64_t first;
     uint64_t last;   /* what it still proves; below first: nothing */
-    uint64_t* terms; /* mutant only */
+    uint64_t *terms; /* mutant only */
 };
 
 /* An AppendEntries that the engine wants sent: entries are looked up when it
@@ -130,12 +133,13 @@ struct driver_ae {
 struct driver_read {
     uint64_t token; /* 0: free */
     unsigned asked;
+    bool superseded;     /* the engine went back: what is read is useless */
     struct driver_ae ae; /* what is still to be sent */
 };
 
 struct driver_change {
     uint64_t index;
-    struct blob* conf;
+    struct blob *conf;
 };
 
 struct driver_probe {
@@ -153,8 +157,8 @@ struct driver_probe {
 struct driver {
     struct raft r;
     uint64_t id;
-    const struct driver_ops* ops;
-    void* owner;
+    const struct driver_ops *ops;
+    void *owner;
     struct driver_config cfg;
     char name[CONF_NAME_MAX];
     uint64_t now;
@@ -169,13 +173,13 @@ struct driver {
     uint64_t durable;
     uint64_t pending_bytes; /* payloads after applied */
 
-    struct driver_write* writes; /* ring, DRIVER_WRITES_MAX at most */
+    struct driver_write *writes; /* ring, DRIVER_WRITES_MAX at most */
     unsigned writes_head;
     unsigned writes_n;
     unsigned writes_cap;
     uint64_t token;
 
-    struct driver_change* changes; /* CHANGE entries after the snapshot */
+    struct driver_change *changes; /* CHANGE entries after the snapshot */
     unsigned changes_n;
     unsigned changes_cap;
 
@@ -189,7 +193,7 @@ struct driver {
     uint64_t transfer_to;
     uint64_t transfer_until;
     uint8_t ae_version; /* of the engine's own AppendEntries */
-    const struct raft_configuration* conf_lent; /* what to put back */
+    const struct raft_configuration *conf_lent; /* what to put back */
 
     struct driver_ae held[DRIVER_HELD_MAX];
     unsigned held_n;
@@ -210,11 +214,14 @@ struct driver {
 /* ---- lifecycle ---- */
 /* Election 300 ms, heartbeat 50 ms, pre-vote, 32 MiB of cache. seed is 0 and
  * must be set. */
-void driver_config_default(struct driver_config* c);
+void driver_config_default(struct driver_config *c);
 
-void driver_init(struct driver* d, uint64_t id, const struct driver_ops* ops,
-                 void* owner, const struct driver_config* c);
-void driver_release(struct driver* d);
+void driver_init(struct driver *d,
+                 uint64_t id,
+                 const struct driver_ops *ops,
+                 void *owner,
+                 const struct driver_config *c);
+void driver_release(struct driver *d);
 
 /* Begin from what the disk holds. @term 0: blank, waiting to be joined.
  * @snap may be NULL. @e[0] is entry @first. All payloads must be there.
@@ -225,34 +232,46 @@ void driver_release(struct driver* d);
  * owner resets its log to begin at driver_first() before it writes anything.
  * The caller has loaded the machine from @snap. persist_vote may be called;
  * committed entries may be applied at once. */
-int driver_start(struct driver* d, uint64_t now_ms, uint64_t term,
-                 uint64_t vote, const struct snap_meta* snap, uint64_t first,
-                 const struct entry* e, unsigned n);
+int driver_start(struct driver *d,
+                 uint64_t now_ms,
+                 uint64_t term,
+                 uint64_t vote,
+                 const struct snap_meta *snap,
+                 uint64_t first,
+                 const struct entry *e,
+                 unsigned n);
 
 /* Entry 1 of a new cluster, the same on every seat: term 1, @c. entry_unref()
  * it. */
-void driver_bootstrap_entry(const struct conf* c, struct entry* out);
+void driver_bootstrap_entry(const struct conf *c, struct entry *out);
 
 /* ---- events ---- */
-void driver_timeout(struct driver* d, uint64_t now_ms);
+void driver_timeout(struct driver *d, uint64_t now_ms);
 
 /* @from is the authenticated sender. Whatever does not make sense is dropped.
  * An RMSG_INSTALL is to be given only when the snapshot named by exactly its
  * (index, term) is at hand, else to driver_refuse_install(). */
-void driver_receive(struct driver* d, uint64_t now_ms, uint64_t from,
-                    const struct raft_msg* m);
+void driver_receive(struct driver *d,
+                    uint64_t now_ms,
+                    uint64_t from,
+                    const struct raft_msg *m);
 /* The leader names a snapshot that is not here yet. Nothing is installed. */
-void driver_refuse_install(struct driver* d, uint64_t now_ms, uint64_t from,
-                           const struct raft_msg* m);
-void driver_appended(struct driver* d, uint64_t now_ms, uint64_t token);
+void driver_refuse_install(struct driver *d,
+                           uint64_t now_ms,
+                           uint64_t from,
+                           const struct raft_msg *m);
+void driver_appended(struct driver *d, uint64_t now_ms, uint64_t token);
 /* The machine has been loaded from the snapshot. */
-void driver_installed(struct driver* d, uint64_t now_ms);
+void driver_installed(struct driver *d, uint64_t now_ms);
 /* @n entries from the first asked for; 0: they could not be read. */
-void driver_read_done(struct driver* d, uint64_t now_ms, uint64_t token,
-                      const struct entry* e, unsigned n);
+void driver_read_done(struct driver *d,
+                      uint64_t now_ms,
+                      uint64_t token,
+                      const struct entry *e,
+                      unsigned n);
 /* The connection to @id broke. Nothing is concluded from it (an election
  * takes more than one opinion). */
-void driver_peer_died(struct driver* d, uint64_t now_ms, uint64_t id);
+void driver_peer_died(struct driver *d, uint64_t now_ms, uint64_t id);
 
 /* ---- requests ---- */
 /* Append @n COMMANDs (type and term are set here; references are taken).
@@ -260,8 +279,11 @@ void driver_peer_died(struct driver* d, uint64_t now_ms, uint64_t id);
  * when one of another term is applied at its index.
  * HF_ENOLEADER, HF_EAGAIN (a transfer is running), HF_ELIMIT: nothing was
  * appended. */
-int driver_submit(struct driver* d, uint64_t now_ms, const struct entry* e,
-                  unsigned n, uint64_t* first_index);
+int driver_submit(struct driver *d,
+                  uint64_t now_ms,
+                  const struct entry *e,
+                  unsigned n,
+                  uint64_t *first_index);
 
 /* Give @id the role @role: CONF_SPARE also adds, CONF_NONE removes.
  * HF_ENOLEADER; HF_EAGAIN: not ready yet, or another change is pending;
@@ -269,61 +291,63 @@ int driver_submit(struct driver* d, uint64_t now_ms, const struct entry* e,
  * voter would be left, or the last one would be another node (only the
  * survivor may shrink to one: transfer to it first), or a new member is not
  * added as SPARE. */
-int driver_change(struct driver* d, uint64_t now_ms, uint64_t id, int role);
+int driver_change(struct driver *d, uint64_t now_ms, uint64_t id, int role);
 
 /* Bring a SPARE up to date before it is made STANDBY or VOTER. HF_ENOLEADER,
  * HF_EAGAIN, HF_ENOENT, HF_EEXIST (is a voter). */
-int driver_catch_up(struct driver* d, uint64_t now_ms, uint64_t id);
-enum driver_catch_up_status driver_catch_up_status(struct driver* d,
+int driver_catch_up(struct driver *d, uint64_t now_ms, uint64_t id);
+enum driver_catch_up_status driver_catch_up_status(struct driver *d,
                                                    uint64_t id);
 
 /* Hand leadership to voter @id: submits stop, and once it has the whole log
  * it is told to stand. Given up after an election timeout. HF_ENOLEADER,
  * HF_EBUSY (one is running), HF_ENOENT (no such voter, or this node). */
-int driver_transfer(struct driver* d, uint64_t now_ms, uint64_t id);
+int driver_transfer(struct driver *d, uint64_t now_ms, uint64_t id);
 
 /* What a snapshot of the machine as it is now is called. *@m gets a
  * reference. HF_EAGAIN: not now (below index 2, not durable yet, installing,
  * nothing new). */
-int driver_snapshot_meta(struct driver* d, struct snap_meta* m);
+int driver_snapshot_meta(struct driver *d, struct snap_meta *m);
 /* Snapshot @m is durable. The entries up to m->index - @trailing may go: the
  * owner trims its log below driver_first(). HF_EAGAIN: an install overtook
  * it; @m is to be forgotten. */
-int driver_snapshot_done(struct driver* d, uint64_t now_ms,
-                         const struct snap_meta* m, uint64_t trailing);
+int driver_snapshot_done(struct driver *d,
+                         uint64_t now_ms,
+                         const struct snap_meta *m,
+                         uint64_t trailing);
 
 /* Start read round @round: asks the voters whether this node still leads.
  * Ends in probe_done(), which may run inside this call (a lone voter).
  * HF_ENOLEADER; HF_EAGAIN: leader, but its first entry is not applied yet;
  * HF_EBUSY: a round is running. */
-int driver_probe(struct driver* d, uint64_t now_ms, uint64_t round);
+int driver_probe(struct driver *d, uint64_t now_ms, uint64_t round);
 
 /* Tell all followers the commit index now instead of with the next
  * heartbeat. Nothing when not leading. */
-void driver_kick(struct driver* d, uint64_t now_ms);
+void driver_kick(struct driver *d, uint64_t now_ms);
 
 /* ---- accessors ---- */
-bool driver_ready(struct driver* d); /* leads, barrier applied, no transfer */
-bool driver_probing(const struct driver* d);
-enum driver_role driver_role(struct driver* d);
-uint64_t driver_term(struct driver* d);
-uint64_t driver_leader(struct driver* d); /* 0: not known */
-uint64_t driver_first(const struct driver* d);
-uint64_t driver_last(const struct driver* d);
-uint64_t driver_commit(const struct driver* d);
-uint64_t driver_applied(const struct driver* d);
-uint64_t driver_durable(const struct driver* d);
-bool driver_installing(const struct driver* d);
+bool driver_ready(struct driver *d); /* leads, barrier applied, no transfer */
+bool driver_probing(const struct driver *d);
+enum driver_role driver_role(struct driver *d);
+uint64_t driver_term(struct driver *d);
+uint64_t driver_leader(struct driver *d); /* 0: not known */
+uint64_t driver_first(const struct driver *d);
+uint64_t driver_last(const struct driver *d);
+uint64_t driver_commit(const struct driver *d);
+uint64_t driver_applied(const struct driver *d);
+uint64_t driver_durable(const struct driver *d);
+bool driver_installing(const struct driver *d);
 /* 0: not in memory and not the snapshot's. */
-uint64_t driver_term_of(const struct driver* d, uint64_t index);
+uint64_t driver_term_of(const struct driver *d, uint64_t index);
 /* As leader: what @id is known to have. 0: nothing, or not leading. */
-uint64_t driver_match(struct driver* d, uint64_t id);
-void driver_members(const struct driver* d, struct conf* out);
+uint64_t driver_match(struct driver *d, uint64_t id);
+void driver_members(const struct driver *d, struct conf *out);
 /* Index of the last CHANGE in the log, committed or not; 0: none. */
-uint64_t driver_conf_index(const struct driver* d);
-bool driver_change_pending(const struct driver* d);
-uint64_t driver_cache_bytes(const struct driver* d);
-uint64_t driver_pending_bytes(const struct driver* d);
-const struct snap_meta* driver_snapshot(const struct driver* d);
+uint64_t driver_conf_index(const struct driver *d);
+bool driver_change_pending(const struct driver *d);
+uint64_t driver_cache_bytes(const struct driver *d);
+uint64_t driver_pending_bytes(const struct driver *d);
+const struct snap_meta *driver_snapshot(const struct driver *d);
 
 #endif

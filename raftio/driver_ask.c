@@ -7,7 +7,8 @@
 
 /* ---- submits ---- */
 
-static bool over_limit(const struct driver* d, const struct entry* e,
+static bool over_limit(const struct driver *d,
+                       const struct entry *e,
                        unsigned n)
 {
     uint64_t bytes = d->pending_bytes;
@@ -20,8 +21,10 @@ static bool over_limit(const struct driver* d, const struct entry* e,
            d->writes_n >= DRIVER_WRITES_MAX;
 }
 
-static int submit(struct driver* d, const struct entry* e, unsigned n,
-                  uint64_t* first_index)
+static int submit(struct driver *d,
+                  const struct entry *e,
+                  unsigned n,
+                  uint64_t *first_index)
 {
     struct entry own[DRIVER_SUBMIT_MAX];
 
@@ -42,8 +45,11 @@ static int submit(struct driver* d, const struct entry* e, unsigned n,
     return driver_append_own(d, own, n, first_index) == 0 ? 0 : HF_EAGAIN;
 }
 
-int driver_submit(struct driver* d, uint64_t now_ms, const struct entry* e,
-                  unsigned n, uint64_t* first_index)
+int driver_submit(struct driver *d,
+                  uint64_t now_ms,
+                  const struct entry *e,
+                  unsigned n,
+                  uint64_t *first_index)
 {
     int rv;
 
@@ -61,7 +67,7 @@ int driver_submit(struct driver* d, uint64_t now_ms, const struct entry* e,
 /* One change at a time, and only by a leader that has committed in its own
  * term: otherwise two configurations without a common majority can both
  * decide. */
-static int change_gate(struct driver* d)
+static int change_gate(struct driver *d)
 {
     if (raft_state(&d->r) != RAFT_LEADER) {
         return HF_ENOLEADER;
@@ -75,7 +81,7 @@ static int change_gate(struct driver* d)
 
 /* Edit one member in place: the engine pairs its progress records with the
  * order of the list. */
-static int conf_edit(struct conf* c, uint64_t id, int role)
+static int conf_edit(struct conf *c, uint64_t id, int role)
 {
     unsigned i = 0;
 
@@ -110,13 +116,13 @@ static int conf_edit(struct conf* c, uint64_t id, int role)
 /* Of two voters only the one that stays may remove the other. Removing
  * oneself leaves a survivor that elects itself in our term, or one that may
  * not lead but has the longest log. */
-static bool leaves_a_lone_other(const struct driver* d, const struct conf* c)
+static bool leaves_a_lone_other(const struct driver *d, const struct conf *c)
 {
     return conf_voters(c) == 1 && !conf_is_lone(c, d->id) &&
            !mutant(DRV_LONESHRINK);
 }
 
-static int change(struct driver* d, uint64_t id, int role)
+static int change(struct driver *d, uint64_t id, int role)
 {
     struct entry e = {0, ENTRY_CHANGE, {NULL, 0}, NULL};
     struct conf c;
@@ -143,7 +149,7 @@ static int change(struct driver* d, uint64_t id, int role)
     return rv;
 }
 
-int driver_change(struct driver* d, uint64_t now_ms, uint64_t id, int role)
+int driver_change(struct driver *d, uint64_t now_ms, uint64_t id, int role)
 {
     int rv;
 
@@ -156,9 +162,9 @@ int driver_change(struct driver* d, uint64_t now_ms, uint64_t id, int role)
     return rv;
 }
 
-static int catch_up(struct driver* d, uint64_t id)
+static int catch_up(struct driver *d, uint64_t id)
 {
-    const struct conf_member* m;
+    const struct conf_member *m;
     struct raft_event ev;
     struct conf c;
     int rv = change_gate(d);
@@ -181,7 +187,7 @@ static int catch_up(struct driver* d, uint64_t id)
     return 0;
 }
 
-int driver_catch_up(struct driver* d, uint64_t now_ms, uint64_t id)
+int driver_catch_up(struct driver *d, uint64_t now_ms, uint64_t id)
 {
     int rv;
 
@@ -193,7 +199,7 @@ int driver_catch_up(struct driver* d, uint64_t now_ms, uint64_t id)
     return rv;
 }
 
-enum driver_catch_up_status driver_catch_up_status(struct driver* d,
+enum driver_catch_up_status driver_catch_up_status(struct driver *d,
                                                    uint64_t id)
 {
     struct conf c;
@@ -218,9 +224,9 @@ enum driver_catch_up_status driver_catch_up_status(struct driver* d,
 
 /* ---- transfer of leadership ---- */
 
-static int transfer(struct driver* d, uint64_t id)
+static int transfer(struct driver *d, uint64_t id)
 {
-    const struct conf_member* m;
+    const struct conf_member *m;
     struct conf c;
 
     if (raft_state(&d->r) != RAFT_LEADER) {
@@ -240,7 +246,7 @@ static int transfer(struct driver* d, uint64_t id)
     return 0;
 }
 
-int driver_transfer(struct driver* d, uint64_t now_ms, uint64_t id)
+int driver_transfer(struct driver *d, uint64_t now_ms, uint64_t id)
 {
     int rv;
 
@@ -255,7 +261,7 @@ int driver_transfer(struct driver* d, uint64_t now_ms, uint64_t id)
 /* The engine would tell a target that is behind, which ignores it, and then
  * refuse writes for an election timeout. So it is asked only when the target
  * has everything; submits have stopped, so that moment comes. */
-bool driver_transfer_try(struct driver* d)
+bool driver_transfer_try(struct driver *d)
 {
     uint64_t id = d->transfer_to;
     struct raft_event ev;
@@ -276,10 +282,10 @@ bool driver_transfer_try(struct driver* d)
 
 /* ---- snapshots of our own ---- */
 
-int driver_snapshot_meta(struct driver* d, struct snap_meta* m)
+int driver_snapshot_meta(struct driver *d, struct snap_meta *m)
 {
     struct snap_meta s = {d->applied, driver_term_of(d, d->applied), 0, NULL};
-    struct blob* conf;
+    struct blob *conf;
 
     if (d->failed || d->installing.index != 0 || s.index <= d->snap.index) {
         return HF_EAGAIN;
@@ -312,10 +318,10 @@ int driver_snapshot_meta(struct driver* d, struct snap_meta* m)
     return 0;
 }
 
-static void step_snapshot(struct driver* d, uint64_t trailing)
+static void step_snapshot(struct driver *d, uint64_t trailing)
 {
     struct raft_event ev;
-    struct raft_snapshot_metadata* md = &ev.snapshot.metadata;
+    struct raft_snapshot_metadata *md = &ev.snapshot.metadata;
 
     memset(&ev, 0, sizeof ev);
     ev.type = RAFT_SNAPSHOT;
@@ -327,8 +333,10 @@ static void step_snapshot(struct driver* d, uint64_t trailing)
     (void)driver_step(d, &ev, NULL);
 }
 
-int driver_snapshot_done(struct driver* d, uint64_t now_ms,
-                         const struct snap_meta* m, uint64_t trailing)
+int driver_snapshot_done(struct driver *d,
+                         uint64_t now_ms,
+                         const struct snap_meta *m,
+                         uint64_t trailing)
 {
     int rv = 0;
 
@@ -357,9 +365,9 @@ int driver_snapshot_done(struct driver* d, uint64_t now_ms,
 
 /* ---- read rounds ---- */
 
-static void probe_begin(struct driver* d)
+static void probe_begin(struct driver *d)
 {
-    struct driver_probe* p = &d->probe;
+    struct driver_probe *p = &d->probe;
 
     p->attempt++;
     p->term = raft_current_term(&d->r);
@@ -369,7 +377,7 @@ static void probe_begin(struct driver* d)
     driver_probe_send(d);
 }
 
-int driver_probe(struct driver* d, uint64_t now_ms, uint64_t round)
+int driver_probe(struct driver *d, uint64_t now_ms, uint64_t round)
 {
     int rv = 0;
 
@@ -391,22 +399,22 @@ int driver_probe(struct driver* d, uint64_t now_ms, uint64_t round)
     return rv;
 }
 
-static void probe_end(struct driver* d, bool ok)
+static void probe_end(struct driver *d, bool ok)
 {
     d->probe.active = false;
     d->ops->probe_done(d->owner, d->probe.round, ok, ok ? d->probe.index : 0);
 }
 
-void driver_probe_fail(struct driver* d)
+void driver_probe_fail(struct driver *d)
 {
     if (d->probe.active) {
         probe_end(d, false);
     }
 }
 
-static bool probe_has_majority(const struct driver* d)
+static bool probe_has_majority(const struct driver *d)
 {
-    const struct driver_probe* p = &d->probe;
+    const struct driver_probe *p = &d->probe;
     unsigned acks = 0;
     struct conf c;
 
@@ -422,9 +430,9 @@ static bool probe_has_majority(const struct driver* d)
     return acks > conf_voters(&c) / 2;
 }
 
-void driver_probe_check(struct driver* d)
+void driver_probe_check(struct driver *d)
 {
-    struct driver_probe* p = &d->probe;
+    struct driver_probe *p = &d->probe;
 
     if (!p->active) {
         return;
@@ -444,7 +452,7 @@ void driver_probe_check(struct driver* d)
 }
 
 /* A lost probe or answer must not stop reads. */
-void driver_probe_resend(struct driver* d)
+void driver_probe_resend(struct driver *d)
 {
     if (d->probe.active && d->now >= d->probe.resend_at) {
         driver_probe_send(d);

@@ -22,8 +22,10 @@ struct incoming {
     struct raft_event ev;
 };
 
-static void incoming_init(struct incoming* in, struct driver* d, uint64_t from,
-                          const struct raft_msg* m)
+static void incoming_init(struct incoming *in,
+                          struct driver *d,
+                          uint64_t from,
+                          const struct raft_msg *m)
 {
     memset(in, 0, sizeof *in);
     in->from = from;
@@ -36,7 +38,7 @@ static void incoming_init(struct incoming* in, struct driver* d, uint64_t from,
     in->ev.receive.message = &in->rm;
 }
 
-static void incoming_step(struct incoming* in, struct driver* d)
+static void incoming_step(struct incoming *in, struct driver *d)
 {
     struct driver_source src = {NULL, 0, 0, in->stale};
 
@@ -50,7 +52,7 @@ static bool position_is_sane(uint64_t index, uint64_t term)
     return (index == 0) == (term == 0) && index < INDEX_MAX && term < INDEX_MAX;
 }
 
-static bool append_is_sane(const struct raft_msg* m)
+static bool append_is_sane(const struct raft_msg *m)
 {
     uint64_t term = m->append.prev_term;
     struct conf c;
@@ -60,7 +62,7 @@ static bool append_is_sane(const struct raft_msg* m)
         return false;
     }
     for (unsigned i = 0; i < m->n_entries; i++) {
-        const struct entry* e = &m->entries[i];
+        const struct entry *e = &m->entries[i];
 
         if (e->term == 0 || e->term < term || e->term > m->term ||
             e->type < ENTRY_COMMAND || e->type > ENTRY_CHANGE) {
@@ -77,7 +79,7 @@ static bool append_is_sane(const struct raft_msg* m)
 }
 
 /* An applied entry cannot be replaced: somebody has lost what it promised. */
-static bool append_conflicts(const struct driver* d, const struct raft_msg* m)
+static bool append_conflicts(const struct driver *d, const struct raft_msg *m)
 {
     uint64_t index = m->append.prev_index + 1;
 
@@ -95,7 +97,7 @@ static bool append_conflicts(const struct driver* d, const struct raft_msg* m)
 
 /* The rest of a message while its pieces go in. */
 struct append_rest {
-    const struct raft_msg* m;
+    const struct raft_msg *m;
     uint64_t prev_index;
     uint64_t prev_term;
     unsigned done; /* entries */
@@ -104,7 +106,7 @@ struct append_rest {
 /* E1. Asked to append from below its snapshot the engine takes entries that
  * it has compacted for new ones. Everything up to the snapshot is committed,
  * so it matches: begin there. */
-static void anchor_at_snapshot(const struct driver* d, struct append_rest* r)
+static void anchor_at_snapshot(const struct driver *d, struct append_rest *r)
 {
     uint64_t skip;
 
@@ -120,7 +122,7 @@ static void anchor_at_snapshot(const struct driver* d, struct append_rest* r)
 
 /* The engine records every CHANGE at the index of its message's first entry,
  * so a CHANGE must be the first of its piece. */
-static unsigned piece_length(const struct append_rest* r)
+static unsigned piece_length(const struct append_rest *r)
 {
     unsigned left = r->m->n_entries - r->done;
     unsigned k = left > 0 ? 1 : 0;
@@ -136,7 +138,7 @@ static unsigned piece_length(const struct append_rest* r)
 
 /* E3. A message that ends below our commit index but carries a higher one
  * would set the engine's commit index back to its end. */
-static uint64_t cap_commit(struct driver* d, uint64_t end, uint64_t commit)
+static uint64_t cap_commit(struct driver *d, uint64_t end, uint64_t commit)
 {
     uint64_t own = raft_commit_index(&d->r);
 
@@ -149,12 +151,12 @@ static uint64_t cap_commit(struct driver* d, uint64_t end, uint64_t commit)
 /* E6. A leader appends a second CHANGE only after the first is committed, but
  * the engine, rolling back the second, would return to the configuration
  * before the first. Tell it of the first one's commit in time. */
-static void confirm_earlier_change(struct driver* d,
-                                   const struct append_rest* r)
+static void confirm_earlier_change(struct driver *d,
+                                   const struct append_rest *r)
 {
     uint64_t pending = d->r.configuration_uncommitted_index;
     struct raft_event ev;
-    struct blob* conf;
+    struct blob *conf;
     uint64_t at;
 
     if (r->done == r->m->n_entries ||
@@ -177,16 +179,17 @@ static void confirm_earlier_change(struct driver* d,
     (void)driver_step(d, &ev, NULL);
 }
 
-static struct raft_entry* engine_entries(const struct entry* e, unsigned n,
-                                         void* token)
+static struct raft_entry *engine_entries(const struct entry *e,
+                                         unsigned n,
+                                         void *token)
 {
-    struct raft_entry* re = raft_malloc(n * sizeof *re);
+    struct raft_entry *re = raft_malloc(n * sizeof *re);
 
     hf_assert(re != NULL && token != NULL);
     for (unsigned i = 0; i < n; i++) {
         re[i].term = e[i].term;
         re[i].type = (enum raft_entry_type)e[i].type;
-        re[i].buf.base = (void*)(uintptr_t)e[i].data.p;
+        re[i].buf.base = (void *)(uintptr_t)e[i].data.p;
         re[i].buf.len = e[i].data.n;
         re[i].batch = token;
     }
@@ -195,13 +198,15 @@ static struct raft_entry* engine_entries(const struct entry* e, unsigned n,
 
 /* The engine frees the token unless it takes entries, then it is handed back
  * in the update; the array is always ours. */
-static void step_piece(struct driver* d, struct incoming* in,
-                       const struct append_rest* r, unsigned k)
+static void step_piece(struct driver *d,
+                       struct incoming *in,
+                       const struct append_rest *r,
+                       unsigned k)
 {
-    const struct entry* e = r->m->entries + r->done;
+    const struct entry *e = r->m->entries + r->done;
     struct driver_source src = {e, r->prev_index + 1, k, in->stale};
-    struct raft_append_entries* a = &in->rm.append_entries;
-    void* token = k > 0 ? raft_malloc(1) : NULL;
+    struct raft_append_entries *a = &in->rm.append_entries;
+    void *token = k > 0 ? raft_malloc(1) : NULL;
     uint64_t writes = d->token;
     int rv;
 
@@ -220,8 +225,9 @@ static void step_piece(struct driver* d, struct incoming* in,
     raft_free(a->entries);
 }
 
-static void feed_pieces(struct driver* d, struct incoming* in,
-                        struct append_rest* r)
+static void feed_pieces(struct driver *d,
+                        struct incoming *in,
+                        struct append_rest *r)
 {
     do {
         unsigned k = piece_length(r);
@@ -248,8 +254,9 @@ static void feed_pieces(struct driver* d, struct incoming* in,
     } while (r->done < r->m->n_entries);
 }
 
-static void receive_append(struct driver* d, uint64_t from,
-                           const struct raft_msg* m)
+static void receive_append(struct driver *d,
+                           uint64_t from,
+                           const struct raft_msg *m)
 {
     uint64_t term = raft_current_term(&d->r);
     struct append_rest r = {m, m->append.prev_index, m->append.prev_term, 0};
@@ -278,20 +285,21 @@ static void receive_append(struct driver* d, uint64_t from,
 
 /* A success beyond our own log is rubbish from a stale request; believed, it
  * commits what only we have. */
-static bool success_is_impossible(struct driver* d, const struct raft_msg* m)
+static bool success_is_impossible(struct driver *d, const struct raft_msg *m)
 {
     return m->append_result.rejected == 0 &&
            m->append_result.last_index > raft_last_index(&d->r) &&
            !mutant(DRV_LOGRANGE);
 }
 
-static void receive_append_result(struct driver* d, uint64_t from,
-                                  const struct raft_msg* m)
+static void receive_append_result(struct driver *d,
+                                  uint64_t from,
+                                  const struct raft_msg *m)
 {
     bool ours =
         raft_state(&d->r) == RAFT_LEADER && m->term == raft_current_term(&d->r);
     uint64_t match = driver_match(d, from);
-    struct raft_append_entries_result* a;
+    struct raft_append_entries_result *a;
     struct incoming in;
 
     if (m->append_result.last_index >= INDEX_MAX ||
@@ -327,7 +335,7 @@ static void receive_append_result(struct driver* d, uint64_t from,
  * restart of the leader nobody is elected. Raft lets servers vote whatever
  * their own configuration says, so the engine is lent one in which this
  * server votes, for the length of one step. */
-static void step_vote_lent(struct driver* d, struct incoming* in)
+static void step_vote_lent(struct driver *d, struct incoming *in)
 {
     struct raft_server self = {d->id, d->name, RAFT_VOTER};
     struct raft_configuration own = d->r.configuration;
@@ -342,10 +350,11 @@ static void step_vote_lent(struct driver* d, struct incoming* in)
     hf_assert(d->conf_lent == NULL);
 }
 
-static void receive_vote(struct driver* d, uint64_t from,
-                         const struct raft_msg* m)
+static void receive_vote(struct driver *d,
+                         uint64_t from,
+                         const struct raft_msg *m)
 {
-    struct raft_request_vote* v;
+    struct raft_request_vote *v;
     struct incoming in;
 
     if (m->vote.candidate != from || m->vote.last_term > m->term ||
@@ -369,10 +378,11 @@ static void receive_vote(struct driver* d, uint64_t from,
     incoming_step(&in, d);
 }
 
-static void receive_vote_result(struct driver* d, uint64_t from,
-                                const struct raft_msg* m)
+static void receive_vote_result(struct driver *d,
+                                uint64_t from,
+                                const struct raft_msg *m)
 {
-    struct raft_request_vote_result* v;
+    struct raft_request_vote_result *v;
     struct incoming in;
 
     /* The engine reads a candidate's field in any state: it is a union. */
@@ -392,9 +402,9 @@ static void receive_vote_result(struct driver* d, uint64_t from,
 
 /* ---- snapshots ---- */
 
-static bool install_is_sane(const struct raft_msg* m)
+static bool install_is_sane(const struct raft_msg *m)
 {
-    const struct snap_meta* s = &m->install;
+    const struct snap_meta *s = &m->install;
     struct conf c;
 
     return s->index > 0 && s->index < INDEX_MAX && s->term > 0 &&
@@ -403,11 +413,12 @@ static bool install_is_sane(const struct raft_msg* m)
            conf_decode(blob_bytes(s->conf), &c) == 0;
 }
 
-static void receive_install(struct driver* d, uint64_t from,
-                            const struct raft_msg* m)
+static void receive_install(struct driver *d,
+                            uint64_t from,
+                            const struct raft_msg *m)
 {
-    struct raft_install_snapshot* s;
-    struct snap_meta* offered;
+    struct raft_install_snapshot *s;
+    struct snap_meta *offered;
     struct incoming in;
 
     if (!install_is_sane(m)) {
@@ -443,10 +454,11 @@ static void receive_install(struct driver* d, uint64_t from,
 
 /* ---- TimeoutNow and probes ---- */
 
-static void receive_timeout_now(struct driver* d, uint64_t from,
-                                const struct raft_msg* m)
+static void receive_timeout_now(struct driver *d,
+                                uint64_t from,
+                                const struct raft_msg *m)
 {
-    struct raft_timeout_now* t;
+    struct raft_timeout_now *t;
     struct incoming in;
 
     if (!position_is_sane(m->timeout_now.last_index,
@@ -468,8 +480,9 @@ static void receive_timeout_now(struct driver* d, uint64_t from,
 
 /* Only in exactly the asker's term: a majority of such answers proves that no
  * later leader was elected before the probe arrived. */
-static void receive_probe(struct driver* d, uint64_t from,
-                          const struct raft_msg* m)
+static void receive_probe(struct driver *d,
+                          uint64_t from,
+                          const struct raft_msg *m)
 {
     struct raft_msg ack = *m;
 
@@ -482,10 +495,11 @@ static void receive_probe(struct driver* d, uint64_t from,
     d->ops->send(d->owner, &ack);
 }
 
-static void receive_probe_ack(struct driver* d, uint64_t from,
-                              const struct raft_msg* m)
+static void receive_probe_ack(struct driver *d,
+                              uint64_t from,
+                              const struct raft_msg *m)
 {
-    struct driver_probe* p = &d->probe;
+    struct driver_probe *p = &d->probe;
 
     if (!p->active || m->term != p->term || m->probe.round != p->round ||
         m->probe.attempt != p->attempt || p->n_acks >= LIM_NODES) {
@@ -506,7 +520,7 @@ static bool is_result(uint8_t kind)
     return kind == RMSG_APPEND_RESULT || kind == RMSG_VOTE_RESULT;
 }
 
-static void dispatch(struct driver* d, uint64_t from, const struct raft_msg* m)
+static void dispatch(struct driver *d, uint64_t from, const struct raft_msg *m)
 {
     if (from == 0 || from == d->id || m->term >= INDEX_MAX ||
         (m->term == 0 && !is_result(m->kind)) ||
@@ -543,8 +557,10 @@ static void dispatch(struct driver* d, uint64_t from, const struct raft_msg* m)
     }
 }
 
-void driver_receive(struct driver* d, uint64_t now_ms, uint64_t from,
-                    const struct raft_msg* m)
+void driver_receive(struct driver *d,
+                    uint64_t now_ms,
+                    uint64_t from,
+                    const struct raft_msg *m)
 {
     if (driver_enter(d, now_ms)) {
         dispatch(d, from, m);
@@ -557,8 +573,10 @@ void driver_receive(struct driver* d, uint64_t now_ms, uint64_t from,
  * also a heartbeat anchored at the snapshot's last entry: that one is
  * stepped, and rejected as long as the entry is not here, so the leader asks
  * again. */
-void driver_refuse_install(struct driver* d, uint64_t now_ms, uint64_t from,
-                           const struct raft_msg* m)
+void driver_refuse_install(struct driver *d,
+                           uint64_t now_ms,
+                           uint64_t from,
+                           const struct raft_msg *m)
 {
     struct raft_msg beat;
 

@@ -8,12 +8,14 @@
 #include "base/mutant.h"
 #include "raftio/driver_int.h"
 
-static void ae_send(struct driver* d, struct driver_ae* ae);
+static void ae_send(struct driver *d, struct driver_ae *ae);
 
 /* ---- AppendEntries ---- */
 
-static void ae_emit(struct driver* d, const struct driver_ae* ae,
-                    struct entry* e, unsigned n)
+static void ae_emit(struct driver *d,
+                    const struct driver_ae *ae,
+                    struct entry *e,
+                    unsigned n)
 {
     struct raft_msg m;
 
@@ -31,7 +33,7 @@ static void ae_emit(struct driver* d, const struct driver_ae* ae,
 }
 
 /* The first @n entries of @ae have left. */
-static void ae_advance(struct driver_ae* ae, uint64_t last_term, unsigned n)
+static void ae_advance(struct driver_ae *ae, uint64_t last_term, unsigned n)
 {
     ae->prev_index += n;
     ae->prev_term = last_term;
@@ -40,7 +42,8 @@ static void ae_advance(struct driver_ae* ae, uint64_t last_term, unsigned n)
 
 /* How many entries from @ae's first go into one message: those with payload
  * when @present, else those without. */
-static unsigned ae_piece(const struct driver* d, const struct driver_ae* ae,
+static unsigned ae_piece(const struct driver *d,
+                         const struct driver_ae *ae,
                          bool present)
 {
     uint64_t bytes = 0;
@@ -48,7 +51,7 @@ static unsigned ae_piece(const struct driver* d, const struct driver_ae* ae,
 
     while (k < ae->n && k < RMSG_ENTRIES_MAX) {
         uint64_t i = ae->prev_index + 1 + k;
-        const struct entry* e = entry_cache_get(&d->log, i);
+        const struct entry *e = entry_cache_get(&d->log, i);
 
         hf_assert(e != NULL);
         bytes += e->data.n;
@@ -61,9 +64,9 @@ static unsigned ae_piece(const struct driver* d, const struct driver_ae* ae,
     return k;
 }
 
-static void ae_emit_cached(struct driver* d, struct driver_ae* ae, unsigned k)
+static void ae_emit_cached(struct driver *d, struct driver_ae *ae, unsigned k)
 {
-    struct entry* e = hf_malloc(k * sizeof *e);
+    struct entry *e = hf_malloc(k * sizeof *e);
 
     for (unsigned i = 0; i < k; i++) {
         e[i] = *entry_cache_get(&d->log, ae->prev_index + 1 + i);
@@ -75,7 +78,7 @@ static void ae_emit_cached(struct driver* d, struct driver_ae* ae, unsigned k)
 
 /* ---- entries read back from the log ---- */
 
-static struct driver_read* read_of(struct driver* d, uint64_t to)
+static struct driver_read *read_of(struct driver *d, uint64_t to)
 {
     for (unsigned i = 0; i < LIM_NODES; i++) {
         if (d->reads[i].token != 0 && d->reads[i].ae.to == to) {
@@ -86,13 +89,14 @@ static struct driver_read* read_of(struct driver* d, uint64_t to)
 }
 
 /* One read per peer at a time; without a free slot the message is dropped. */
-static void read_start(struct driver* d, const struct driver_ae* ae)
+static void read_start(struct driver *d, const struct driver_ae *ae)
 {
     for (unsigned i = 0; i < LIM_NODES; i++) {
-        struct driver_read* r = &d->reads[i];
+        struct driver_read *r = &d->reads[i];
 
         if (r->token == 0) {
             r->token = ++d->token;
+            r->superseded = false;
             r->ae = *ae;
             r->asked = ae_piece(d, ae, false);
             d->ops->read_log(d->owner, ae->prev_index + 1, r->asked, r->token);
@@ -103,7 +107,7 @@ static void read_start(struct driver* d, const struct driver_ae* ae)
 
 /* Still a message that this leader may send: same term, and the log in
  * memory still reaches back to it (a leader's log is never truncated). */
-static bool ae_is_valid(struct driver* d, const struct driver_ae* ae)
+static bool ae_is_valid(struct driver *d, const struct driver_ae *ae)
 {
     return raft_state(&d->r) == RAFT_LEADER &&
            raft_current_term(&d->r) == ae->term &&
@@ -113,11 +117,13 @@ static bool ae_is_valid(struct driver* d, const struct driver_ae* ae)
 
 /* The disk must say what memory says; a payload of another term would be
  * replicated as ours. */
-static bool read_matches(const struct driver* d, uint64_t first,
-                         const struct entry* e, unsigned n)
+static bool read_matches(const struct driver *d,
+                         uint64_t first,
+                         const struct entry *e,
+                         unsigned n)
 {
     for (unsigned i = 0; i < n; i++) {
-        const struct entry* own = entry_cache_get(&d->log, first + i);
+        const struct entry *own = entry_cache_get(&d->log, first + i);
 
         if (own == NULL || own->type != e[i].type ||
             own->data.n != e[i].data.n ||
@@ -128,10 +134,13 @@ static bool read_matches(const struct driver* d, uint64_t first,
     return true;
 }
 
-static void read_finish(struct driver* d, struct driver_ae* ae, unsigned asked,
-                        const struct entry* e, unsigned n)
+static void read_finish(struct driver *d,
+                        struct driver_ae *ae,
+                        unsigned asked,
+                        const struct entry *e,
+                        unsigned n)
 {
-    struct entry* copy;
+    struct entry *copy;
 
     if (n == 0 || n > asked || !ae_is_valid(d, ae) ||
         !read_matches(d, ae->prev_index + 1, e, n)) {
@@ -147,20 +156,27 @@ static void read_finish(struct driver* d, struct driver_ae* ae, unsigned asked,
     }
 }
 
-void driver_read_done(struct driver* d, uint64_t now_ms, uint64_t token,
-                      const struct entry* e, unsigned n)
+void driver_read_done(struct driver *d,
+                      uint64_t now_ms,
+                      uint64_t token,
+                      const struct entry *e,
+                      unsigned n)
 {
     if (!driver_enter(d, now_ms)) {
         return;
     }
     for (unsigned i = 0; i < LIM_NODES; i++) {
-        struct driver_read* r = &d->reads[i];
+        struct driver_read *r = &d->reads[i];
 
         if (token != 0 && r->token == token) {
             struct driver_ae ae = r->ae;
 
             r->token = 0;
-            read_finish(d, &ae, r->asked, e, n);
+            if (!r->superseded) {
+                read_finish(d, &ae, r->asked, e, n);
+            } else if (ae_is_valid(d, &ae)) {
+                ae_send(d, &ae);
+            }
             break;
         }
     }
@@ -172,7 +188,7 @@ void driver_read_done(struct driver* d, uint64_t now_ms, uint64_t token,
 /* A CHANGE leaves only once it is durable here. Otherwise a leader that
  * demotes a server can crash before its own write, and then the demoted one,
  * which may not lead, has the longest log: nobody is ever elected. */
-static bool ae_must_wait(const struct driver* d, const struct driver_ae* ae)
+static bool ae_must_wait(const struct driver *d, const struct driver_ae *ae)
 {
     uint64_t c;
 
@@ -183,10 +199,24 @@ static bool ae_must_wait(const struct driver* d, const struct driver_ae* ae)
     return c > d->durable && c > ae->prev_index && c <= ae->prev_index + ae->n;
 }
 
-static void ae_send(struct driver* d, struct driver_ae* ae)
+/* While entries are read for a peer, later ones for it are dropped. Earlier
+ * ones mean that it refused what was sent: go back there, else the rest of a
+ * long useless message would be read first. */
+static void read_supersede(struct driver_read *r, const struct driver_ae *ae)
 {
-    if (ae->n > 0 && read_of(d, ae->to) != NULL) {
-        return; /* earlier entries are still being read */
+    if (ae->term != r->ae.term || ae->prev_index < r->ae.prev_index) {
+        r->ae = *ae;
+        r->superseded = true;
+    }
+}
+
+static void ae_send(struct driver *d, struct driver_ae *ae)
+{
+    struct driver_read *r = ae->n > 0 ? read_of(d, ae->to) : NULL;
+
+    if (r != NULL) {
+        read_supersede(r, ae);
+        return;
     }
     if (ae_must_wait(d, ae)) {
         if (d->held_n < DRIVER_HELD_MAX) {
@@ -209,7 +239,7 @@ static void ae_send(struct driver* d, struct driver_ae* ae)
     }
 }
 
-void driver_release_held(struct driver* d)
+void driver_release_held(struct driver *d)
 {
     struct driver_ae waiting[DRIVER_HELD_MAX];
     unsigned n = d->held_n;
@@ -223,9 +253,9 @@ void driver_release_held(struct driver* d)
     }
 }
 
-static void send_append(struct driver* d, const struct raft_message* rm)
+static void send_append(struct driver *d, const struct raft_message *rm)
 {
-    const struct raft_append_entries* a = &rm->append_entries;
+    const struct raft_append_entries *a = &rm->append_entries;
     struct driver_ae ae = {
         .to = rm->server_id,
         .term = a->term,
@@ -250,10 +280,11 @@ static void send_append(struct driver* d, const struct raft_message* rm)
 /* The engine leaves last_log_index uninitialised when it answers a request of
  * an older term; a leader elected again in our term would take the rubbish
  * for an acknowledgement of its whole log. */
-static void fill_append_result(const struct raft_message* rm, bool stale,
-                               struct raft_msg* m)
+static void fill_append_result(const struct raft_message *rm,
+                               bool stale,
+                               struct raft_msg *m)
 {
-    const struct raft_append_entries_result* a = &rm->append_entries_result;
+    const struct raft_append_entries_result *a = &rm->append_entries_result;
 
     m->version = mutant(DRV_VERSION) ? 0 : a->version;
     m->term = a->term;
@@ -267,10 +298,11 @@ static void fill_append_result(const struct raft_message* rm, bool stale,
 /* A denied pre-vote echoes the candidate's term in the engine. A candidate
  * with the longer log but an older term would then never learn the term it
  * must exceed, while its refuser lacks the log to win: no leader for ever. */
-static void fill_vote_result(struct driver* d, const struct raft_message* rm,
-                             struct raft_msg* m)
+static void fill_vote_result(struct driver *d,
+                             const struct raft_message *rm,
+                             struct raft_msg *m)
 {
-    const struct raft_request_vote_result* v = &rm->request_vote_result;
+    const struct raft_request_vote_result *v = &rm->request_vote_result;
     uint64_t current = raft_current_term(&d->r);
 
     m->version = mutant(DRV_VERSION) ? 1 : v->version;
@@ -285,9 +317,9 @@ static void fill_vote_result(struct driver* d, const struct raft_message* rm,
     m->vote_result.capacity = v->capacity;
 }
 
-static void fill_vote(const struct raft_message* rm, struct raft_msg* m)
+static void fill_vote(const struct raft_message *rm, struct raft_msg *m)
 {
-    const struct raft_request_vote* v = &rm->request_vote;
+    const struct raft_request_vote *v = &rm->request_vote;
 
     m->version = v->version;
     m->term = v->term;
@@ -298,7 +330,7 @@ static void fill_vote(const struct raft_message* rm, struct raft_msg* m)
     m->vote.pre_vote = v->pre_vote;
 }
 
-static void fill_timeout_now(const struct raft_message* rm, struct raft_msg* m)
+static void fill_timeout_now(const struct raft_message *rm, struct raft_msg *m)
 {
     m->version = rm->timeout_now.version;
     m->term = rm->timeout_now.term;
@@ -307,10 +339,11 @@ static void fill_timeout_now(const struct raft_message* rm, struct raft_msg* m)
 }
 
 /* False: cannot be served. */
-static bool fill_install(struct driver* d, const struct raft_message* rm,
-                         struct raft_msg* m)
+static bool fill_install(struct driver *d,
+                         const struct raft_message *rm,
+                         struct raft_msg *m)
 {
-    const struct raft_install_snapshot* s = &rm->install_snapshot;
+    const struct raft_install_snapshot *s = &rm->install_snapshot;
 
     if (s->last_index != d->snap.index || s->last_term != d->snap.term) {
         driver_fail(d, "the engine names a snapshot it was not told of");
@@ -322,7 +355,8 @@ static bool fill_install(struct driver* d, const struct raft_message* rm,
     return true;
 }
 
-static void send_one(struct driver* d, const struct raft_message* rm,
+static void send_one(struct driver *d,
+                     const struct raft_message *rm,
                      bool stale)
 {
     struct raft_msg m;
@@ -360,8 +394,10 @@ static void send_one(struct driver* d, const struct raft_message* rm,
     d->ops->send(d->owner, &m);
 }
 
-void driver_send_update(struct driver* d, struct raft_message* batch,
-                        unsigned n, bool stale)
+void driver_send_update(struct driver *d,
+                        struct raft_message *batch,
+                        unsigned n,
+                        bool stale)
 {
     for (unsigned i = 0; i < n && !d->failed; i++) {
         send_one(d, &batch[i], stale);
@@ -374,7 +410,7 @@ void driver_send_update(struct driver* d, struct raft_message* batch,
  * legal: an AppendEntries without entries, anchored at what the follower has
  * acknowledged, is a heartbeat that any leader in its place could have sent,
  * and duplicates of those may arrive at any time. */
-static void kick_one(struct driver* d, uint64_t to)
+static void kick_one(struct driver *d, uint64_t to)
 {
     struct driver_ae ae = {.to = to, .version = d->ae_version};
 
@@ -387,7 +423,7 @@ static void kick_one(struct driver* d, uint64_t to)
     }
 }
 
-void driver_kick(struct driver* d, uint64_t now_ms)
+void driver_kick(struct driver *d, uint64_t now_ms)
 {
     struct conf c;
 
@@ -405,7 +441,7 @@ void driver_kick(struct driver* d, uint64_t now_ms)
 
 /* ---- probes ---- */
 
-static bool probe_has(const struct driver_probe* p, uint64_t id)
+static bool probe_has(const struct driver_probe *p, uint64_t id)
 {
     for (unsigned i = 0; i < p->n_acks; i++) {
         if (p->acks[i] == id) {
@@ -416,9 +452,9 @@ static bool probe_has(const struct driver_probe* p, uint64_t id)
 }
 
 /* To every voter that has not answered yet. */
-void driver_probe_send(struct driver* d)
+void driver_probe_send(struct driver *d)
 {
-    struct driver_probe* p = &d->probe;
+    struct driver_probe *p = &d->probe;
     struct raft_msg m;
     struct conf c;
 

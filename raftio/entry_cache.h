@@ -14,27 +14,27 @@
 struct entry_cache {
     uint64_t first; /* index of the oldest entry; never 0 */
     size_t n;
-    struct entry* e; /* ring */
+    struct entry *e; /* ring */
     size_t head;
     size_t cap;
     uint64_t evicted; /* payloads up to here are gone */
     uint64_t bytes;   /* of the payloads present */
 };
 
-void entry_cache_init(struct entry_cache* c, uint64_t first);
-void entry_cache_release(struct entry_cache* c);
+void entry_cache_init(struct entry_cache *c, uint64_t first);
+void entry_cache_release(struct entry_cache *c);
 
-uint64_t entry_cache_last(const struct entry_cache* c); /* first - 1: empty */
+uint64_t entry_cache_last(const struct entry_cache *c); /* first - 1: empty */
 /* NULL outside; valid until the cache changes. */
-const struct entry* entry_cache_get(const struct entry_cache* c,
+const struct entry *entry_cache_get(const struct entry_cache *c,
                                     uint64_t index);
-bool entry_cache_has_payload(const struct entry_cache* c, uint64_t index);
+bool entry_cache_has_payload(const struct entry_cache *c, uint64_t index);
 
-void entry_cache_push(struct entry_cache* c, const struct entry* e);
-void entry_cache_truncate(struct entry_cache* c, uint64_t from); /* >= from */
-void entry_cache_trim(struct entry_cache* c, uint64_t upto);     /* <= upto */
-void entry_cache_reset(struct entry_cache* c, uint64_t first);   /* all */
+void entry_cache_push(struct entry_cache *c, const struct entry *e);
+void entry_cache_truncate(struct entry_cache *c, uint64_t from); /* >= from */
+void entry_cache_trim(struct entry_cache *c, uint64_t upto);     /* <= upto */
+void entry_cache_reset(struct entry_cache *c, uint64_t first);   /* all */
 /* Drop payloads up to @upto, oldest first, while more than @max are held. */
-void entry_cache_evict(struct entry_cache* c, uint64_t upto, uint64_t max);
+void entry_cache_evict(struct entry_cache *c, uint64_t upto, uint64_t max);
 
 #endif

@@ -222,3 +222,17 @@ int identity_assign(struct disk *d, struct identity *id,
     }
     return rv;
 }
+
+int identity_forget(struct disk *d, struct identity *id, struct errmsg *em)
+{
+    struct identity want = *id;
+    int rv;
+
+    hf_assert(id->node_id == 0);
+    memset(want.cluster_id, 0, ID_BYTES);
+    rv = save(d, &want, em);
+    if (rv == 0) {
+        *id = want;
+    }
+    return rv;
+}

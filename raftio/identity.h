@@ -43,6 +43,10 @@ int identity_assign(struct disk *d, struct identity *id,
                     const uint8_t cluster_id[ID_BYTES], uint64_t node_id,
                     struct errmsg *em);
 
+/* Take back a promise: the cluster id goes, as if it had never been assigned.
+ * Only without a node id (asserted). */
+int identity_forget(struct disk *d, struct identity *id, struct errmsg *em);
+
 /* Pure halves, for tests and fuzzing. @name goes into messages. */
 void identity_encode(const struct identity *id, uint8_t out[IDENTITY_BYTES]);
 int identity_decode(const uint8_t *p, size_t n, const char *name,

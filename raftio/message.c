@@ -10,9 +10,9 @@
  * later layout is seen for what it is. */
 enum { RMSG_FORMAT = 1 };
 
-const char* raft_msg_name(int kind)
+const char *raft_msg_name(int kind)
 {
-    static const char* const names[] = {
+    static const char *const names[] = {
         [RMSG_APPEND] = "append",   [RMSG_APPEND_RESULT] = "append-result",
         [RMSG_VOTE] = "vote",       [RMSG_VOTE_RESULT] = "vote-result",
         [RMSG_INSTALL] = "install", [RMSG_TIMEOUT_NOW] = "timeout-now",
@@ -24,7 +24,7 @@ const char* raft_msg_name(int kind)
 
 /* ---- encoding ---- */
 
-static void put_append(const struct raft_msg* m, struct buf* b)
+static void put_append(const struct raft_msg *m, struct buf *b)
 {
     hf_assert(m->n_entries <= RMSG_ENTRIES_MAX);
     buf_u64(b, m->append.prev_index);
@@ -38,7 +38,7 @@ static void put_append(const struct raft_msg* m, struct buf* b)
     }
 }
 
-static void put_install(const struct snap_meta* s, struct buf* b)
+static void put_install(const struct snap_meta *s, struct buf *b)
 {
     buf_u64(b, s->index);
     buf_u64(b, s->term);
@@ -46,12 +46,12 @@ static void put_install(const struct snap_meta* s, struct buf* b)
     buf_lbytes(b, blob_bytes(s->conf));
 }
 
-static void put_flags(struct buf* b, bool low, bool high)
+static void put_flags(struct buf *b, bool low, bool high)
 {
     buf_u8(b, (uint8_t)((low ? 1 : 0) | (high ? 2 : 0)));
 }
 
-void raft_msg_encode(const struct raft_msg* m, struct buf* b)
+void raft_msg_encode(const struct raft_msg *m, struct buf *b)
 {
     buf_u8(b, RMSG_FORMAT);
     buf_u8(b, m->kind);
@@ -96,7 +96,7 @@ void raft_msg_encode(const struct raft_msg* m, struct buf* b)
     }
 }
 
-size_t raft_msg_payload_bytes(const struct raft_msg* m)
+size_t raft_msg_payload_bytes(const struct raft_msg *m)
 {
     size_t n = 0;
 
@@ -112,17 +112,19 @@ enum { ENTRY_HEAD = 8 + 1 + 4 };
 
 /* A CHANGE gets bytes of its own: it is kept for long and must not hold a
  * whole message in memory, and the engine reads it as aligned words. */
-static void own_change(struct entry* e)
+static void own_change(struct entry *e)
 {
-    struct blob* own = blob_copy(e->data.p, e->data.n);
+    struct blob *own = blob_copy(e->data.p, e->data.n);
 
     entry_unref(e);
     e->blob = own;
     e->data = blob_bytes(own);
 }
 
-static bool get_entry(struct reader* head, struct reader* payload,
-                      struct blob* b, struct entry* e)
+static bool get_entry(struct reader *head,
+                      struct reader *payload,
+                      struct blob *b,
+                      struct entry *e)
 {
     uint32_t n;
 
@@ -142,7 +144,7 @@ static bool get_entry(struct reader* head, struct reader* payload,
     return true;
 }
 
-static bool get_append(struct reader* r, struct blob* b, struct raft_msg* m)
+static bool get_append(struct reader *r, struct blob *b, struct raft_msg *m)
 {
     struct reader payload;
     uint32_t n;
@@ -170,7 +172,7 @@ static bool get_append(struct reader* r, struct blob* b, struct raft_msg* m)
     return true;
 }
 
-static bool get_install(struct reader* r, struct snap_meta* s)
+static bool get_install(struct reader *r, struct snap_meta *s)
 {
     struct bytes conf;
 
@@ -185,7 +187,7 @@ static bool get_install(struct reader* r, struct snap_meta* s)
     return true;
 }
 
-static bool get_flags(struct reader* r, bool* low, bool* high)
+static bool get_flags(struct reader *r, bool *low, bool *high)
 {
     uint8_t f = rd_u8(r);
 
@@ -194,7 +196,7 @@ static bool get_flags(struct reader* r, bool* low, bool* high)
     return f <= 3;
 }
 
-static bool get_body(struct reader* r, struct blob* b, struct raft_msg* m)
+static bool get_body(struct reader *r, struct blob *b, struct raft_msg *m)
 {
     switch (m->kind) {
         case RMSG_APPEND:
@@ -234,7 +236,7 @@ static bool get_body(struct reader* r, struct blob* b, struct raft_msg* m)
     }
 }
 
-int raft_msg_decode(struct blob* b, struct bytes at, struct raft_msg* out)
+int raft_msg_decode(struct blob *b, struct bytes at, struct raft_msg *out)
 {
     struct reader r = reader_of(at);
     struct raft_msg m;
@@ -257,7 +259,7 @@ int raft_msg_decode(struct blob* b, struct bytes at, struct raft_msg* out)
 
 /* ---- copies ---- */
 
-void raft_msg_copy(struct raft_msg* dst, const struct raft_msg* src)
+void raft_msg_copy(struct raft_msg *dst, const struct raft_msg *src)
 {
     *dst = *src;
     if (src->kind == RMSG_INSTALL) {
@@ -272,7 +274,7 @@ void raft_msg_copy(struct raft_msg* dst, const struct raft_msg* src)
     }
 }
 
-void raft_msg_release(struct raft_msg* m)
+void raft_msg_release(struct raft_msg *m)
 {
     for (unsigned i = 0; i < m->n_entries; i++) {
         entry_unref(&m->entries[i]);

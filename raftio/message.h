@@ -76,24 +76,24 @@ struct raft_msg {
             uint64_t attempt; /* never reused within a term */
         } probe;              /* both kinds */
     };
-    struct entry* entries; /* RMSG_APPEND only, else NULL and 0 */
+    struct entry *entries; /* RMSG_APPEND only, else NULL and 0 */
     unsigned n_entries;
 };
 
 /* Append the head of @m to @head. */
-void raft_msg_encode(const struct raft_msg* m, struct buf* head);
+void raft_msg_encode(const struct raft_msg *m, struct buf *head);
 /* Bytes of all payloads: what follows the head. */
-size_t raft_msg_payload_bytes(const struct raft_msg* m);
+size_t raft_msg_payload_bytes(const struct raft_msg *m);
 
 /* Decode @at, a range inside @b, which must be all of one message. 0 or
  * HF_ECORRUPT; limits and enums are checked here, meaning is not (that is
  * driver_receive()'s). Release *@out on success. */
-int raft_msg_decode(struct blob* b, struct bytes at, struct raft_msg* out);
+int raft_msg_decode(struct blob *b, struct bytes at, struct raft_msg *out);
 
 /* Deep enough to be kept: own entries array, references taken. */
-void raft_msg_copy(struct raft_msg* dst, const struct raft_msg* src);
-void raft_msg_release(struct raft_msg* m);
+void raft_msg_copy(struct raft_msg *dst, const struct raft_msg *src);
+void raft_msg_release(struct raft_msg *m);
 
-const char* raft_msg_name(int kind);
+const char *raft_msg_name(int kind);
 
 #endif

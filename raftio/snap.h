@@ -28,7 +28,7 @@ enum {
     SNAP_LIST_MAX = 64,        /* final files in the directory */
 };
 
-struct snap_meta {
+struct snap_file {
     uint64_t index; /* last entry that it covers; never 0 */
     uint64_t term;  /* of that entry */
     uint64_t conf_index;
@@ -39,14 +39,14 @@ struct snap_meta {
     uint64_t data_bytes; /* before compression; set by reading functions */
     struct blob *conf_blob; /* owns @conf in what reading functions return */
 };
-void snap_meta_release(struct snap_meta *m); /* harmless twice */
+void snap_file_release(struct snap_file *m); /* harmless twice */
 
 /* ---- at start ---- */
 /* Remove temporary files, make the directory, and find the newest snapshot:
  * its header and footer are checked, the rest by snap_read(). No snapshot:
  * m->index is 0. A newest file that is damaged is refused (HF_ECORRUPT) even
  * if an older one is whole: the log between them may be gone. */
-int snap_open(struct disk *d, const struct identity *id, struct snap_meta *m,
+int snap_open(struct disk *d, const struct identity *id, struct snap_file *m,
               struct errmsg *em);
 
 /* ---- writing ---- */
@@ -66,7 +66,7 @@ struct snap_source {
  * lets it). The older one stays: snap_retire(). No room and an I/O error are
  * not fatal: try again later.
  * Call it only for an index that the node's own log has durable. */
-int snap_write(struct disk *d, const struct identity *id, struct snap_meta *m,
+int snap_write(struct disk *d, const struct identity *id, struct snap_file *m,
                const struct snap_source *s, struct errmsg *em);
 
 /* Remove all snapshots older than @index, oldest first. Only when the one of
@@ -83,7 +83,7 @@ struct snap_sink {
 };
 /* Verify every byte of the final file (@index, @term). */
 int snap_read(struct disk *d, const struct identity *id, uint64_t index,
-              uint64_t term, const struct snap_sink *s, struct snap_meta *m,
+              uint64_t term, const struct snap_sink *s, struct snap_file *m,
               struct errmsg *em);
 
 /* ---- sending: raw ranges of a pinned file ---- */
@@ -97,6 +97,18 @@ int snap_open_for_send(struct disk *d, uint64_t index, uint64_t term,
 int64_t snap_out_read(struct snap_out *o, void *p, size_t n, uint64_t off,
                       struct errmsg *em);
 void snap_out_close(struct snap_out *o);
+
+/* Name of the final file, at least DISK_NAME_MAX bytes of room. */
+void snap_name(uint64_t index, uint64_t term, char *out);
+/* Verify every byte of any file @name: a snapshot of this cluster at (@index,
+ * @term)? *@m as snap_read() leaves it. */
+int snap_verify(struct disk *d, const struct identity *id, const char *name,
+                uint64_t index, uint64_t term, struct snap_file *m,
+                struct errmsg *em);
+/* Give the verified and synced file @name its final name; durable on return.
+ */
+int snap_adopt(struct disk *d, const char *name, uint64_t index, uint64_t term,
+               struct errmsg *em);
 
 /* ---- receiving ---- */
 struct snap_in {
@@ -119,7 +131,7 @@ int snap_in_write(struct snap_in *in, uint64_t off, const void *p, size_t n,
 /* Sync, verify every byte, that it is of this cluster and of (index, term),
  * then rename and sync the directory. HF_ECORRUPT: removed. Any failure
  * closes @in. */
-int snap_in_finish(struct snap_in *in, struct snap_meta *m, struct errmsg *em);
+int snap_in_finish(struct snap_in *in, struct snap_file *m, struct errmsg *em);
 void snap_in_abort(struct snap_in *in); /* harmless twice */
 
 #endif

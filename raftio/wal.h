@@ -23,6 +23,7 @@
 #include "base/disk.h"
 #include "base/env.h"
 #include "base/err.h"
+#include "base/limits.h"
 #include "base/log.h"
 #include "raftio/entry.h"
 #include "raftio/identity.h"
@@ -78,6 +79,7 @@ struct wal_recovered {
     uint64_t first; /* first and last index in the files */
     uint64_t last;
     uint64_t last_term;
+    uint64_t before_term;
     uint64_t last_no;
     uint32_t chain;
     bool need_reset;
@@ -167,7 +169,8 @@ uint64_t wal_reserved_room(const struct wal *w);
 uint64_t wal_pending_bytes(const struct wal *w); /* appended, not durable */
 /* Age of the write in flight, in microseconds; 0 when there is none. */
 uint64_t wal_stall_us(const struct wal *w);
-/* An append waits because no segment could be made (disk full). */
+/* A segment could not be made (disk full): appends beyond
+ * wal_reserved_room() wait until one can; it is tried every WAL_RETRY_MS. */
 bool wal_wants_room(const struct wal *w);
 
 /* Write what is queued and a mark that says that all is well, then call @cb;

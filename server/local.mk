@@ -5,7 +5,72 @@ noinst_LIBRARIES += \
 	server/libserver_node.a \
 	server/libserver_edge.a
 
-server_libserver_store_a_SOURCES =
-server_libserver_command_a_SOURCES =
-server_libserver_node_a_SOURCES =
-server_libserver_edge_a_SOURCES =
+server_libserver_store_a_SOURCES = \
+	server/store/entry.c \
+	server/store/machine.c \
+	server/store/machine.h \
+	server/store/machine_int.h \
+	server/store/map.c \
+	server/store/map.h \
+	server/store/map_hash.c \
+	server/store/map_int.h \
+	server/store/map_tree.c \
+	server/store/once.c \
+	server/store/snapshot.c \
+	server/store/store.c \
+	server/store/store.h
+
+server_libserver_command_a_SOURCES = \
+	server/command/admin.c \
+	server/command/admin.h \
+	server/command/args.c \
+	server/command/args.h \
+	server/command/command.c \
+	server/command/command.h \
+	server/command/docs.c \
+	server/command/info.c \
+	server/command/info.h \
+	server/command/keyspace.c \
+	server/command/string.c \
+	server/command/table.c \
+	server/command/table.h \
+	server/command/txn.c \
+	server/command/txn.h
+
+server_libserver_node_a_SOURCES = \
+	server/node/admin.c \
+	server/node/client.c \
+	server/node/client.h \
+	server/node/ctime.c \
+	server/node/ctime.h \
+	server/node/leader.c \
+	server/node/leader.h \
+	server/node/member.c \
+	server/node/member.h \
+	server/node/node.c \
+	server/node/node.h \
+	server/node/node_int.h \
+	server/node/observer.h \
+	server/node/peers_file.c \
+	server/node/peers_file.h \
+	server/node/read.c \
+	server/node/read.h \
+	server/node/session.c \
+	server/node/session.h \
+	server/node/snapshot.c \
+	server/node/snapshot.h
+
+server_libserver_edge_a_SOURCES = \
+	server/edge/conn.c \
+	server/edge/conn.h \
+	server/edge/conn_int.h \
+	server/edge/dispatch.c \
+	server/edge/edge.c \
+	server/edge/env_int_uv.h \
+	server/edge/env_uv.c \
+	server/edge/env_uv.h \
+	server/edge/hostport.c \
+	server/edge/hostport.h \
+	server/edge/local.c \
+	server/edge/net_uv.c \
+	server/edge/settings.h

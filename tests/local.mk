@@ -4,7 +4,10 @@ UNIT_TESTS = \
 	tests/unit/test_client \
 	tests/unit/test_crc32c \
 	tests/unit/test_kv \
-	tests/unit/test_resp
+	tests/unit/test_machine \
+	tests/unit/test_map \
+	tests/unit/test_resp \
+	tests/unit/test_store
 
 # Tests of real processes; each makes its own cluster.
 PROCESS_TESTS =
@@ -27,7 +30,9 @@ TEST_EXTENSIONS = .sh
 
 # Each fuzz target is one file with LLVMFuzzerTestOneInput; --enable-fuzz.
 if FUZZ
-noinst_PROGRAMS += tests/fuzz/fuzz_resp
+noinst_PROGRAMS += tests/fuzz/fuzz_machine tests/fuzz/fuzz_resp
+tests_fuzz_fuzz_machine_LDADD = server/libserver_store.a base/libbase.a
+tests_fuzz_fuzz_machine_LDFLAGS = $(AM_LDFLAGS) $(FUZZ_LDFLAGS)
 tests_fuzz_fuzz_resp_LDADD = resp/libresp.a base/libbase.a
 tests_fuzz_fuzz_resp_LDFLAGS = $(AM_LDFLAGS) $(FUZZ_LDFLAGS)
 endif

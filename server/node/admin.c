@@ -114,24 +114,24 @@ static int admin_tolerates(const struct member_view *m, size_t k)
 }
 
 static void admin_message(struct node *n, const struct node_view *v,
-                          char out[256])
+                          char out[NODE_MESSAGE_MAX])
 {
     if (n->loading) {
-        snprintf(out, 256, "reading its data directory");
+        snprintf(out, NODE_MESSAGE_MAX, "reading its data directory");
     } else if (n->id == 0) {
-        snprintf(out, 256, "in no cluster yet: run kv init once, or wait to "
+        snprintf(out, NODE_MESSAGE_MAX, "in no cluster yet: run kv init once, or wait to "
                            "be let in%s%s",
                  n->member.refusal[0] != '\0' ? "; refused: " : "",
                  n->member.refusal);
     } else if (v->leader_id == 0) {
-        snprintf(out, 256, "no leader is known: fewer than a majority of the "
+        snprintf(out, NODE_MESSAGE_MAX, "no leader is known: fewer than a majority of the "
                            "voters can talk to each other, or an election "
                            "is on");
     } else if (v->tolerates_loss > 0) {
-        snprintf(out, 256, "healthy: the cluster can lose %d node%s",
+        snprintf(out, NODE_MESSAGE_MAX, "healthy: the cluster can lose %d node%s",
                  v->tolerates_loss, v->tolerates_loss == 1 ? "" : "s");
     } else {
-        snprintf(out, 256, "working, but the cluster cannot lose another "
+        snprintf(out, NODE_MESSAGE_MAX, "working, but the cluster cannot lose another "
                            "node now");
     }
 }
@@ -169,7 +169,7 @@ static void admin_sizes(struct node *n, struct node_view *v)
 
         v->memory_bytes = machine_bytes(n->machine);
         v->keys = store_count(s);
-        v->keys_expiring = store_count_expiring(s);
+        v->keys_expiring = store_count_volatile(s);
         v->sessions = machine_once_count(n->machine);
     }
     getrusage(RUSAGE_SELF, &ru);
@@ -180,7 +180,7 @@ static void admin_sizes(struct node *n, struct node_view *v)
 }
 
 unsigned node_view_fill(struct node *n, struct node_view *v,
-                        struct member_view *members, char message[256])
+                        struct member_view *members, char message[NODE_MESSAGE_MAX])
 {
     struct conf c;
     uint64_t now = env_now_us(n->env);
@@ -190,7 +190,7 @@ unsigned node_view_fill(struct node *n, struct node_view *v,
     memset(&c, 0, sizeof c);
     memcpy(v->cluster_id, n->ident.cluster_id, sizeof v->cluster_id);
     v->node_id = n->id;
-    v->version = NODE_VERSION;
+    v->version = PACKAGE_VERSION;
     v->loading = n->loading;
     v->init = n->machine != NULL && machine_initialized(n->machine);
     v->uptime_s = (now - n->started_us) / 1000000;
@@ -229,7 +229,7 @@ static void admin_answer(struct node *n, struct client_op *op)
 {
     struct member_view members[LIM_NODES];
     struct node_view v;
-    char message[256];
+    char message[NODE_MESSAGE_MAX];
 
     node_view_fill(n, &v, members, message);
     buf_clear(&op->reply);

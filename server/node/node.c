@@ -12,6 +12,7 @@ static void node_start_engine(struct node *n, uint64_t first,
                               const struct entry *e, size_t k,
                               const struct snap_meta *snap);
 static void node_exit_task(struct env_task *t);
+static void node_stop_timer(struct env_timer *t);
 
 /* ---- small services ---- */
 
@@ -323,7 +324,7 @@ static void op_install(void *o, const struct snap_meta *m)
 /* Empty messages go in the order of the others, else they would overtake the
  * entries they refer to; unless so much waits that a leader would be taken
  * for dead. */
-enum { NODE_OVERTAKE_BYTES = 256 << 10, NODE_PARTS_MAX = RMSG_ENTRIES_MAX };
+enum { NODE_OVERTAKE_BYTES = 256 << 10, NODE_PARTS_MAX = 4 };
 
 static enum peer_class raft_class(struct node *n, const struct raft_msg *m)
 {
@@ -337,12 +338,14 @@ static enum peer_class raft_class(struct node *n, const struct raft_msg *m)
     return PEER_BULK;
 }
 
+/* A few payloads are handed on as they are; many small ones are cheaper in
+ * one piece. */
 static void op_send(void *o, const struct raft_msg *m)
 {
     struct node *n = o;
     struct buf head = BUF_INIT;
-    struct bytes few[8];
-    struct bytes *parts = few;
+    struct bytes parts[NODE_PARTS_MAX];
+    size_t k = 0;
 
     if (n->ended) {
         return;
@@ -350,20 +353,18 @@ static void op_send(void *o, const struct raft_msg *m)
     if (m->kind == RMSG_INSTALL) {
         snapshot_send(n, m);
     }
-    if (m->n_entries > 8) {
-        parts = hf_malloc(m->n_entries * sizeof *parts);
-    }
-    for (unsigned i = 0; i < m->n_entries; i++) {
-        parts[i] = m->entries[i].data;
-    }
     node_envelope(n, &head);
     raft_msg_encode(m, &head);
-    (void)peer_send(n->peers, m->to, raft_class(n, m), NMSG_RAFT,
-                    buf_bytes(&head), parts, m->n_entries);
-    buf_release(&head);
-    if (parts != few) {
-        free(parts);
+    for (unsigned i = 0; i < m->n_entries; i++) {
+        if (m->n_entries > NODE_PARTS_MAX) {
+            buf_bytes_append(&head, m->entries[i].data);
+        } else {
+            parts[k++] = m->entries[i].data;
+        }
     }
+    (void)peer_send(n->peers, m->to, raft_class(n, m), NMSG_RAFT,
+                    buf_bytes(&head), parts, k);
+    buf_release(&head);
 }
 
 /* A read of entries that memory does not hold any more. */
@@ -944,7 +945,7 @@ int node_form(struct node *n, struct errmsg *em)
 }
 
 /* Entry 1 is durable: the cluster exists. */
-static void node_formed(struct node *n)
+void node_formed(struct node *n)
 {
     struct errmsg em = {{0}};
     struct entry e;
@@ -1063,10 +1064,8 @@ static int load_member(struct node_loader *l)
     in.cfg.segment_bytes = l->segment_bytes;
     in.snap_index = l->snap.index;
     in.snap_term = l->snap.term;
-    in.durable_no = l->vote.now.log_no > l->snap.log_no &&
-                            l->snap.node_id != l->ident.node_id
-                        ? l->vote.now.log_no
-                        : l->vote.now.log_no;
+    /* A snapshot that a leader sent says nothing of this log. */
+    in.durable_no = l->vote.now.log_no;
     if (l->snap.node_id == l->ident.node_id &&
         l->snap.log_no > in.durable_no) {
         in.durable_no = l->snap.log_no;
@@ -1113,8 +1112,8 @@ static enum node_exit load_exit(int status)
 {
     switch (status) {
         case HF_EBUSY:
+            return NODE_EXIT_BUSY;
         case HF_EIDENTITY:
-            return NODE_EXIT_IDENTITY;
         case HF_ECORRUPT:
         case HF_EVERSION:
             return NODE_EXIT_DAMAGED;

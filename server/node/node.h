@@ -36,8 +36,8 @@ enum node_exit {
     NODE_EXIT_USAGE = 2,
     NODE_EXIT_BUG = 70,       /* an internal contradiction was found */
     NODE_EXIT_DISK = 74,      /* a log or vote write or sync failed */
-    NODE_EXIT_DAMAGED = 75,   /* the data directory cannot be trusted */
-    NODE_EXIT_IDENTITY = 76,  /* another cluster's, node's, process's data */
+    NODE_EXIT_DAMAGED = 75,   /* the data are damaged, or of another node */
+    NODE_EXIT_BUSY = 76,      /* another process has the data directory */
     NODE_EXIT_REMOVED = 77,   /* this member was removed from its cluster */
 };
 
@@ -108,9 +108,11 @@ bool node_full(const struct node *n); /* stop reading client sockets */
 bool node_draining(const struct node *n);
 struct machine *node_machine(struct node *n); /* NULL while loading */
 uint64_t node_time_ms(struct node *n);        /* cluster time, estimated */
+enum { NODE_MESSAGE_MAX = 512 };
 /* Everything that INFO, STATUS and CLUSTER show. @members has LIM_NODES
  * places; @v points into it and into @message. Returns their number. */
 unsigned node_view_fill(struct node *n, struct node_view *v,
-                        struct member_view *members, char message[256]);
+                        struct member_view *members,
+                        char message[NODE_MESSAGE_MAX]);
 
 #endif

@@ -152,6 +152,7 @@ void node_machine_swap(struct node *n, struct machine *m);
 /* A snapshot was installed or loaded: tell the parts. */
 void node_restored(struct node *n, const struct snap_meta *m);
 void node_garbage(struct node *n);
+void node_formed(struct node *n);
 void node_internal_op_end(struct node *n);
 
 /* ---- client.c ---- */

@@ -515,7 +515,7 @@ void read_on_pass_reply(struct node *n, uint64_t from, struct reader *rd)
 
 /* ---- time ---- */
 
-static void read_expire_list(struct node *n, struct op_list *l, uint64_t now,
+static void read_expire_list(struct op_list *l, uint64_t now,
                              const char *text)
 {
     for (unsigned left = (unsigned)l->n; left > 0; left--) {
@@ -539,13 +539,13 @@ static void read_expire(struct node *n, uint64_t now)
         "CLUSTERDOWN no leader confirmed the read before its deadline";
     struct reads *r = &n->reads;
 
-    read_expire_list(n, &r->waiting, now,
+    read_expire_list(&r->waiting, now,
                      n->machine == NULL
                          ? "LOADING the node is still reading its data"
                          : none);
-    read_expire_list(n, &r->asked, now, none);
-    read_expire_list(n, &r->indexed, now, none);
-    read_expire_list(n, &r->passed, now, none);
+    read_expire_list(&r->asked, now, none);
+    read_expire_list(&r->indexed, now, none);
+    read_expire_list(&r->passed, now, none);
 }
 
 /* What came in this turn: questions, an ended probe, reads that wait. */

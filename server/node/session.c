@@ -393,18 +393,11 @@ void session_lost(struct node *n, const char *why)
 void session_restored(struct node *n)
 {
     struct session *s = &n->session;
-    uint64_t id = 0;
     uint64_t last = 0;
-    uint8_t nonce[16];
+    uint64_t id = machine_session_of_node(n->machine, n->id, &last);
 
-    if (!machine_session_of_node(n->machine, n->id, &id, &last, nonce)) {
-        id = 0;
-    }
     if (s->id == 0) {
-        if (id != 0) {
-            session_opened(n, id, nonce);
-        }
-        return;
+        return; /* an OPEN that it may contain is asked for again */
     }
     if (id != s->id) {
         session_lost(n, "a snapshot does not know it");

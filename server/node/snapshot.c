@@ -4,7 +4,7 @@
 
 #include "server/node/node_int.h"
 
-static const char snapshot_tmp[] = "snap/incoming.tmp";
+static const char snapshot_tmp[] = "snap/in.tmp";
 
 static struct snapshot_job *job_new(struct node *n)
 {
@@ -286,8 +286,8 @@ static void install_fn(struct env_work *w)
     struct snapshot_job *j = w->data;
     struct snap_sink sink = {install_feed, j};
 
-    j->status = snap_adopt(j->disk, &j->ident, snapshot_tmp, j->meta.index,
-                           j->meta.term, &j->em);
+    j->status = snap_adopt(j->disk, snapshot_tmp, j->meta.index, j->meta.term,
+                           &j->em);
     if (j->status != 0) {
         return;
     }

@@ -12,6 +12,12 @@ void entry_begin(struct buf *b, uint64_t time_ms, uint8_t flags)
     buf_u8(b, flags);
 }
 
+void entry_set_time(uint8_t *entry, uint64_t time_ms)
+{
+    hf_assert(entry[0] == ENTRY_VERSION);
+    put_u64(entry + 1, time_ms);
+}
+
 static void put_address(struct buf *b, const char *s)
 {
     size_t n = strlen(s);
@@ -312,8 +318,8 @@ int machine_entry_check(struct bytes entry, struct errmsg *e)
     }
     while (entry_iter_next(&it, &v)) {
         if (!record_ok(&v)) {
-            return errmsg_set(e, HF_ECORRUPT, "log entry: bad record of type %d",
-                              (int)v.type);
+            return errmsg_set(e, HF_ECORRUPT,
+                              "log entry: bad record of type %d", (int)v.type);
         }
     }
     if (!reader_done(&it.r)) {

@@ -282,8 +282,14 @@ static void apply_open(struct machine *m, const struct entry_view *v)
     struct member *x = by_id(m, id);
     uint64_t session = 0;
 
-    if (x != NULL && !m->id_taken) {
+    if (x != NULL && x->session != 0 &&
+        memcmp(x->nonce, v->payload.p + 8, HF_ID_SIZE) == 0 &&
+        !mutant(MACHINE_OPEN_TWICE)) {
+        /* The same request, sent twice: its session may be in use. */
+        session = x->session;
+    } else if (x != NULL && !m->id_taken) {
         m->id_taken = true;
+        memcpy(x->nonce, v->payload.p + 8, HF_ID_SIZE);
         session = m->base.index;
         x->session = session;
         if (!mutant(MACHINE_OPEN_KEEPS)) {
@@ -398,8 +404,7 @@ static enum join_result move_member(struct machine *m,
 
 static bool same_addresses(const struct member *a, const struct member *b)
 {
-    return strcmp(a->peer, b->peer) == 0 &&
-           strcmp(a->client, b->client) == 0 &&
+    return strcmp(a->peer, b->peer) == 0 && strcmp(a->client, b->client) == 0 &&
            strcmp(a->cluster, b->cluster) == 0;
 }
 

@@ -32,6 +32,7 @@ struct member {
     char cluster[LIM_ADDR]; /* cluster port */
     uint64_t session;       /* open node session; 0: none */
     uint64_t last_number;   /* last number applied in it */
+    uint8_t nonce[HF_ID_SIZE]; /* of the OPEN that opened it */
 };
 
 struct seat {
@@ -169,6 +170,9 @@ void entry_initialized(struct buf *b);
 enum { ENTRY_REQUEST_OVERHEAD = 21 };
 /* The cluster time stamped on an entry; 0 when it is too short. */
 uint64_t entry_time(struct bytes entry);
+/* Stamp a built entry: a batch gets its time when it leaves, not when it is
+ * begun. */
+void entry_set_time(uint8_t *entry, uint64_t time_ms);
 
 /* Walk the records of an entry that was not applied yet (a leader that looks
  * for a session's numbers in its log). False at the end or when malformed. */

@@ -155,9 +155,7 @@ static struct map_root *seen_by(const struct map *m,
     return it->mod_rev <= r->rev ? r : NULL;
 }
 
-static void free_or_hand_item(struct map *m,
-                              uint64_t limit,
-                              struct item *it)
+static void free_or_hand_item(struct map *m, uint64_t limit, struct item *it)
 {
     struct map_root *r = seen_by(m, limit, NULL, it);
 

@@ -59,7 +59,7 @@ struct tree {
 enum { SEG_BITS = 9, SEG_SIZE = 1 << SEG_BITS };
 enum {
     SEG_SPLIT = SEG_SIZE + SEG_SIZE / 2, /* items above which it splits */
-    SEG_MERGE = SEG_SIZE / 4 /* two buddies with fewer become one */
+    SEG_MERGE = SEG_SIZE / 4             /* two buddies with fewer become one */
 };
 
 /* The items whose hash begins with the same @depth bits. The next SEG_BITS

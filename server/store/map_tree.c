@@ -477,8 +477,8 @@ static uint64_t check_node(const struct map *m,
     for (unsigned i = 0; i < n->n; i++) {
         hf_assert(n->prefix[i] == tree_prefix(t, n->min[i]));
         if (i > 0) {
-            hf_assert(entry_cmp(n, i - 1, n->prefix[i],
-                                item_key(n->min[i])) < 0);
+            hf_assert(entry_cmp(n, i - 1, n->prefix[i], item_key(n->min[i])) <
+                      0);
         }
         if (n->leaf) {
             count++;

@@ -156,6 +156,7 @@ static void write_members(const struct machine_frozen *f, struct buf *out)
         buf_u64(out, x->id);
         buf_u64(out, none ? 0 : x->session);
         buf_u64(out, none ? 0 : x->last_number);
+        buf_append(out, x->nonce, HF_ID_SIZE);
         buf_append(out, x->dir_id, HF_ID_SIZE);
         put_addresses(out, x);
         rec_end(out, at);
@@ -309,8 +310,7 @@ static bool head_values_ok(const struct machine_load *l, uint8_t flags)
 
     return (flags & ~(HEAD_CLUSTER | HEAD_INITIALIZED)) == 0 &&
            l->seats_n <= LIM_SEATS && l->members_n <= LIM_NODES &&
-           l->named_n <= LIM_NAMED && b->next_id >= 1 &&
-           b->once_idle_ms >= 1;
+           l->named_n <= LIM_NAMED && b->next_id >= 1 && b->once_idle_ms >= 1;
 }
 
 static int load_head(struct machine_load *l, struct bytes p, struct errmsg *e)
@@ -378,16 +378,19 @@ static int load_member(struct machine_load *l, struct bytes p, struct errmsg *e)
     struct machine_base *b = &l->m->base;
     struct reader r = reader_of(p);
     struct member x;
+    struct bytes nonce;
     struct bytes dir;
 
     memset(&x, 0, sizeof x);
     x.id = rd_u64(&r);
     x.session = rd_u64(&r);
     x.last_number = rd_u64(&r);
+    nonce = rd_bytes(&r, HF_ID_SIZE);
     dir = rd_bytes(&r, HF_ID_SIZE);
     if (!reader_ok(&r) || !rd_addresses(&r, &x) || !reader_done(&r)) {
         return damaged(e, "bad member");
     }
+    memcpy(x.nonce, nonce.p, HF_ID_SIZE);
     memcpy(x.dir_id, dir.p, HF_ID_SIZE);
     if (b->members_n == l->members_n || x.id == 0 || x.id >= b->next_id ||
         x.session > b->index || machine_member(l->m, x.id) != NULL ||
@@ -476,8 +479,7 @@ static int load_end(struct machine_load *l, struct bytes p, struct errmsg *e)
     if (p.n != 4 || get_u32(p.p) != l->crc) {
         return damaged(e, "checksum wrong");
     }
-    if (l->keys_n != 0 || l->named_n != 0 ||
-        l->m->base.seats_n != l->seats_n ||
+    if (l->keys_n != 0 || l->named_n != 0 || l->m->base.seats_n != l->seats_n ||
         l->m->base.members_n != l->members_n || !holders_ok(l->m)) {
         return damaged(e, "not what its head announced");
     }
@@ -487,7 +489,9 @@ static int load_end(struct machine_load *l, struct bytes p, struct errmsg *e)
     return 0;
 }
 
-static int load_record(struct machine_load *l, struct bytes rec, struct errmsg *e)
+static int load_record(struct machine_load *l,
+                       struct bytes rec,
+                       struct errmsg *e)
 {
     struct bytes p = bytes_of(rec.p + REC_HEAD, rec.n - REC_HEAD);
     uint8_t type = rec.p[0];

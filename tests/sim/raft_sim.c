@@ -57,7 +57,7 @@ struct event {
     uint64_t arg;
     unsigned n;
     uint64_t first;
-    struct blob* msg;
+    struct blob *msg;
 };
 
 struct disk_op {
@@ -65,7 +65,7 @@ struct disk_op {
     uint64_t token;
     uint64_t first;
     unsigned n;
-    struct entry* e;
+    struct entry *e;
     struct snap_meta snap;
 };
 
@@ -76,7 +76,7 @@ struct pending {
 
 struct node {
     unsigned id;
-    struct driver* d;
+    struct driver *d;
     bool up;
     unsigned generation; /* events of an earlier life are ignored */
     /* durable */
@@ -86,9 +86,9 @@ struct node {
     uint64_t first;
     unsigned log_n;
     unsigned log_cap;
-    struct entry* log;
+    struct entry *log;
     /* being written */
-    struct disk_op* ops;
+    struct disk_op *ops;
     unsigned ops_n;
     unsigned ops_cap;
     bool disk_busy;
@@ -99,7 +99,7 @@ struct node {
     uint64_t paused_until;
     unsigned slow;
     uint64_t state; /* hash of everything applied */
-    struct pending* pending;
+    struct pending *pending;
     unsigned pending_n;
     unsigned pending_cap;
     uint64_t read_floor; /* acknowledged when the read began */
@@ -132,17 +132,17 @@ struct tally {
 static struct {
     struct rng rng;
     uint64_t now;
-    struct event* heap;
+    struct event *heap;
     size_t heap_n, heap_cap;
     uint64_t seq;
     struct node nodes[NODES + 1];
     bool blocked[NODES + 1][NODES + 1];
     uint64_t last_delivery[NODES + 1][NODES + 1];
-    struct fact* facts;
+    struct fact *facts;
     uint64_t facts_n, facts_cap;
-    unsigned* leaders;
+    unsigned *leaders;
     uint64_t leaders_cap;
-    struct seen* seen;
+    struct seen *seen;
     size_t seen_n, seen_cap;
     uint64_t acked, op, healed_at, first_ack_after, heal_at, end_at;
     unsigned drop, dup, late, refuse;
@@ -169,9 +169,9 @@ static bool permille(unsigned p)
     return below(1000) < p;
 }
 
-static void violation(const char* fmt, ...)
+static void violation(const char *fmt, ...)
     __attribute__((format(printf, 1, 2)));
-static void violation(const char* fmt, ...)
+static void violation(const char *fmt, ...)
 {
     va_list ap;
 
@@ -187,7 +187,7 @@ static void violation(const char* fmt, ...)
 
 /* ---- events in order of time ---- */
 
-static bool earlier(const struct event* a, const struct event* b)
+static bool earlier(const struct event *a, const struct event *b)
 {
     return a->at < b->at || (a->at == b->at && a->seq < b->seq);
 }
@@ -248,9 +248,9 @@ static struct event pop(void)
 
 /* ---- what must agree ---- */
 
-static uint64_t hash_bytes(const void* p, size_t n, uint64_t h)
+static uint64_t hash_bytes(const void *p, size_t n, uint64_t h)
 {
-    const uint8_t* c = p;
+    const uint8_t *c = p;
 
     h ^= 0xcbf29ce484222325ULL;
     for (size_t i = 0; i < n; i++) {
@@ -259,12 +259,12 @@ static uint64_t hash_bytes(const void* p, size_t n, uint64_t h)
     return h;
 }
 
-static uint64_t hash_entry(const struct entry* e)
+static uint64_t hash_entry(const struct entry *e)
 {
     return hash_bytes(e->data.p, e->data.n, (uint64_t)e->type * 77);
 }
 
-static struct fact* fact(uint64_t index)
+static struct fact *fact(uint64_t index)
 {
     if (index >= w.facts_cap) {
         uint64_t old = w.facts_cap;
@@ -276,7 +276,9 @@ static struct fact* fact(uint64_t index)
     return &w.facts[index];
 }
 
-static size_t seen_slot(const struct seen* t, size_t cap, uint64_t i,
+static size_t seen_slot(const struct seen *t,
+                        size_t cap,
+                        uint64_t i,
                         uint64_t term)
 {
     size_t k = (size_t)((i * 0x9E3779B1u) ^ (term * 0x85EBCA77u)) & (cap - 1);
@@ -290,7 +292,7 @@ static size_t seen_slot(const struct seen* t, size_t cap, uint64_t i,
 static void seen_grow(void)
 {
     size_t cap = w.seen_cap == 0 ? 4096 : w.seen_cap * 2;
-    struct seen* t = hf_calloc(cap, sizeof *t);
+    struct seen *t = hf_calloc(cap, sizeof *t);
 
     for (size_t i = 0; i < w.seen_cap; i++) {
         if (w.seen[i].index != 0) {
@@ -303,7 +305,7 @@ static void seen_grow(void)
 }
 
 /* Log matching: one payload for each (index, term), anywhere, ever. */
-static void check_payload(unsigned id, uint64_t index, const struct entry* e)
+static void check_payload(unsigned id, uint64_t index, const struct entry *e)
 {
     uint64_t h = hash_entry(e);
     size_t k;
@@ -337,9 +339,9 @@ static void note_leader(unsigned id, uint64_t term)
 }
 
 /* One leader per term, and it has everything committed in earlier terms. */
-static void check_leader(struct node* n)
+static void check_leader(struct node *n)
 {
-    struct driver* d = n->d;
+    struct driver *d = n->d;
     uint64_t term = driver_term(d);
     uint64_t x = w.facts_n;
     uint64_t own;
@@ -365,13 +367,13 @@ static void check_leader(struct node* n)
 }
 
 /* The engine's membership is the last CHANGE of the log. */
-static void check_conf(struct node* n)
+static void check_conf(struct node *n)
 {
-    struct driver* d = n->d;
+    struct driver *d = n->d;
     uint64_t at = driver_conf_index(d);
     uint64_t pending = d->r.configuration_uncommitted_index;
     struct conf engine = {0}, own = {0};
-    struct blob* b =
+    struct blob *b =
         d->changes_n > 0 ? d->changes[d->changes_n - 1].conf : d->snap.conf;
 
     if (driver_installing(d) || b == NULL) {
@@ -397,7 +399,7 @@ static void check_conf(struct node* n)
 
 static void check_node(unsigned id)
 {
-    struct node* n = &w.nodes[id];
+    struct node *n = &w.nodes[id];
 
     if (!n->up || w.bad) {
         return;
@@ -414,14 +416,14 @@ static void check_node(unsigned id)
 
 /* ---- the durable side of a node ---- */
 
-static void log_cut(struct node* n, uint64_t from)
+static void log_cut(struct node *n, uint64_t from)
 {
     while (n->log_n > 0 && n->first + n->log_n - 1 >= from) {
         entry_unref(&n->log[--n->log_n]);
     }
 }
 
-static void log_trim(struct node* n, uint64_t upto)
+static void log_trim(struct node *n, uint64_t upto)
 {
     unsigned k = 0;
 
@@ -435,7 +437,7 @@ static void log_trim(struct node* n, uint64_t upto)
     }
 }
 
-static void log_add(struct node* n, const struct entry* e)
+static void log_add(struct node *n, const struct entry *e)
 {
     if (n->log_n == n->log_cap) {
         n->log_cap = n->log_cap * 2 + 64;
@@ -445,7 +447,7 @@ static void log_add(struct node* n, const struct entry* e)
     n->log[n->log_n++] = *e;
 }
 
-static void op_free(struct disk_op* op)
+static void op_free(struct disk_op *op)
 {
     for (unsigned i = 0; i < op->n; i++) {
         entry_unref(&op->e[i]);
@@ -456,7 +458,9 @@ static void op_free(struct disk_op* op)
 
 /* Do @op on the disk; a crash may leave only @limit entries of it, or a
  * snapshot without the log reset. */
-static void op_do(struct node* n, struct disk_op* op, unsigned limit,
+static void op_do(struct node *n,
+                  struct disk_op *op,
+                  unsigned limit,
                   bool reset)
 {
     if (op->install) {
@@ -479,14 +483,14 @@ static void op_do(struct node* n, struct disk_op* op, unsigned limit,
     }
 }
 
-static uint64_t disk_latency(const struct node* n)
+static uint64_t disk_latency(const struct node *n)
 {
     uint64_t us = 100 + below(2000) + (permille(30) ? below(20000) : 0);
 
     return us * (n->slow ? n->slow : 1);
 }
 
-static void disk_kick(struct node* n)
+static void disk_kick(struct node *n)
 {
     if (n->ops_n > 0 && !n->disk_busy) {
         n->disk_busy = true;
@@ -494,7 +498,7 @@ static void disk_kick(struct node* n)
     }
 }
 
-static struct disk_op* op_new(struct node* n)
+static struct disk_op *op_new(struct node *n)
 {
     if (n->ops_n == n->ops_cap) {
         n->ops_cap = n->ops_cap * 2 + 8;
@@ -506,9 +510,9 @@ static struct disk_op* op_new(struct node* n)
 
 /* ---- what drivers ask of their owner ---- */
 
-static void on_vote(void* o, uint64_t term, uint64_t vote)
+static void on_vote(void *o, uint64_t term, uint64_t vote)
 {
-    struct node* n = o;
+    struct node *n = o;
 
     if (term < n->term) {
         violation("n%u: term went back", n->id);
@@ -520,11 +524,14 @@ static void on_vote(void* o, uint64_t term, uint64_t vote)
     n->vote = vote;
 }
 
-static void on_append(void* o, uint64_t first, const struct entry* e,
-                      unsigned n, uint64_t token)
+static void on_append(void *o,
+                      uint64_t first,
+                      const struct entry *e,
+                      unsigned n,
+                      uint64_t token)
 {
-    struct node* node = o;
-    struct disk_op* op = op_new(node);
+    struct node *node = o;
+    struct disk_op *op = op_new(node);
 
     op->token = token;
     op->first = first;
@@ -538,10 +545,10 @@ static void on_append(void* o, uint64_t first, const struct entry* e,
     disk_kick(node);
 }
 
-static void on_install(void* o, const struct snap_meta* m)
+static void on_install(void *o, const struct snap_meta *m)
 {
-    struct node* n = o;
-    struct disk_op* op = op_new(n);
+    struct node *n = o;
+    struct disk_op *op = op_new(n);
 
     op->install = true;
     snap_meta_set(&op->snap, m);
@@ -549,7 +556,7 @@ static void on_install(void* o, const struct snap_meta* m)
     disk_kick(n);
 }
 
-static void deliver(unsigned from, unsigned to, struct blob* msg)
+static void deliver(unsigned from, unsigned to, struct blob *msg)
 {
     uint64_t at = w.now + 200 + below(w.latency);
 
@@ -557,7 +564,7 @@ static void deliver(unsigned from, unsigned to, struct blob* msg)
         at += below(w.lateness);
     }
     if (w.fifo) {
-        uint64_t* last = &w.last_delivery[from][to];
+        uint64_t *last = &w.last_delivery[from][to];
 
         at = at < *last ? *last : at;
         *last = at;
@@ -569,11 +576,11 @@ static void deliver(unsigned from, unsigned to, struct blob* msg)
                         .msg = blob_ref(msg)});
 }
 
-static void on_send(void* o, const struct raft_msg* m)
+static void on_send(void *o, const struct raft_msg *m)
 {
-    struct node* n = o;
+    struct node *n = o;
     struct buf b = BUF_INIT;
-    struct blob* msg;
+    struct blob *msg;
 
     w.tally.messages++;
     if (m->to < 1 || m->to > NODES || m->to == n->id) {
@@ -596,9 +603,9 @@ static void on_send(void* o, const struct raft_msg* m)
     blob_unref(msg);
 }
 
-static void on_read_log(void* o, uint64_t first, unsigned n, uint64_t token)
+static void on_read_log(void *o, uint64_t first, unsigned n, uint64_t token)
 {
-    struct node* node = o;
+    struct node *node = o;
 
     w.tally.log_reads++;
     push((struct event){.at = w.now + disk_latency(node),
@@ -610,7 +617,7 @@ static void on_read_log(void* o, uint64_t first, unsigned n, uint64_t token)
                         .n = n});
 }
 
-static void acknowledge(struct node* n, uint64_t index, const struct entry* e)
+static void acknowledge(struct node *n, uint64_t index, const struct entry *e)
 {
     while (n->pending_n > 0 && n->pending[0].index <= index) {
         if (n->pending[0].index == index && n->pending[0].term == e->term) {
@@ -625,11 +632,13 @@ static void acknowledge(struct node* n, uint64_t index, const struct entry* e)
     }
 }
 
-static void learn(struct node* n, uint64_t index, const struct entry* e,
+static void learn(struct node *n,
+                  uint64_t index,
+                  const struct entry *e,
                   uint64_t h)
 {
-    struct fact* f = fact(index);
-    const struct fact* before = index > 1 ? fact(index - 1) : NULL;
+    struct fact *f = fact(index);
+    const struct fact *before = index > 1 ? fact(index - 1) : NULL;
 
     if (index != w.facts_n + 1) {
         violation("n%u applies %llu, nobody applied all before (%llu)", n->id,
@@ -647,9 +656,9 @@ static void learn(struct node* n, uint64_t index, const struct entry* e,
     w.facts_n = index;
 }
 
-static void on_apply(void* o, uint64_t index, const struct entry* e)
+static void on_apply(void *o, uint64_t index, const struct entry *e)
 {
-    struct node* n = o;
+    struct node *n = o;
     uint64_t h = hash_entry(e);
 
     (void)fact(index + 1);
@@ -669,9 +678,9 @@ static void on_apply(void* o, uint64_t index, const struct entry* e)
     }
 }
 
-static void on_timer(void* o, uint64_t at_ms)
+static void on_timer(void *o, uint64_t at_ms)
 {
-    struct node* n = o;
+    struct node *n = o;
     uint64_t at = at_ms * 1000;
 
     n->timer = at < w.now ? w.now : at;
@@ -679,14 +688,14 @@ static void on_timer(void* o, uint64_t at_ms)
         .at = n->timer, .kind = EV_TIMER, .node = n->id, .arg = n->timer});
 }
 
-static void on_news(void* o)
+static void on_news(void *o)
 {
     (void)o;
 }
 
-static void on_probe_done(void* o, uint64_t round, bool ok, uint64_t index)
+static void on_probe_done(void *o, uint64_t round, bool ok, uint64_t index)
 {
-    struct node* n = o;
+    struct node *n = o;
 
     (void)round;
     if (!ok) {
@@ -699,9 +708,9 @@ static void on_probe_done(void* o, uint64_t round, bool ok, uint64_t index)
     }
 }
 
-static void on_fatal(void* o, const char* why)
+static void on_fatal(void *o, const char *why)
 {
-    struct node* n = o;
+    struct node *n = o;
 
     violation("n%u: fatal: %s", n->id, why);
 }
@@ -723,7 +732,7 @@ static const struct driver_ops OPS = {
 /* ---- lives of a node ---- */
 
 /* The machine as the snapshot has it. */
-static void load_machine(struct node* n, const struct snap_meta* s)
+static void load_machine(struct node *n, const struct snap_meta *s)
 {
     n->state = 0;
     if (s->index == 0) {
@@ -736,7 +745,7 @@ static void load_machine(struct node* n, const struct snap_meta* s)
     n->state = fact(s->index)->state;
 }
 
-static void node_config(struct driver_config* c)
+static void node_config(struct driver_config *c)
 {
     driver_config_default(c);
     c->election_ms = ELECTION_MS;
@@ -752,7 +761,7 @@ static void node_config(struct driver_config* c)
 
 static void node_start(unsigned id)
 {
-    struct node* n = &w.nodes[id];
+    struct node *n = &w.nodes[id];
     struct driver_config c;
 
     n->up = true;
@@ -776,12 +785,12 @@ static void node_start(unsigned id)
 }
 
 /* A crash keeps a prefix of what was being written, perhaps torn. */
-static void disk_crash(struct node* n, bool clean)
+static void disk_crash(struct node *n, bool clean)
 {
     unsigned whole = clean ? n->ops_n : (unsigned)below(n->ops_n + 1);
 
     for (unsigned i = 0; i < n->ops_n; i++) {
-        struct disk_op* op = &n->ops[i];
+        struct disk_op *op = &n->ops[i];
 
         if (i < whole) {
             op_do(n, op, UINT32_MAX, true);
@@ -804,7 +813,7 @@ static void disk_crash(struct node* n, bool clean)
 
 static void node_stop(unsigned id, bool clean)
 {
-    struct node* n = &w.nodes[id];
+    struct node *n = &w.nodes[id];
 
     disk_crash(n, clean);
     driver_release(n->d);
@@ -821,7 +830,7 @@ static unsigned newest_leader(void)
     uint64_t term = 0;
 
     for (unsigned i = 1; i <= NODES; i++) {
-        struct node* n = &w.nodes[i];
+        struct node *n = &w.nodes[i];
 
         if (n->up && driver_role(n->d) == DRIVER_LEADER &&
             driver_term(n->d) > term) {
@@ -847,7 +856,7 @@ static unsigned any_leader(void)
 
 /* ---- what happens to the cluster ---- */
 
-static void note_pending(struct node* n, uint64_t first, unsigned k)
+static void note_pending(struct node *n, uint64_t first, unsigned k)
 {
     uint64_t term = driver_term(n->d);
 
@@ -864,7 +873,7 @@ static void note_pending(struct node* n, uint64_t first, unsigned k)
     }
 }
 
-static void client(struct node* n)
+static void client(struct node *n)
 {
     struct entry e[8];
     unsigned k = 1 + (unsigned)below(permille(150) ? 8 : 3);
@@ -889,7 +898,7 @@ static void client(struct node* n)
     }
 }
 
-static int churn_standby(struct driver* d, unsigned target, unsigned k)
+static int churn_standby(struct driver *d, unsigned target, unsigned k)
 {
     uint64_t ms = w.now / 1000;
 
@@ -904,7 +913,7 @@ static int churn_standby(struct driver* d, unsigned target, unsigned k)
     return HF_EAGAIN;
 }
 
-static int churn_spare(struct driver* d, unsigned target, unsigned k)
+static int churn_spare(struct driver *d, unsigned target, unsigned k)
 {
     uint64_t ms = w.now / 1000;
 
@@ -915,12 +924,12 @@ static int churn_spare(struct driver* d, unsigned target, unsigned k)
     return HF_EAGAIN;
 }
 
-static void churn(struct node* n)
+static void churn(struct node *n)
 {
-    struct driver* d = n->d;
+    struct driver *d = n->d;
     unsigned target = 1 + (unsigned)below(NODES);
     unsigned k = (unsigned)below(10);
-    const struct conf_member* m;
+    const struct conf_member *m;
     struct conf c;
     int rv = HF_EAGAIN;
 
@@ -1015,9 +1024,9 @@ static void fault(void)
 }
 
 /* A snapshot must be named for exactly the applied prefix. */
-static void check_snapshot(struct node* n, const struct snap_meta* s)
+static void check_snapshot(struct node *n, const struct snap_meta *s)
 {
-    struct fact* f = fact(s->index);
+    struct fact *f = fact(s->index);
 
     if (s->index > w.facts_n || f->term != s->term) {
         violation("n%u: snapshot %llu^%llu is not applied", n->id, U(s->index),
@@ -1033,7 +1042,7 @@ static void check_snapshot(struct node* n, const struct snap_meta* s)
     }
 }
 
-static void take_snapshot(struct node* n)
+static void take_snapshot(struct node *n)
 {
     if (n->putting || driver_snapshot_meta(n->d, &n->put) != 0) {
         return;
@@ -1044,7 +1053,7 @@ static void take_snapshot(struct node* n)
     push_in(disk_latency(n) * 3, EV_PUT, n->id, n->generation);
 }
 
-static void put_done(struct node* n)
+static void put_done(struct node *n)
 {
     struct snap_meta m = n->put;
 
@@ -1060,7 +1069,7 @@ static void put_done(struct node* n)
     snap_meta_release(&m);
 }
 
-static void disk_done(struct node* n)
+static void disk_done(struct node *n)
 {
     struct disk_op op = n->ops[0];
     uint64_t ms = w.now / 1000;
@@ -1078,7 +1087,7 @@ static void disk_done(struct node* n)
     disk_kick(n);
 }
 
-static void log_read_done(struct node* n, const struct event* ev)
+static void log_read_done(struct node *n, const struct event *ev)
 {
     unsigned k = ev->n;
 
@@ -1093,7 +1102,7 @@ static void log_read_done(struct node* n, const struct event* ev)
                      k);
 }
 
-static void message(struct node* n, const struct event* ev)
+static void message(struct node *n, const struct event *ev)
 {
     struct raft_msg m;
 
@@ -1113,7 +1122,7 @@ static void message(struct node* n, const struct event* ev)
     raft_msg_release(&m);
 }
 
-static void timeout(struct node* n, const struct event* ev)
+static void timeout(struct node *n, const struct event *ev)
 {
     uint64_t ms = w.now / 1000;
 
@@ -1155,7 +1164,7 @@ static void again(enum kind kind, uint64_t gap)
     push_in(gap / 2 + below(gap), kind, 0, 0);
 }
 
-static void do_probe(struct node* n)
+static void do_probe(struct node *n)
 {
     if (n->paused_until <= w.now && !driver_probing(n->d)) {
         n->read_floor = w.acked;
@@ -1166,7 +1175,7 @@ static void do_probe(struct node* n)
     }
 }
 
-static void do_transfer(struct node* n, unsigned to)
+static void do_transfer(struct node *n, unsigned to)
 {
     w.tally.transfers += driver_transfer(n->d, w.now / 1000, to) == 0;
 }
@@ -1203,7 +1212,7 @@ static void at_one_node(enum kind kind)
 {
     unsigned any = 1 + (unsigned)below(NODES);
     unsigned id = permille(300) ? any_leader() : newest_leader();
-    struct node* n;
+    struct node *n;
 
     if (kind == EV_SNAP) {
         id = any;
@@ -1235,7 +1244,7 @@ static void at_one_node(enum kind kind)
     repeat(kind);
 }
 
-static void world(const struct event* ev)
+static void world(const struct event *ev)
 {
     switch (ev->kind) {
         case EV_FAULT:
@@ -1252,9 +1261,9 @@ static void world(const struct event* ev)
     }
 }
 
-static void handle(const struct event* ev)
+static void handle(const struct event *ev)
 {
-    struct node* n = &w.nodes[ev->node];
+    struct node *n = &w.nodes[ev->node];
     bool alive = n->up && n->generation == ev->arg;
 
     switch (ev->kind) {
@@ -1369,7 +1378,7 @@ static void bootstrap(void)
     driver_bootstrap_entry(&c, &e);
     check_payload(1, 1, &e);
     for (unsigned i = 1; i <= NODES; i++) {
-        struct node* n = &w.nodes[i];
+        struct node *n = &w.nodes[i];
         unsigned generation = n->generation + 1;
 
         memset(n, 0, sizeof *n);
@@ -1404,7 +1413,7 @@ static void first_events(void)
 static void check_recovered(void)
 {
     unsigned l = newest_leader();
-    struct driver* d;
+    struct driver *d;
     struct conf c;
 
     if (l == 0) {
@@ -1422,7 +1431,7 @@ static void check_recovered(void)
     }
     driver_members(d, &c);
     for (unsigned i = 0; i < c.n; i++) {
-        struct driver* o = w.nodes[c.m[i].id].d;
+        struct driver *o = w.nodes[c.m[i].id].d;
 
         if (c.m[i].role != CONF_SPARE &&
             driver_applied(o) + 200 < driver_applied(d)) {
@@ -1439,7 +1448,7 @@ static void tear_down(void)
         blob_unref(w.heap[--w.heap_n].msg);
     }
     for (unsigned i = 1; i <= NODES; i++) {
-        struct node* n = &w.nodes[i];
+        struct node *n = &w.nodes[i];
 
         if (n->up) {
             node_stop(i, true);
@@ -1484,7 +1493,7 @@ static bool run(uint64_t seed)
     first_events();
     while (w.heap_n > 0 && !w.bad && w.heap[0].at <= w.end_at) {
         struct event ev = pop();
-        struct node* n = &w.nodes[ev.node];
+        struct node *n = &w.nodes[ev.node];
 
         if (--budget == 0) {
             violation("events without end");
@@ -1509,7 +1518,7 @@ static bool run(uint64_t seed)
     return !w.bad;
 }
 
-static bool choose_mutant(const char* name)
+static bool choose_mutant(const char *name)
 {
 #ifdef HF_MUTANTS
     int id = mutant_find(name);
@@ -1528,7 +1537,7 @@ static bool choose_mutant(const char* name)
 
 static void report(uint64_t seeds, uint64_t failed)
 {
-    const struct tally* t = &w.tally;
+    const struct tally *t = &w.tally;
 
     printf(
         "%llu seeds, %llu failed | events %llu messages %llu leaders %llu "
@@ -1547,7 +1556,7 @@ struct options {
     bool stop;
 };
 
-static bool parse(int argc, char** argv, struct options* opt)
+static bool parse(int argc, char **argv, struct options *opt)
 {
     static const struct option longs[] = {
         {"seed", required_argument, NULL, 's'},
@@ -1587,7 +1596,7 @@ static bool parse(int argc, char** argv, struct options* opt)
     return true;
 }
 
-int main(int argc, char** argv)
+int main(int argc, char **argv)
 {
     struct options opt = {1, 20, false};
     uint64_t failed = 0, done = 0;

@@ -214,8 +214,7 @@ static void on_join(void *ctx,
 
 static void hook(struct fixture *f)
 {
-    struct machine_observer o = {f,       wants,   on_request,
-                                 on_open, on_join, NULL};
+    struct machine_observer o = {f, wants, on_request, on_open, on_join, NULL};
 
     machine_set_run(f->m, run, NULL);
     machine_set_observer(f->m, &o);
@@ -438,7 +437,8 @@ static void one_open_an_entry(void **state)
     assert_int_equal(machine_session_of_node(f->m, 1, NULL), f->index);
     assert_int_equal(open_session(f, 9), 0);
     b = entry_at(f->time);
-    entry_request(&b, machine_session_of_node(f->m, 1, NULL), 1, bytes_str("O"));
+    entry_request(&b, machine_session_of_node(f->m, 1, NULL), 1,
+                  bytes_str("O"));
     entry_open(&b, 2, n2);
     apply(f, &b);
     assert_int_equal(f->opened, 0);
@@ -602,7 +602,10 @@ static uint64_t once_open(struct fixture *f)
     return strtoull(cmd(f, "O"), NULL, 10);
 }
 
-static const char *once(struct fixture *f, uint64_t s, uint64_t n, const char *c)
+static const char *once(struct fixture *f,
+                        uint64_t s,
+                        uint64_t n,
+                        const char *c)
 {
     char text[200];
 
