@@ -74,3 +74,12 @@ server_libserver_edge_a_SOURCES = \
 	server/edge/local.c \
 	server/edge/net_uv.c \
 	server/edge/settings.h
+
+# Writes the tables of docs/PROTOCOL.md (scripts/protocol).
+noinst_PROGRAMS += server/command/protocol
+server_command_protocol_SOURCES = server/command/protocol_main.c
+server_command_protocol_LDADD = \
+	server/libserver_command.a \
+	server/libserver_store.a \
+	resp/libresp.a \
+	base/libbase.a

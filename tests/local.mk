@@ -2,6 +2,8 @@
 UNIT_TESTS = \
 	tests/unit/test_bytes \
 	tests/unit/test_client \
+	tests/unit/test_command \
+	tests/unit/test_conn \
 	tests/unit/test_crc32c \
 	tests/unit/test_kv \
 	tests/unit/test_machine \
@@ -23,6 +25,8 @@ tests_unit_test_kv_SOURCES = tests/unit/test_kv.c $(FAKE_CLUSTER)
 tests_unit_test_kv_LDADD = $(CLIENT_LDADD)
 tests_fault_freeport_LDADD =
 EXTRA_DIST += \
+	tests/clients/compare.sh \
+	tests/clients/compare.txt \
 	tests/fault/process.sh \
 	tests/fault/failover.sh \
 	tests/fault/cold_start.sh
