@@ -1,5 +1,6 @@
 # A unit test is one file; add its name here. It may use every library.
 UNIT_TESTS = \
+	tests/unit/test_admin \
 	tests/unit/test_bytes \
 	tests/unit/test_client \
 	tests/unit/test_command \

@@ -18,8 +18,7 @@ int main(void)
     while ((n = fread(block, 1, sizeof block, stdin)) > 0) {
         buf_append(&page, block, n);
     }
-    from = page.n == 0 ? NULL
-                       : memmem(page.p, page.n, begin, sizeof begin - 1);
+    from = page.n == 0 ? NULL : memmem(page.p, page.n, begin, sizeof begin - 1);
     to = page.n == 0 ? NULL : memmem(page.p, page.n, end, sizeof end - 1);
     if (from == NULL || to == NULL || to < from) {
         fprintf(stderr, "protocol: the page has no marker lines\n");

@@ -37,8 +37,11 @@ static bool wants(void *ctx, uint64_t session, uint64_t number)
     return true;
 }
 
-static void on_request(void *ctx, uint64_t session, uint64_t number,
-                       enum request_outcome outcome, struct bytes reply)
+static void on_request(void *ctx,
+                       uint64_t session,
+                       uint64_t number,
+                       enum request_outcome outcome,
+                       struct bytes reply)
 {
     struct fixture *f = ctx;
 
@@ -156,8 +159,7 @@ static const char *ask(struct fixture *f, const char *line)
     ask_words(f, argv, split(words, argv));
     for (size_t i = 0; i < f->reply.n && n < sizeof f->text - 1; i++) {
         if (f->reply.p[i] != '\r') {
-            f->text[n++] =
-                f->reply.p[i] == '\n' ? ' ' : (char)f->reply.p[i];
+            f->text[n++] = f->reply.p[i] == '\n' ? ' ' : (char)f->reply.p[i];
         }
     }
     assert_true(n > 0); /* a long reply is cut in @text only */
@@ -180,8 +182,7 @@ static void check_lines(struct fixture *f, const struct line *l)
             entry_begin(&b, f->time, 0);
             apply(f, &b);
         } else if (strcmp(ask(f, l->command), l->reply) != 0) {
-            fail_msg("%s\n  gave %s\n  not  %s", l->command, f->text,
-                     l->reply);
+            fail_msg("%s\n  gave %s\n  not  %s", l->command, f->text, l->reply);
         }
     }
 }
@@ -337,10 +338,12 @@ static void deadlines(void **state)
         {"EXPIRE a 10 LT", ":1"},
         {"EXPIRE a x", NOT_INT},
         {"EXPIRE a 10 WHAT", "-ERR Unsupported option WHAT"},
-        {"EXPIRE a 10 NX GT", "-ERR NX and XX, GT or LT options at the same "
-                              "time are not compatible"},
-        {"EXPIRE a 10 GT LT", "-ERR GT and LT options at the same time are "
-                              "not compatible"},
+        {"EXPIRE a 10 NX GT",
+         "-ERR NX and XX, GT or LT options at the same "
+         "time are not compatible"},
+        {"EXPIRE a 10 GT LT",
+         "-ERR GT and LT options at the same time are "
+         "not compatible"},
         {"EXPIRE a 9223372036854775807",
          "-ERR invalid expire time in 'expire' command"},
         {"PEXPIRE a 9223372036854775807",
@@ -415,8 +418,9 @@ static void unknown(void **state)
     static const struct line lines[] = {
         {"NOPE a b",
          "-ERR unknown command 'NOPE', with args beginning with: 'a' 'b' "},
-        {"REVS a", "-ERR unknown command 'REVS', with args beginning with: "
-                   "'a' "},
+        {"REVS a",
+         "-ERR unknown command 'REVS', with args beginning with: "
+         "'a' "},
         {"GET", "-ERR wrong number of arguments for 'get' command"},
         {"GET a b", "-ERR wrong number of arguments for 'get' command"},
         {"SET a", "-ERR wrong number of arguments for 'set' command"},
@@ -462,10 +466,12 @@ static void revisions(void **state)
         {"TXN 0 3 2 INCR p 3 SET p x 2 INCR p", "*3 :2 +OK " NOT_INT},
         {"TXN 0 1 4 SET a 1 BAD", "*1 " SYNTAX},
         {"TXN 0 1 1 PING", "-ERR Command not allowed inside a transaction"},
-        {"TXN 0 1 3 TXN 0 0", "-ERR Command not allowed inside a "
-                              "transaction"},
-        {"TXN 0 1 2 ONCE OPEN", "-ERR Command not allowed inside a "
-                                "transaction"},
+        {"TXN 0 1 3 TXN 0 0",
+         "-ERR Command not allowed inside a "
+         "transaction"},
+        {"TXN 0 1 2 ONCE OPEN",
+         "-ERR Command not allowed inside a "
+         "transaction"},
         {"TXN 0 1 2 REVS a", "-ERR unknown command in a transaction"},
         {"TXN 0 1 1 GET", "-ERR wrong number of arguments for 'get' command"},
         {"TXN 0 1 9 GET a", SYNTAX},
@@ -538,13 +544,16 @@ static void once_refuses(void **state)
         {"ONCE 1 1 GET a", "-ERR ONCE takes a command that writes"},
         {"ONCE 1 1 ONCE OPEN", "-ERR ONCE takes a command that writes"},
         {"ONCE 1 1 PING", "-ERR ONCE takes a command that writes"},
-        {"ONCE 1 1 SET a", "-ERR wrong number of arguments for 'set' "
-                           "command"},
+        {"ONCE 1 1 SET a",
+         "-ERR wrong number of arguments for 'set' "
+         "command"},
         {"ONCE 1 1 SET a 1 BAD", SYNTAX},
-        {"ONCE 1 1 NOPE", "-ERR unknown command 'NOPE', with args beginning "
-                          "with: "},
-        {"ONCE OPEN x", "-ERR wrong number of arguments for 'once|open' "
-                        "command"},
+        {"ONCE 1 1 NOPE",
+         "-ERR unknown command 'NOPE', with args beginning "
+         "with: "},
+        {"ONCE OPEN x",
+         "-ERR wrong number of arguments for 'once|open' "
+         "command"},
         {"ONCE CLOSE x", NOT_INT},
         {NULL, NULL},
     };
@@ -602,8 +611,7 @@ static void scans(void **state)
         do {
             struct resp_value *v;
 
-            snprintf(line, sizeof line, "SCAN %s COUNT %d", cursor,
-                     counts[k]);
+            snprintf(line, sizeof line, "SCAN %s COUNT %d", cursor, counts[k]);
             ask(f, line);
             assert_int_equal(resp_parse_reply(buf_bytes(&f->reply), &v), 0);
             snprintf(cursor, sizeof cursor, "%.*s", (int)v->items[0].str.n,
@@ -646,9 +654,9 @@ static void scan_options(void **state)
 /* Keys beyond the limit are refused before admission, wherever they stand. */
 static void long_keys(void **state)
 {
-    static const char *const lines[] = {"GET K", "SET K v", "MGET a K",
-                                        "MSET a 1 K 2", "DEL a K",
-                                        "TXN 1 K 0 0", "ONCE 1 1 SET K v"};
+    static const char *const lines[] = {
+        "GET K",   "SET K v",     "MGET a K",        "MSET a 1 K 2",
+        "DEL a K", "TXN 1 K 0 0", "ONCE 1 1 SET K v"};
     static uint8_t key[LIM_KEY + 1];
     struct fixture *f = *state;
 
@@ -667,8 +675,8 @@ static void long_keys(void **state)
                 }
             }
             ask_words(f, argv, argc);
-            refused = f->reply.n > 12 &&
-                      memcmp(f->reply.p, "-ERR key is l", 13) == 0;
+            refused =
+                f->reply.n > 12 && memcmp(f->reply.p, "-ERR key is l", 13) == 0;
             assert_int_equal(refused, over == 1);
         }
     }
@@ -692,8 +700,9 @@ static void long_replies(void **state)
     ask_words(f, argv, 8);
     assert_int_equal(f->reply.p[0], '*');
     /* In a transaction what is too much is cut, the rest done. */
-    assert_true(strstr(ask(f, "TXN 0 3 8 MGET a a a a a a a 3 MGET a a "
-                              "3 SET b 1"),
+    assert_true(strstr(ask(f,
+                           "TXN 0 3 8 MGET a a a a a a a 3 MGET a a "
+                           "3 SET b 1"),
                        "") != NULL);
     assert_memory_equal(f->reply.p + f->reply.n - 5, "+OK\r\n", 5);
     assert_true(f->reply.n < REPLY_MAX + 1000);
@@ -725,8 +734,7 @@ static void table(void **state)
         assert_int_equal(((c->flags & CMD_LOCAL) != 0) +
                              ((c->flags & CMD_NODE) != 0) +
                              (c->handler != NULL) +
-                             (c->handler == NULL &&
-                              c->flags == CMD_CONN),
+                             (c->handler == NULL && c->flags == CMD_CONN),
                          1);
         assert_int_equal(c->handler != NULL,
                          (c->flags & (CMD_READ | CMD_WRITE)) != 0);
@@ -765,8 +773,7 @@ static void cut(void **state)
     struct fixture *f = *state;
     struct bytes argv[] = {bytes_str("SET"), bytes_str("key"),
                            bytes_str("value")};
-    struct blob *b =
-        command_encode(command_by_name(argv[0]), 0, argv, 3);
+    struct blob *b = command_encode(command_by_name(argv[0]), 0, argv, 3);
     struct command_words w;
 
     for (size_t n = 0; n < b->n; n++) {
@@ -823,8 +830,8 @@ static void random_words(void **state)
 
         argv[0] = bytes_str(c->name);
         for (int k = 1; k < argc; k++) {
-            argv[k] = bytes_str(
-                words[rng_below(&r, sizeof words / sizeof words[0])]);
+            argv[k] =
+                bytes_str(words[rng_below(&r, sizeof words / sizeof words[0])]);
         }
         if (c->handler == NULL || c->parent != NULL) {
             continue;
@@ -857,17 +864,17 @@ static void globs(void **state)
         const char *text;
         bool match;
     } cases[] = {
-        {"*", "", true},          {"", "", true},
-        {"", "a", false},         {"a", "", false},
-        {"a*", "abc", true},      {"*c", "abc", true},
-        {"a*c", "abbc", true},    {"a*b*c", "axbxc", true},
-        {"a*d", "abc", false},    {"?", "", false},
-        {"?b?", "abc", true},     {"[ab]", "b", true},
-        {"[^ab]", "b", false},    {"[^ab]", "c", true},
-        {"[a-c]x", "bx", true},   {"[c-a]x", "bx", true},
-        {"[a-c", "b", true},      {"\\*", "*", true},
-        {"\\*", "a", false},      {"[\\]]", "]", true},
-        {"**a**", "bab", true},   {"a\\", "a\\", true},
+        {"*", "", true},           {"", "", true},
+        {"", "a", false},          {"a", "", false},
+        {"a*", "abc", true},       {"*c", "abc", true},
+        {"a*c", "abbc", true},     {"a*b*c", "axbxc", true},
+        {"a*d", "abc", false},     {"?", "", false},
+        {"?b?", "abc", true},      {"[ab]", "b", true},
+        {"[^ab]", "b", false},     {"[^ab]", "c", true},
+        {"[a-c]x", "bx", true},    {"[c-a]x", "bx", true},
+        {"[a-c", "b", true},       {"\\*", "*", true},
+        {"\\*", "a", false},       {"[\\]]", "]", true},
+        {"**a**", "bab", true},    {"a\\", "a\\", true},
         {"*[0-9]", "key:7", true},
     };
 
@@ -913,13 +920,15 @@ static void command_command(void **state)
     static const struct line lines[] = {
         {"COMMAND INFO get nope",
          "*2 *10 $3 get :2 ~1 +readonly :1 :1 :1 ~2 +@read +@string *0 *0 *0 "
-         "*-1"},
+         "_"},
         {"COMMAND GETKEYS MSET a 1 b 2", "*2 $1 a $1 b"},
         {"COMMAND GETKEYS TXN 1 x 0 1 3 SET y 1", "*2 $1 x $1 y"},
         {"COMMAND GETKEYS ONCE 1 1 DEL p q", "*2 $1 p $1 q"},
-        {"COMMAND GETKEYS PING", "-ERR The command has no key arguments"},
-        {"COMMAND GETKEYS NOPE", "-ERR Invalid command specified"},
+        {"COMMAND GETKEYS PING x", "-ERR The command has no key arguments"},
+        {"COMMAND GETKEYS NOPE x", "-ERR Invalid command specified"},
         {"COMMAND GETKEYS GET",
+         "-ERR wrong number of arguments for 'command|getkeys' command"},
+        {"COMMAND GETKEYS GET a b",
          "-ERR Invalid number of arguments specified for command"},
         {"COMMAND DOCS nope", "%0"},
         {"COMMAND WHAT", "-ERR unknown subcommand 'WHAT'. Try COMMAND DOCS."},
@@ -951,8 +960,7 @@ static void documented(void **state)
     FILE *file;
 
     (void)state;
-    snprintf(path, sizeof path, "%s/docs/PROTOCOL.md",
-             dir != NULL ? dir : ".");
+    snprintf(path, sizeof path, "%s/docs/PROTOCOL.md", dir != NULL ? dir : ".");
     file = fopen(path, "r");
     assert_non_null(file);
     while ((n = fread(block, 1, sizeof block, file)) > 0) {
@@ -971,15 +979,31 @@ int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     static const struct CMUnitTest tests[] = {
-        T(strings),      T(set_options),  T(deadlines),
-        T(integers),     T(unknown),      T(revisions),
-        T(reads_only),   T(once),         T(once_refuses),
-        T(ranges),       T(scans),        T(scan_options),
-        T(long_keys),    T(long_replies), T(table),
-        T(encoded),      T(cut),          T(flipped),
-        T(random_words), T(globs),        T(glob_time),
-        T(slots),        T(reads_do_not_write),
-        T(command_command), T(documented),
+        T(strings),
+        T(set_options),
+        T(deadlines),
+        T(integers),
+        T(unknown),
+        T(revisions),
+        T(reads_only),
+        T(once),
+        T(once_refuses),
+        T(ranges),
+        T(scans),
+        T(scan_options),
+        T(long_keys),
+        T(long_replies),
+        T(table),
+        T(encoded),
+        T(cut),
+        T(flipped),
+        T(random_words),
+        T(globs),
+        T(glob_time),
+        T(slots),
+        T(reads_do_not_write),
+        T(command_command),
+        T(documented),
     };
 
     return cmocka_run_group_tests_name("command", tests, NULL, NULL);

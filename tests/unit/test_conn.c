@@ -54,9 +54,11 @@ static uint64_t mem_wall(struct env *e)
     return ((struct world *)e)->now_us / 1000;
 }
 
-static int mem_listen(struct env *e, const char *hostport,
+static int mem_listen(struct env *e,
+                      const char *hostport,
                       void (*on_accept)(void *data, struct net_conn *c),
-                      void *data, struct net_listener **out,
+                      void *data,
+                      struct net_listener **out,
                       struct errmsg *em)
 {
     struct world *w = (struct world *)e;
@@ -78,8 +80,7 @@ static uint16_t mem_port(struct net_listener *l)
 {
     struct world *w = (struct world *)l->env;
 
-    return (uint16_t)(7379 +
-                      1000 * ((struct net_listener_mem *)l - w->ports));
+    return (uint16_t)(7379 + 1000 * ((struct net_listener_mem *)l - w->ports));
 }
 
 static void mem_write(struct net_conn *c, const void *p, size_t n)
@@ -320,8 +321,7 @@ static void settle(struct world *w)
 {
     for (int i = 0; i < 20; i++) {
         turn(w);
-        while (w->env.tasks_head != NULL ||
-               env_next_us(&w->env) <= w->now_us) {
+        while (w->env.tasks_head != NULL || env_next_us(&w->env) <= w->now_us) {
             turn(w);
         }
     }
@@ -385,7 +385,9 @@ static const char *got(struct wire *c)
 }
 
 /* Send inline commands, a line each, and compare all replies. */
-static void expect(struct world *w, struct wire *c, const char *commands,
+static void expect(struct world *w,
+                   struct wire *c,
+                   const char *commands,
                    const char *replies)
 {
     const char *text;
@@ -588,11 +590,12 @@ static void order(void **state)
     w.node->held = true;
     expect(&w, c, "SET a 1\r\nPING\r\nHELLO 3\r\nGET b\r\nNOPE\r\nGET\r\n", "");
     unhold(&w);
-    expect_got(c, "+OK +PONG %7 $6 server $5 redis $7 version $6 7.0.15 "
-                  "$5 proto :3 $2 id :1 $4 mode $10 standalone $4 role "
-                  "$6 master $7 modules *0 _ -ERR unknown command 'NOPE', "
-                  "with args beginning with:  -ERR wrong number of arguments "
-                  "for 'get' command");
+    expect_got(c,
+               "+OK +PONG %7 $6 server $5 redis $7 version $6 7.0.15 "
+               "$5 proto :3 $2 id :1 $4 mode $10 standalone $4 role "
+               "$6 master $7 modules *0 _ -ERR unknown command 'NOPE', "
+               "with args beginning with:  -ERR wrong number of arguments "
+               "for 'get' command");
     world_release(&w);
 }
 
@@ -609,8 +612,8 @@ static void versions(void **state)
     expect(&w, c, "MGET none\r\n", "*1 $-1");
     expect(&w, c, "TXN 1 none 7 0\r\n", "*-1");
     expect(&w, c, "CONFIG GET save\r\n", "*2 $4 save $0 ");
-    assert_memory_equal((send_text(c, "HELLO 3\r\n"), settle(&w), got(c)),
-                        "%7", 2);
+    assert_memory_equal((send_text(c, "HELLO 3\r\n"), settle(&w), got(c)), "%7",
+                        2);
     expect(&w, c, "GET none\r\n", "_");
     expect(&w, c, "MGET none\r\n", "*1 _");
     expect(&w, c, "TXN 1 none 7 0\r\n", "_");
@@ -620,9 +623,8 @@ static void versions(void **state)
            "-ERR Protocol version is not an integer or out of range");
     expect(&w, c, "HELLO 2 WHAT\r\n",
            "-ERR Syntax error in HELLO option 'WHAT'");
-    assert_memory_equal((send_text(c, "HELLO 2 SETNAME me\r\n"), settle(&w),
-                         got(c)),
-                        "*14", 3);
+    assert_memory_equal(
+        (send_text(c, "HELLO 2 SETNAME me\r\n"), settle(&w), got(c)), "*14", 3);
     expect(&w, c, "CLIENT GETNAME\r\n", "$2 me");
     world_release(&w);
 }
@@ -876,8 +878,7 @@ static void client_commands(void **state)
     assert_non_null(strstr(got(c), "lib-name=redis-py"));
     expect(&w, c, "SELECT 0\r\nSELECT 1\r\n",
            "+OK -ERR DB index is out of range");
-    expect(&w, d, "SELECT 1\r\n",
-           "-ERR SELECT is not allowed in cluster mode");
+    expect(&w, d, "SELECT 1\r\n", "-ERR SELECT is not allowed in cluster mode");
     world_release(&w);
 }
 
