@@ -1,7 +1,10 @@
 # A unit test is one file; add its name here. It may use every library.
 UNIT_TESTS = \
+	tests/unit/test_admin \
 	tests/unit/test_bytes \
 	tests/unit/test_client \
+	tests/unit/test_command \
+	tests/unit/test_conn \
 	tests/unit/test_crc32c \
 	tests/unit/test_kv \
 	tests/unit/test_disk_sim \
@@ -40,6 +43,8 @@ tests_unit_test_vote_SOURCES = tests/unit/test_vote.c $(DISK_SIM)
 tests_unit_test_wal_SOURCES = tests/unit/test_wal.c $(DISK_SIM)
 tests_fault_freeport_LDADD =
 EXTRA_DIST += \
+	tests/clients/compare.sh \
+	tests/clients/compare.txt \
 	tests/fault/process.sh \
 	tests/fault/failover.sh \
 	tests/fault/cold_start.sh
