@@ -873,10 +873,17 @@ static int node_new_data(struct node *n, const uint8_t cluster[ID_BYTES],
     struct wal_recover_in in;
     struct wal_recovered rec;
     struct wal_cbs cbs = {on_durable, on_log_fatal, n};
+    struct snap_file none;
     int rv;
 
     memcpy(as.cluster_id, cluster, ID_BYTES);
     as.node_id = id;
+    /* Makes the directory that snapshots go to. */
+    rv = snap_open(n->env->disk, &as, &none, em);
+    if (rv != 0) {
+        return rv;
+    }
+    snap_file_release(&none);
     rv = vote_open(&n->vote, n->env->disk, &as, false, em);
     if (rv != 0) {
         return rv;
