@@ -434,8 +434,13 @@ static void op_apply(void *o, uint64_t index, const struct entry *e)
 
     n->applying = index;
     if (e->type == ENTRY_COMMAND) {
+        uint64_t expired = machine_expired(n->machine);
         int rv = machine_apply(n->machine, index, e->data);
 
+        expired = machine_expired(n->machine) - expired;
+        if (expired > 0) {
+            node_event(n, NODE_EV_EXPIRE, expired, index);
+        }
         if (rv != 0) {
             /* The same on every node; nothing changed. */
             log_error(n->log, "entry %llu: %s", (unsigned long long)index,

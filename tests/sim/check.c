@@ -187,12 +187,9 @@ static void on_append(void *self,
                    sl->n, (unsigned long long)id, (unsigned long long)index,
                    (unsigned long long)term);
     }
-    if (sl->terms_n == 0 || index < sl->first) {
+    /* A log that begins anew, at its start or after a snapshot. */
+    if (index < sl->first || index > sl->first + sl->terms_n) {
         sl->first = index;
-        sl->terms_n = 0;
-    }
-    if (index > sl->first + sl->terms_n) {
-        sl->first = index; /* a log that begins anew after a snapshot */
         sl->terms_n = 0;
     }
     sl->terms_n = (size_t)(index - sl->first);
@@ -211,9 +208,6 @@ static void check_complete(struct slot *sl, uint64_t term)
     struct check *c = sl->c;
     uint64_t last = sl->first + sl->terms_n - 1;
 
-    if (sl->terms_n == 0) {
-        return;
-    }
     if (last < c->applied_max) {
         check_fail(c,
                    "n%d leads term %llu with a log up to %llu; %llu was "
@@ -346,6 +340,9 @@ static void on_state(void *self,
     }
     check_digest(sl, index, digest);
     sl->applied = index;
+    /* The log is empty now, or will be told anew. */
+    sl->first = index + 1;
+    sl->terms_n = 0;
 }
 
 static const char *const event_names[NODE_EV_COUNT] = {
@@ -385,6 +382,7 @@ struct check *check_new(uint64_t (*now)(void *data), void *data)
 
         sl->c = c;
         sl->n = i + 1;
+        sl->first = 1;
         sl->obs = (struct node_observer){.self = sl,
                                          .on_leader = on_leader,
                                          .on_append = on_append,
@@ -415,6 +413,7 @@ void check_died(struct check *c, int slot)
 {
     c->slots[slot].applied = 0;
     c->slots[slot].terms_n = 0;
+    c->slots[slot].first = 1;
 }
 
 void check_wiped(struct check *c, int slot)
