@@ -195,6 +195,21 @@ static struct member *member_add(struct peer_net *p, uint64_t id)
     return NULL;
 }
 
+void member_meet(struct peer_net *p, const struct peer_ident *who)
+{
+    struct member *m = member_add(p, who->node_id);
+    struct peer_member r;
+
+    if (m == NULL) {
+        return; /* the table is full of members */
+    }
+    memset(&r, 0, sizeof r);
+    r.id = who->node_id;
+    snprintf(r.addr, sizeof r.addr, "%s", who->addr);
+    memcpy(r.dir_id, who->dir_id, sizeof r.dir_id);
+    member_update(m, &r);
+}
+
 void peer_set_members(struct peer_net *p, const struct peer_member *r,
                       size_t n)
 {

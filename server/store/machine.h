@@ -194,6 +194,7 @@ bool entry_iter_next(struct entry_iter *it, struct entry_view *out);
 struct store *machine_store(struct machine *m);
 uint64_t machine_index(const struct machine *m); /* last applied; 0: none */
 uint64_t machine_time(const struct machine *m);
+uint64_t machine_expired(const struct machine *m); /* keys, since the start */
 /* Earliest unlogged deadline, 0: none (store_next_deadline()). */
 uint64_t machine_next_deadline(const struct machine *m);
 /* True when the next entry would remove expired keys or sessions: a leader
