@@ -7,7 +7,11 @@
 #include "base/mutant.h"
 #include "server/node/node.h"
 
-enum { INPUT_KEPT = 16 << 10 }; /* buffer kept by a silent connection */
+enum {
+    INPUT_KEPT = 16 << 10, /* buffer kept by a silent connection */
+    STALL_FIRST_US = 5000, /* looks at full output, doubling to ... */
+    STALL_TOP_US = 500000,
+};
 
 /* ---- may it begin another command? ---- */
 
@@ -107,13 +111,20 @@ static uint64_t taken(const struct conn *c)
     return c->written - net_pending(c->net);
 }
 
+static void stall_again(struct conn *c, uint64_t now, uint64_t wait_us)
+{
+    c->stall_wait_us = wait_us < STALL_TOP_US ? wait_us : STALL_TOP_US;
+    env_timer_start(c->edge->env, &c->stall, now + c->stall_wait_us);
+}
+
+/* While output is full, look now and then: on_drain comes once, and perhaps
+ * when there is still too much. */
 static void stall_watch(struct conn *c)
 {
     if (output_full(c) && !env_timer_armed(&c->stall)) {
         c->stall_taken = taken(c);
-        env_timer_start(c->edge->env, &c->stall,
-                        env_now_us(c->edge->env) +
-                            (uint64_t)c->edge->opt.output_stall_s * 1000000);
+        c->stall_since_us = env_now_us(c->edge->env);
+        stall_again(c, c->stall_since_us, STALL_FIRST_US);
     }
 }
 
@@ -211,15 +222,20 @@ void conn_reply(struct conn *c, struct bytes reply)
 static void on_stall(struct env_timer *t)
 {
     struct conn *c = t->data;
+    uint64_t now = env_now_us(c->edge->env);
 
     if (!output_full(c)) {
-        return;
-    }
-    if (taken(c) == c->stall_taken) {
+        conn_wake(c);
+    } else if (taken(c) != c->stall_taken) {
+        c->stall_taken = taken(c);
+        c->stall_since_us = now;
+        stall_again(c, now, STALL_FIRST_US);
+    } else if (now - c->stall_since_us >=
+               (uint64_t)c->edge->opt.output_stall_s * 1000000) {
         too_slow(c, "nothing taken for too long");
-        return;
+    } else {
+        stall_again(c, now, 2 * c->stall_wait_us);
     }
-    stall_watch(c);
 }
 
 /* ---- operations ---- */
