@@ -126,6 +126,15 @@ void member_lost(struct member *m, bool refused_connect, const char *why)
     }
 }
 
+void member_reachable(struct peer_net *p, uint64_t id)
+{
+    struct member *m = member_find(p, id);
+
+    if (m != NULL && m->out == NULL && env_timer_armed(&m->redial)) {
+        redial_in(m, 0);
+    }
+}
+
 static void member_drop_conn(struct member *m)
 {
     if (m->out != NULL) {
@@ -184,6 +193,21 @@ static struct member *member_add(struct peer_net *p, uint64_t id)
         }
     }
     return NULL;
+}
+
+void member_meet(struct peer_net *p, const struct peer_ident *who)
+{
+    struct member *m = member_add(p, who->node_id);
+    struct peer_member r;
+
+    if (m == NULL) {
+        return; /* the table is full of members */
+    }
+    memset(&r, 0, sizeof r);
+    r.id = who->node_id;
+    snprintf(r.addr, sizeof r.addr, "%s", who->addr);
+    memcpy(r.dir_id, who->dir_id, sizeof r.dir_id);
+    member_update(m, &r);
 }
 
 void peer_set_members(struct peer_net *p, const struct peer_member *r,

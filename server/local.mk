@@ -73,8 +73,12 @@ server_libserver_edge_a_SOURCES = \
 	server/edge/hostport.h \
 	server/edge/local.c \
 	server/edge/net_uv.c \
+	server/edge/settings.c \
 	server/edge/settings.h
 
+bin_PROGRAMS += holdfastd
+holdfastd_SOURCES = server/edge/main_uv.c
+holdfastd_LDADD = $(ALL_LIBS)
 # Writes the tables of docs/PROTOCOL.md (scripts/protocol).
 noinst_PROGRAMS += server/command/protocol
 server_command_protocol_SOURCES = server/command/protocol_main.c

@@ -434,8 +434,13 @@ static void op_apply(void *o, uint64_t index, const struct entry *e)
 
     n->applying = index;
     if (e->type == ENTRY_COMMAND) {
+        uint64_t expired = machine_expired(n->machine);
         int rv = machine_apply(n->machine, index, e->data);
 
+        expired = machine_expired(n->machine) - expired;
+        if (expired > 0) {
+            node_event(n, NODE_EV_EXPIRE, expired, index);
+        }
         if (rv != 0) {
             /* The same on every node; nothing changed. */
             log_error(n->log, "entry %llu: %s", (unsigned long long)index,
@@ -873,10 +878,17 @@ static int node_new_data(struct node *n, const uint8_t cluster[ID_BYTES],
     struct wal_recover_in in;
     struct wal_recovered rec;
     struct wal_cbs cbs = {on_durable, on_log_fatal, n};
+    struct snap_file none;
     int rv;
 
     memcpy(as.cluster_id, cluster, ID_BYTES);
     as.node_id = id;
+    /* Makes the directory that snapshots go to. */
+    rv = snap_open(n->env->disk, &as, &none, em);
+    if (rv != 0) {
+        return rv;
+    }
+    snap_file_release(&none);
     rv = vote_open(&n->vote, n->env->disk, &as, false, em);
     if (rv != 0) {
         return rv;
@@ -1374,4 +1386,9 @@ void node_free(struct node *n)
     env_undefer(e, &n->applied_task);
     env_undefer(e, &n->exit_task);
     free(n);
+}
+
+void node_set_edge(struct node *n, const struct edge_counters *edge)
+{
+    n->cfg.edge = edge;
 }

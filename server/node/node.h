@@ -115,4 +115,7 @@ unsigned node_view_fill(struct node *n, struct node_view *v,
                         struct member_view *members,
                         char message[NODE_MESSAGE_MAX]);
 
+/* The edge is made after the node: its counters for INFO. Kept. */
+void node_set_edge(struct node *n, const struct edge_counters *edge);
+
 #endif
