@@ -186,29 +186,45 @@ static void too_slow(struct conn *c, const char *why)
     conn_doom(c);
 }
 
+/* The bytes to send for a canonical reply. Replies may come from other nodes:
+ * one that makes no sense has an unknown outcome. */
+static struct bytes render(struct conn *c,
+                           struct bytes reply,
+                           struct buf *other)
+{
+    int rv = reply.n > 0 ? 0 : HF_EINVAL;
+
+    if (rv == 0 && c->resp3 && reply.p[0] == '*') {
+        rv = resp3_fix_null_arrays(reply, other);
+        reply = buf_bytes(other);
+    } else if (rv == 0 && !c->resp3 && !resp3_is_resp2(reply)) {
+        rv = resp3_to_resp2(reply, other);
+        reply = buf_bytes(other);
+    }
+    if (rv == 0) {
+        return reply;
+    }
+    log_error(c->edge->log, "client %" PRIu64 ": a malformed reply came",
+              c->id);
+    buf_clear(other);
+    resp_error(other, "UNKNOWN the reply came malformed");
+    return buf_bytes(other);
+}
+
 void conn_reply(struct conn *c, struct bytes reply)
 {
     struct buf other = BUF_INIT;
-    int rv = 0;
 
-    hf_assert(reply.n > 0);
     if (c->doomed) {
         return;
     }
-    c->edge->counters.errors += reply.p[0] == '-';
     if (reply.n > c->reply_peak) {
         c->reply_peak = reply.n;
     } else {
         c->reply_peak -= (c->reply_peak - reply.n) / 64;
     }
-    if (c->resp3 && reply.p[0] == '*') {
-        rv = resp3_fix_null_arrays(reply, &other);
-        reply = buf_bytes(&other);
-    } else if (!c->resp3 && !resp3_is_resp2(reply)) {
-        rv = resp3_to_resp2(reply, &other);
-        reply = buf_bytes(&other);
-    }
-    hf_assert(rv == 0); /* replies are our own work */
+    reply = render(c, reply, &other);
+    c->edge->counters.errors += reply.p[0] == '-';
     c->edge->counters.output_bytes += reply.n;
     c->written += reply.n;
     net_write(c->net, reply.p, reply.n);

@@ -144,7 +144,8 @@ struct node {
     bool leads;
     bool full;
     const char *leader;
-    char kinds[512]; /* of operations run: r w n, R for a stale read */
+    const char *garbage; /* given instead of replies; NULL: not */
+    char kinds[512];     /* of operations run: r w n, R for a stale read */
     size_t n_kinds;
     struct client *clients;
 };
@@ -185,6 +186,10 @@ static void answer(struct client *c, struct client_op *op)
     }
     if (n->n_kinds < sizeof n->kinds - 1) {
         n->kinds[n->n_kinds++] = kind;
+    }
+    if (n->garbage != NULL) {
+        buf_clear(&reply);
+        buf_append(&reply, n->garbage, strlen(n->garbage));
     }
     op->done(op, buf_bytes(&reply));
     buf_release(&reply);
@@ -1134,6 +1139,25 @@ static void named(void **state)
     world_release(&w);
 }
 
+/* A reply that makes no sense is an unknown outcome, and does no harm. */
+static void garbage(void **state)
+{
+    static const char *const replies[] = {"", "%1\r\n+a\r\n", "*1\r\n?\r\n"};
+    struct world w;
+    struct wire *c;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof replies / sizeof replies[0]; i++) {
+        world_init(&w);
+        c = dial(&w, EDGE_PLAIN);
+        w.node->garbage = replies[i];
+        expect(&w, c, "GET a\r\n", "-UNKNOWN the reply came malformed");
+        w.node->garbage = NULL;
+        expect(&w, c, "GET a\r\n", "$-1");
+        world_release(&w);
+    }
+}
+
 /* Questions to the node say by which port they came. */
 static void node_commands(void **state)
 {
@@ -1184,6 +1208,7 @@ int main(void)
         cmocka_unit_test(full),
         cmocka_unit_test(leaves),
         cmocka_unit_test(named),
+        cmocka_unit_test(garbage),
         cmocka_unit_test(node_commands),
     };
 
