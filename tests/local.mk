@@ -3,7 +3,9 @@ UNIT_TESTS = \
 	tests/unit/test_bytes \
 	tests/unit/test_client \
 	tests/unit/test_crc32c \
+	tests/unit/test_driver \
 	tests/unit/test_kv \
+	tests/unit/test_message \
 	tests/unit/test_resp
 
 # Tests of real processes; each makes its own cluster.
@@ -31,3 +33,8 @@ noinst_PROGRAMS += tests/fuzz/fuzz_resp
 tests_fuzz_fuzz_resp_LDADD = resp/libresp.a base/libbase.a
 tests_fuzz_fuzz_resp_LDFLAGS = $(AM_LDFLAGS) $(FUZZ_LDFLAGS)
 endif
+
+# Clusters of drivers under faults, by seed (./raft_sim --seeds N).
+noinst_PROGRAMS += tests/sim/raft_sim
+tests_sim_raft_sim_SOURCES = tests/sim/raft_sim.c
+tests_sim_raft_sim_LDADD = raftio/libraftio.a base/libbase.a $(RAFT_A)
