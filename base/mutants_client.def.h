@@ -9,6 +9,8 @@
     M(CLIENT_REUSES_NUMBER, "the number of a refused write is used again")  \
     M(CLIENT_FORGETS_SESSION,                                               \
       "a lost session is replaced although an attempt may be applied")      \
-    M(CLIENT_RESENDS_UNNAMED, "an unnamed command is sent again")
+    M(CLIENT_RESENDS_UNNAMED, "an unnamed command is sent again")           \
+    M(RESP_LIMIT_IGNORED, "a request over the limit is waited for")         \
+    M(RESP_ERROR_UNCUT, "the text of an error can end its line")
 
 #endif

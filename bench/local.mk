@@ -1,5 +1,7 @@
 # Measurements; built with everything else, installed nowhere.
-noinst_PROGRAMS += gap etcd_load
+noinst_PROGRAMS += bench_map gap etcd_load
+bench_map_SOURCES = bench/bench_map.c
+bench_map_LDADD = server/libserver_store.a base/libbase.a
 gap_SOURCES = bench/gap.c
 gap_LDADD =
 etcd_load_SOURCES = bench/etcd_load.c

@@ -26,6 +26,7 @@ raftio_libraftio_a_SOURCES = \
 	raftio/snap.c \
 	raftio/snap.h \
 	raftio/snap_meta.h \
+	raftio/snapxfer.c \
 	raftio/snapxfer.h \
 	raftio/vote.c \
 	raftio/vote.h \

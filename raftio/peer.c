@@ -126,6 +126,15 @@ void member_lost(struct member *m, bool refused_connect, const char *why)
     }
 }
 
+void member_reachable(struct peer_net *p, uint64_t id)
+{
+    struct member *m = member_find(p, id);
+
+    if (m != NULL && m->out == NULL && env_timer_armed(&m->redial)) {
+        redial_in(m, 0);
+    }
+}
+
 static void member_drop_conn(struct member *m)
 {
     if (m->out != NULL) {

@@ -387,6 +387,7 @@ static void accept_ready(struct pconn *pc)
         }
     }
     moved(pc->p, &pc->other.who);
+    member_reachable(pc->p, pc->other.who.node_id);
 }
 
 static void dial_welcome(struct pconn *pc, struct bytes payload)

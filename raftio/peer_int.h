@@ -132,6 +132,8 @@ extern const struct net_conn_cbs pconn_cbs;
 struct member *member_find(struct peer_net *p, uint64_t id);
 void member_up(struct member *m);
 void member_lost(struct member *m, bool refused_connect, const char *why);
+/* It has just connected to us: no use in waiting to dial it. */
+void member_reachable(struct peer_net *p, uint64_t id);
 void member_feed(struct member *m); /* more BULK chunks while there is room */
 void ask_finish(struct peer_ask *a, int code, const struct peer_ident *who,
                 uint8_t type, struct blob *payload, const char *why);

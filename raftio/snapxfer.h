@@ -35,8 +35,11 @@ enum {
     SNAPX_RETRY_MS = 300,     /* a pull without its chunk is sent again */
     SNAPX_OFFER_MS = 200,     /* an offer without pulls is sent again */
     SNAPX_PROGRESS_MS = 5000, /* without a new pull this long: no progress */
+    SNAPX_GIVE_UP_MS = 30000, /* of offers without a pull: on_sent(TIMEOUT) */
     SNAPX_RATE_MIN = 32 << 20,
     SNAPX_RATE_DEFAULT = 64 << 20,
+    SNAPX_SYNC_BYTES = 8 << 20, /* written between two syncs */
+    SNAPX_BURST_US = 20000, /* of pulls at once after a pause */
     SNAPX_VERIFY_TRIES = 3, /* of one offer; beyond: refused until it changes */
 };
 
@@ -45,7 +48,7 @@ struct snapx_offer {
     uint64_t index;
     uint64_t term;
     uint64_t size;      /* bytes of the file */
-    uint32_t file_crc;  /* CRC-32C of the whole file, or the owner's digest */
+    uint32_t file_crc;  /* owner's digest, 0 if it has none; only compared */
     struct bytes meta;  /* configuration and its index; borrowed */
 };
 
@@ -65,24 +68,33 @@ struct snapx_cbs {
      * snapx_received_done() ends the transfer. */
     void (*on_received)(void *data, uint64_t from,
                         const struct snapx_offer *o, const char *name);
-    /* Sender: @to has reported its result: 0 has the file, else failed. */
+    /* Sender: the transfer has ended: 0 @to has installed the file;
+     * HF_ECORRUPT it could not use it; HF_EIO the file cannot be read;
+     * HF_ETIMEOUT it does not ask for it. */
     void (*on_sent)(void *data, uint64_t to, uint64_t index, int code);
-    /* Receiver: may this offer be begun? NULL: always. */
+    /* Receiver: may this offer be begun? NULL: always. What was being
+     * received before is given up. */
     bool (*accept)(void *data, uint64_t from, const struct snapx_offer *o);
+    /* Receiver: a file that on_received() named is given up for a newer
+     * offer that accept() took. NULL: a received file stays until
+     * snapx_received_done(), and other offers wait. */
+    void (*on_dropped)(void *data, uint64_t index, uint64_t term);
 };
 
 struct snapx_config {
     struct env *env; /* its disk is used */
     struct logger *log;
     const char *tmp_name; /* where a received file grows; copied */
-    uint64_t rate;        /* bytes per second, at least SNAPX_RATE_MIN */
+    uint64_t rate; /* bytes per second; 0: SNAPX_RATE_DEFAULT; raised to
+                      SNAPX_RATE_MIN */
     const struct snapx_cbs *cbs;
     void *data;
 };
 
 struct snapxfer *snapx_new(const struct snapx_config *c);
-/* Ends transfers; calls @closed once no work is under way, when @x is gone.
- * No other callback runs any more. */
+/* Ends transfers and frees @x: at once if no work is under way, else when it
+ * is done. Then calls @closed (may be NULL), possibly before this returns. No
+ * other callback runs any more. */
 void snapx_close(struct snapxfer *x, void (*closed)(void *data), void *data);
 
 /* A message of the owner's snapshot type from @from arrived. Malformed ones

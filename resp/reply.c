@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "base/assert.h"
+#include "base/mutant.h"
 #include "resp/resp.h"
 #include "resp/resp_int.h"
 
@@ -31,9 +32,14 @@ void resp_header(struct buf *b, char type, int64_t v)
 
 static void put_line(struct buf *b, char type, const char *text)
 {
-    buf_reserve(b, strlen(text) + 3);
+    size_t n = strcspn(text, "\r\n");
+
+    if (mutant(RESP_ERROR_UNCUT)) {
+        n = strlen(text);
+    }
+    buf_reserve(b, n + 3);
     buf_u8(b, (uint8_t)type);
-    buf_append(b, text, strcspn(text, "\r\n"));
+    buf_append(b, text, n);
     buf_append(b, "\r\n", 2);
 }
 

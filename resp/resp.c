@@ -15,9 +15,13 @@
 #include "base/assert.h"
 #include "base/err.h"
 #include "base/limits.h"
+#include "base/mutant.h"
 #include "resp/resp_int.h"
 
-enum { ARGS_FIRST = 8 }; /* room at first; doubles, up to LIM_ARGS */
+enum {
+    ARGS_FIRST = 8,  /* room at first; doubles, up to LIM_ARGS */
+    ARGS_KEEP = 1024 /* more room than this is not kept between requests */
+};
 
 void resp_parser_init(struct resp_parser *p, size_t request_max)
 {
@@ -232,6 +236,18 @@ static int parse_inline(struct resp_parser *p,
     return p->argc > 0 ? 1 : 0;
 }
 
+/* One huge request must not cost its connection memory for ever. */
+static void shrink(struct resp_parser *p)
+{
+    if (p->cap > ARGS_KEEP) {
+        free(p->slices);
+        free(p->argv);
+        p->slices = NULL;
+        p->argv = NULL;
+        p->cap = 0;
+    }
+}
+
 /* The "*n" line. As parse_inline(). */
 static int parse_array_header(struct resp_parser *p,
                               const uint8_t *data,
@@ -254,8 +270,21 @@ static int parse_array_header(struct resp_parser *p,
         *skip = p->pos;
         return 0;
     }
+    shrink(p);
     p->left = (size_t)count;
     return 1;
+}
+
+/* May a bulk of @size bytes, whose header of @header bytes is next, still be
+ * part of this request? */
+static bool fits(const struct resp_parser *p, size_t header, int64_t size)
+{
+    size_t used = p->pos + header + 2; /* 2: the line end after the bulk */
+
+    if (mutant(RESP_LIMIT_IGNORED)) {
+        return size < LIM_REQUEST_TOP;
+    }
+    return used <= p->request_max && (uint64_t)size <= p->request_max - used;
 }
 
 static int parse_bulk_header(struct resp_parser *p,
@@ -284,8 +313,7 @@ static int parse_bulk_header(struct resp_parser *p,
         return 0;
     }
     if (rv < 0 || !resp_number(data + p->pos + 1, len - 1, &size) || size < 0 ||
-        p->pos + len + 4 > p->request_max ||
-        (uint64_t)size > p->request_max - (p->pos + len + 4)) {
+        !fits(p, len + 2, size)) {
         return fail(p, "invalid bulk length");
     }
     p->pos += len + 2;

@@ -73,4 +73,9 @@ server_libserver_edge_a_SOURCES = \
 	server/edge/hostport.h \
 	server/edge/local.c \
 	server/edge/net_uv.c \
+	server/edge/settings.c \
 	server/edge/settings.h
+
+bin_PROGRAMS += holdfastd
+holdfastd_SOURCES = server/edge/main_uv.c
+holdfastd_LDADD = $(ALL_LIBS)

@@ -53,7 +53,8 @@ bool txn_parse(const struct bytes *argv, int argc, struct txn *t,
                struct buf *reply)
 {
     uint64_t revision;
-    int at, n;
+    int at;
+    int n = 0;
 
     memset(t, 0, sizeof *t);
     t->argv = argv;

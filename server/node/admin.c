@@ -6,7 +6,6 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include "config.h"
 #include "server/command/admin.h"
 #include "server/command/command.h"
 #include "server/node/node_int.h"
@@ -115,24 +114,24 @@ static int admin_tolerates(const struct member_view *m, size_t k)
 }
 
 static void admin_message(struct node *n, const struct node_view *v,
-                          char out[256])
+                          char out[NODE_MESSAGE_MAX])
 {
     if (n->loading) {
-        snprintf(out, 256, "reading its data directory");
+        snprintf(out, NODE_MESSAGE_MAX, "reading its data directory");
     } else if (n->id == 0) {
-        snprintf(out, 256, "in no cluster yet: run kv init once, or wait to "
+        snprintf(out, NODE_MESSAGE_MAX, "in no cluster yet: run kv init once, or wait to "
                            "be let in%s%s",
                  n->member.refusal[0] != '\0' ? "; refused: " : "",
                  n->member.refusal);
     } else if (v->leader_id == 0) {
-        snprintf(out, 256, "no leader is known: fewer than a majority of the "
+        snprintf(out, NODE_MESSAGE_MAX, "no leader is known: fewer than a majority of the "
                            "voters can talk to each other, or an election "
                            "is on");
     } else if (v->tolerates_loss > 0) {
-        snprintf(out, 256, "healthy: the cluster can lose %d node%s",
+        snprintf(out, NODE_MESSAGE_MAX, "healthy: the cluster can lose %d node%s",
                  v->tolerates_loss, v->tolerates_loss == 1 ? "" : "s");
     } else {
-        snprintf(out, 256, "working, but the cluster cannot lose another "
+        snprintf(out, NODE_MESSAGE_MAX, "working, but the cluster cannot lose another "
                            "node now");
     }
 }
@@ -181,7 +180,7 @@ static void admin_sizes(struct node *n, struct node_view *v)
 }
 
 unsigned node_view_fill(struct node *n, struct node_view *v,
-                        struct member_view *members, char message[256])
+                        struct member_view *members, char message[NODE_MESSAGE_MAX])
 {
     struct conf c;
     uint64_t now = env_now_us(n->env);
@@ -230,7 +229,7 @@ static void admin_answer(struct node *n, struct client_op *op)
 {
     struct member_view members[LIM_NODES];
     struct node_view v;
-    char message[256];
+    char message[NODE_MESSAGE_MAX];
 
     node_view_fill(n, &v, members, message);
     buf_clear(&op->reply);

@@ -324,7 +324,7 @@ static void op_install(void *o, const struct snap_meta *m)
 /* Empty messages go in the order of the others, else they would overtake the
  * entries they refer to; unless so much waits that a leader would be taken
  * for dead. */
-enum { NODE_OVERTAKE_BYTES = 256 << 10, NODE_PARTS_MAX = RMSG_ENTRIES_MAX };
+enum { NODE_OVERTAKE_BYTES = 256 << 10, NODE_PARTS_MAX = 4 };
 
 static enum peer_class raft_class(struct node *n, const struct raft_msg *m)
 {
@@ -338,12 +338,14 @@ static enum peer_class raft_class(struct node *n, const struct raft_msg *m)
     return PEER_BULK;
 }
 
+/* A few payloads are handed on as they are; many small ones are cheaper in
+ * one piece. */
 static void op_send(void *o, const struct raft_msg *m)
 {
     struct node *n = o;
     struct buf head = BUF_INIT;
-    struct bytes few[8];
-    struct bytes *parts = few;
+    struct bytes parts[NODE_PARTS_MAX];
+    size_t k = 0;
 
     if (n->ended) {
         return;
@@ -351,20 +353,18 @@ static void op_send(void *o, const struct raft_msg *m)
     if (m->kind == RMSG_INSTALL) {
         snapshot_send(n, m);
     }
-    if (m->n_entries > 8) {
-        parts = hf_malloc(m->n_entries * sizeof *parts);
-    }
-    for (unsigned i = 0; i < m->n_entries; i++) {
-        parts[i] = m->entries[i].data;
-    }
     node_envelope(n, &head);
     raft_msg_encode(m, &head);
-    (void)peer_send(n->peers, m->to, raft_class(n, m), NMSG_RAFT,
-                    buf_bytes(&head), parts, m->n_entries);
-    buf_release(&head);
-    if (parts != few) {
-        free(parts);
+    for (unsigned i = 0; i < m->n_entries; i++) {
+        if (m->n_entries > NODE_PARTS_MAX) {
+            buf_bytes_append(&head, m->entries[i].data);
+        } else {
+            parts[k++] = m->entries[i].data;
+        }
     }
+    (void)peer_send(n->peers, m->to, raft_class(n, m), NMSG_RAFT,
+                    buf_bytes(&head), parts, k);
+    buf_release(&head);
 }
 
 /* A read of entries that memory does not hold any more. */
@@ -1374,4 +1374,9 @@ void node_free(struct node *n)
     env_undefer(e, &n->applied_task);
     env_undefer(e, &n->exit_task);
     free(n);
+}
+
+void node_set_edge(struct node *n, const struct edge_counters *edge)
+{
+    n->cfg.edge = edge;
 }

@@ -108,9 +108,14 @@ bool node_full(const struct node *n); /* stop reading client sockets */
 bool node_draining(const struct node *n);
 struct machine *node_machine(struct node *n); /* NULL while loading */
 uint64_t node_time_ms(struct node *n);        /* cluster time, estimated */
+enum { NODE_MESSAGE_MAX = 512 };
 /* Everything that INFO, STATUS and CLUSTER show. @members has LIM_NODES
  * places; @v points into it and into @message. Returns their number. */
 unsigned node_view_fill(struct node *n, struct node_view *v,
-                        struct member_view *members, char message[256]);
+                        struct member_view *members,
+                        char message[NODE_MESSAGE_MAX]);
+
+/* The edge is made after the node: its counters for INFO. Kept. */
+void node_set_edge(struct node *n, const struct edge_counters *edge);
 
 #endif

@@ -318,8 +318,8 @@ int machine_entry_check(struct bytes entry, struct errmsg *e)
     }
     while (entry_iter_next(&it, &v)) {
         if (!record_ok(&v)) {
-            return errmsg_set(e, HF_ECORRUPT, "log entry: bad record of type %d",
-                              (int)v.type);
+            return errmsg_set(e, HF_ECORRUPT,
+                              "log entry: bad record of type %d", (int)v.type);
         }
     }
     if (!reader_done(&it.r)) {

@@ -404,8 +404,7 @@ static enum join_result move_member(struct machine *m,
 
 static bool same_addresses(const struct member *a, const struct member *b)
 {
-    return strcmp(a->peer, b->peer) == 0 &&
-           strcmp(a->client, b->client) == 0 &&
+    return strcmp(a->peer, b->peer) == 0 && strcmp(a->client, b->client) == 0 &&
            strcmp(a->cluster, b->cluster) == 0;
 }
 

@@ -28,10 +28,10 @@ struct member {
     uint64_t id; /* given out by the cluster from 1; never reused */
     uint8_t dir_id[HF_ID_SIZE];
     char peer[LIM_ADDR];
-    char client[LIM_ADDR];  /* plain port */
-    char cluster[LIM_ADDR]; /* cluster port */
-    uint64_t session;       /* open node session; 0: none */
-    uint64_t last_number;   /* last number applied in it */
+    char client[LIM_ADDR];     /* plain port */
+    char cluster[LIM_ADDR];    /* cluster port */
+    uint64_t session;          /* open node session; 0: none */
+    uint64_t last_number;      /* last number applied in it */
     uint8_t nonce[HF_ID_SIZE]; /* of the OPEN that opened it */
 };
 

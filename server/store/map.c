@@ -155,9 +155,7 @@ static struct map_root *seen_by(const struct map *m,
     return it->mod_rev <= r->rev ? r : NULL;
 }
 
-static void free_or_hand_item(struct map *m,
-                              uint64_t limit,
-                              struct item *it)
+static void free_or_hand_item(struct map *m, uint64_t limit, struct item *it)
 {
     struct map_root *r = seen_by(m, limit, NULL, it);
 
@@ -547,7 +545,7 @@ bool map_build_add(struct map *m,
     struct item *it;
 
     if (leaf != NULL &&
-        entry_cmp(leaf, leaf->n - 1U, key_prefix(key), key) >= 0) {
+        bytes_cmp(item_key(leaf->min[leaf->n - 1U]), key) >= 0) {
         return false;
     }
     it = item_new(m, key, value, deadline);

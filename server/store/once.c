@@ -134,8 +134,7 @@ void machine_once_end(struct machine *m,
         return;
     }
     others = m->saved_bytes - (it->value_n - ONCE_HEAD);
-    keep = reply.n <= LIM_SAVED_REPLY &&
-           others + reply.n <= LIM_SAVED_REPLIES;
+    keep = reply.n <= LIM_SAVED_REPLY && others + reply.n <= LIM_SAVED_REPLIES;
     if (mutant(ONCE_REPLY_LOST)) {
         reply.n = 0;
     }

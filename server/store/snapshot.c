@@ -310,8 +310,7 @@ static bool head_values_ok(const struct machine_load *l, uint8_t flags)
 
     return (flags & ~(HEAD_CLUSTER | HEAD_INITIALIZED)) == 0 &&
            l->seats_n <= LIM_SEATS && l->members_n <= LIM_NODES &&
-           l->named_n <= LIM_NAMED && b->next_id >= 1 &&
-           b->once_idle_ms >= 1;
+           l->named_n <= LIM_NAMED && b->next_id >= 1 && b->once_idle_ms >= 1;
 }
 
 static int load_head(struct machine_load *l, struct bytes p, struct errmsg *e)
@@ -480,8 +479,7 @@ static int load_end(struct machine_load *l, struct bytes p, struct errmsg *e)
     if (p.n != 4 || get_u32(p.p) != l->crc) {
         return damaged(e, "checksum wrong");
     }
-    if (l->keys_n != 0 || l->named_n != 0 ||
-        l->m->base.seats_n != l->seats_n ||
+    if (l->keys_n != 0 || l->named_n != 0 || l->m->base.seats_n != l->seats_n ||
         l->m->base.members_n != l->members_n || !holders_ok(l->m)) {
         return damaged(e, "not what its head announced");
     }
@@ -491,7 +489,9 @@ static int load_end(struct machine_load *l, struct bytes p, struct errmsg *e)
     return 0;
 }
 
-static int load_record(struct machine_load *l, struct bytes rec, struct errmsg *e)
+static int load_record(struct machine_load *l,
+                       struct bytes rec,
+                       struct errmsg *e)
 {
     struct bytes p = bytes_of(rec.p + REC_HEAD, rec.n - REC_HEAD);
     uint8_t type = rec.p[0];

@@ -10,13 +10,13 @@
 
 #include "server/store/store.h"
 
-static struct bytes B(const char *s)
-{
+static struct bytes B(const char *s) {
     return bytes_str(s);
 }
 
 /* One request that stores one key; its revision. */
-static uint64_t put(struct store *s, const char *k, const char *v, uint64_t d)
+static uint64_t
+put(struct store *s, const char *k, const char *v, uint64_t d)
 {
     store_begin(s);
     store_put(s, B(k), B(v), d);
@@ -115,8 +115,8 @@ static void absent_at_its_deadline(void **state)
     assert_int_equal(store_count_volatile(s), 0);
     assert_int_equal(store_expired_waiting(s), 1);
     assert_int_equal(store_next_deadline(s), 0);
-    assert_true(bytes_eq(item_key(store_iter_seek(s, &it, NULL, false)),
-                         B("b")));
+    assert_true(
+        bytes_eq(item_key(store_iter_seek(s, &it, NULL, false)), B("b")));
     assert_null(store_iter_next(&it));
     store_begin(s);
     assert_false(store_delete(s, B("a")));

@@ -1,0 +1,315 @@
+#include "tests/sim/seed.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tests/sim/nemesis.h"
+
+enum {
+    CLIENTS = 8,
+    FORM_US = 30000000,    /* kv init must be done by then */
+    FAULT_US = 14000000,   /* length of the bad times */
+    HEAL_US = 7000000,     /* of the good ones */
+    PROGRESS_US = 5000000, /* a write must be acknowledged within */
+    SETTLE_US = 20000000,  /* clients have all their answers */
+    FINAL_US = 20000000,   /* one node answers for every key */
+    EVENTS_MAX = 20000000, /* more is a loop that never ends */
+    FAULTS_MIN = 20,
+    ACKNOWLEDGED_MIN = 200,
+};
+
+struct run {
+    struct sim* s;
+    struct check* c;
+    struct hist* h;
+    struct cluster* cl;
+    struct workload* w;
+    struct nemesis* n;
+    struct logger log;
+    const struct seed_options* opt;
+    struct rng opts; /* options of the run, apart from its course */
+    int nodes;
+    bool formed;
+    uint64_t healed_us;
+};
+
+static const char* const count_names[SEED_COUNTS] = {"faults",
+                                                     "acknowledged requests",
+                                                     "refused requests",
+                                                     "unknown outcomes",
+                                                     "leader changes",
+                                                     "truncations",
+                                                     "snapshot installs",
+                                                     "snapshots",
+                                                     "membership changes",
+                                                     "torn tails",
+                                                     "resends",
+                                                     "voids",
+                                                     "expiries",
+                                                     "transfers"};
+
+const char* seed_count_name(enum seed_count what)
+{
+    return count_names[what];
+}
+
+static uint64_t now_cb(void* data)
+{
+    return sim_now_us(((struct run*)data)->s);
+}
+
+static void log_line(struct logger* l, enum log_level level, const char* text)
+{
+    struct run* r = l->data;
+
+    printf("%11.6f %s %s\n", (double)sim_now_us(r->s) / 1e6,
+           log_level_name(level), text);
+}
+
+static bool warm_since(void* data, uint64_t since)
+{
+    struct run* r = data;
+
+    return cluster_warm_since(r->cl) <= since;
+}
+
+/* Small numbers, so that everything happens often. */
+static void choose(struct run* r, struct node_config* nc)
+{
+    struct rng* g = &r->opts;
+
+    memset(nc, 0, sizeof *nc);
+    nc->heartbeat_ms = 30 + rng_below(g, 30);
+    nc->election_ms = nc->heartbeat_ms * 5 + rng_below(g, 100);
+    nc->request_timeout_ms = 1000 + rng_below(g, 3000);
+    nc->silence_ms = 1500 + rng_below(g, 1500);
+    nc->segment_bytes = 65536ULL << rng_below(g, 3);
+    nc->snapshot_floor = 32768ULL << rng_below(g, 5);
+    nc->snapshot_rate = 1048576ULL << rng_below(g, 7);
+    nc->log_budget = 64 << 20;
+    nc->cache_bytes = 16384ULL << rng_below(g, 8);
+}
+
+/* Let time pass until @us from now, or until @until(r) holds: true. */
+static bool pass(struct run* r, uint64_t us, bool (*until)(struct run* r))
+{
+    uint64_t end = sim_now_us(r->s) + us;
+
+    while (!check_failed(r->c)) {
+        if (until != NULL && until(r)) {
+            return true;
+        }
+        if (!sim_step(r->s, end)) {
+            return until != NULL && until(r);
+        }
+        if (sim_events(r->s) > EVENTS_MAX) {
+            check_fail(r->c, "a loop that does not end");
+        }
+    }
+    return false;
+}
+
+/* ---- forming the cluster ---- */
+
+static void ask_init(void* data);
+
+static void init_reply(void* data, const char* reply)
+{
+    struct run* r = data;
+
+    if (r->opt->verbose) {
+        printf("%11.6f INIT %s\n", (double)sim_now_us(r->s) / 1e6,
+               reply == NULL ? "(nothing)" : reply);
+    }
+    if (reply != NULL && (reply[0] == '+' || strstr(reply, "already"))) {
+        r->formed = true;
+    } else {
+        sim_at(r->s, sim_now_us(r->s) + 200000, ask_init, r);
+    }
+}
+
+static void ask_init(void* data)
+{
+    struct run* r = data;
+
+    workload_admin(r->w, 0, "INIT", init_reply, r);
+}
+
+static bool is_formed(struct run* r)
+{
+    return r->formed;
+}
+
+/* ---- after the healing ---- */
+
+static bool has_progress(struct run* r)
+{
+    return workload_last_write_us(r->w) > r->healed_us;
+}
+
+static bool is_idle(struct run* r)
+{
+    return workload_idle(r->w);
+}
+
+static bool is_final(struct run* r)
+{
+    return workload_final_done(r->w);
+}
+
+static bool is_even(struct run* r)
+{
+    for (int i = 0; i < r->nodes; i++) {
+        if (!cluster_up(r->cl, i) ||
+            check_applied(r->c, i) != check_applied_max(r->c)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static void afterwards(struct run* r)
+{
+    if (!pass(r, PROGRESS_US, has_progress)) {
+        check_fail(r->c, "no write acknowledged within %d s of the healing",
+                   PROGRESS_US / 1000000);
+    }
+    pass(r, HEAL_US, NULL);
+    workload_stop(r->w);
+    if (!pass(r, SETTLE_US, is_idle)) {
+        check_fail(r->c, "clients wait for answers %d s after the end",
+                   SETTLE_US / 1000000);
+    }
+    for (int i = 0; i < r->nodes; i++) {
+        workload_final(r->w, i);
+        if (!pass(r, FINAL_US, is_final)) {
+            check_fail(r->c, "n%d does not answer %d s after the healing",
+                       i + 1, FINAL_US / 1000000);
+        }
+    }
+    if (!pass(r, FINAL_US, is_even)) {
+        check_fail(r->c, "the nodes do not come to the same index");
+    }
+}
+
+static void course(struct run* r)
+{
+    for (int i = 0; i < r->nodes; i++) {
+        cluster_start(r->cl, i);
+    }
+    sim_at(r->s, sim_now_us(r->s) + 100000, ask_init, r);
+    if (!pass(r, FORM_US, is_formed)) {
+        check_fail(r->c, "the cluster was not formed within %d s",
+                   FORM_US / 1000000);
+        return;
+    }
+    workload_start(r->w);
+    pass(r, 300000, NULL);
+    r->n = nemesis_new(r->s, r->cl, r->w, r->c,
+                       250000 + rng_below(&r->opts, 300000), r->opt->verbose);
+    pass(r, FAULT_US, NULL);
+    nemesis_heal(r->n);
+    r->healed_us = sim_now_us(r->s);
+    afterwards(r);
+}
+
+static void set_up(struct run* r, uint64_t seed)
+{
+    struct cluster_config cc = {0};
+    struct workload_config wc = {0};
+
+    r->s = sim_new(seed);
+    r->opts.s = seed ^ 0x6A09E667F3BCC909ULL;
+    r->c = check_new(now_cb, r);
+    check_verbose(r->c, r->opt->verbose);
+    r->h = hist_new(r->c);
+    r->nodes = r->opt->nodes != 0            ? r->opt->nodes
+               : rng_below(&r->opts, 3) == 0 ? 5
+                                             : 3;
+    r->log = (struct logger){LOG_DEBUG, log_line, r};
+    cc.s = r->s;
+    cc.c = r->c;
+    cc.nodes = r->nodes;
+    cc.log = r->opt->verbose ? &r->log : NULL;
+    choose(r, &cc.node);
+    r->cl = cluster_new(&cc);
+    wc.s = r->s;
+    wc.c = r->c;
+    wc.h = r->h;
+    wc.nodes = r->nodes;
+    wc.clients = CLIENTS;
+    wc.think_us = 30000 + rng_below(&r->opts, 150000);
+    wc.timed = rng_below(&r->opts, 2) == 0;
+    wc.warm_since = warm_since;
+    wc.data = r;
+    for (int i = 0; i < CLUSTER_CLIENT_HOSTS; i++) {
+        wc.envs[i] =
+            sim_env_new(r->s, cluster_client_host(r->cl, i), NULL, NULL, NULL);
+    }
+    for (int i = 0; i < r->nodes; i++) {
+        snprintf(wc.addr[i], sizeof wc.addr[i], "%s", cluster_addr(r->cl, i));
+    }
+    r->w = workload_new(&wc);
+}
+
+static void counts(const struct run* r, struct seed_result* out)
+{
+    static const struct {
+        enum seed_count to;
+        enum node_event from;
+    } map[] = {
+        {SEED_TRUNCATIONS, NODE_EV_TRUNCATE},
+        {SEED_INSTALLS, NODE_EV_INSTALL},
+        {SEED_SNAPSHOTS, NODE_EV_SNAPSHOT},
+        {SEED_MEMBERSHIP, NODE_EV_MEMBERSHIP},
+        {SEED_TORN, NODE_EV_TORN},
+        {SEED_RESENDS, NODE_EV_RESEND},
+        {SEED_VOIDS, NODE_EV_VOID},
+        {SEED_EXPIRIES, NODE_EV_EXPIRE},
+        {SEED_TRANSFERS, NODE_EV_TRANSFER},
+    };
+
+    for (size_t i = 0; i < sizeof map / sizeof map[0]; i++) {
+        out->count[map[i].to] = check_count(r->c, map[i].from);
+    }
+    out->count[SEED_FAULTS] = r->n == NULL ? 0 : nemesis_faults(r->n);
+    out->count[SEED_ACKNOWLEDGED] = hist_acknowledged(r->h);
+    out->count[SEED_REFUSED] = hist_refused(r->h);
+    out->count[SEED_UNKNOWN] = hist_unknowns(r->h);
+    out->count[SEED_LEADERS] = check_leaders(r->c);
+}
+
+void seed_run(uint64_t seed, const struct seed_options* opt,
+              struct seed_result* out)
+{
+    struct run r = {.opt = opt};
+
+    memset(out, 0, sizeof *out);
+    set_up(&r, seed);
+    course(&r);
+    counts(&r, out);
+    if (out->count[SEED_FAULTS] < FAULTS_MIN) {
+        check_fail(r.c, "only %llu faults",
+                   (unsigned long long)out->count[SEED_FAULTS]);
+    }
+    if (out->count[SEED_ACKNOWLEDGED] < ACKNOWLEDGED_MIN) {
+        check_fail(r.c, "only %llu requests acknowledged",
+                   (unsigned long long)out->count[SEED_ACKNOWLEDGED]);
+    }
+    out->seed = seed;
+    out->nodes = r.nodes;
+    out->trace = sim_trace(r.s) ^ check_hash(r.c);
+    out->virtual_us = sim_now_us(r.s);
+    out->events = sim_events(r.s);
+    out->ok = !check_failed(r.c);
+    snprintf(out->text, sizeof out->text, "%s", check_text(r.c));
+    cluster_free(r.cl);
+    sim_free(r.s);
+    workload_free(r.w);
+    if (r.n != NULL) {
+        nemesis_free(r.n);
+    }
+    hist_free(r.h);
+    check_free(r.c);
+}
