@@ -6,7 +6,9 @@ UNIT_TESTS = \
 	tests/unit/test_command \
 	tests/unit/test_conn \
 	tests/unit/test_crc32c \
+	tests/unit/test_driver \
 	tests/unit/test_kv \
+	tests/unit/test_message \
 	tests/unit/test_disk_sim \
 	tests/unit/test_identity \
 	tests/unit/test_machine \
@@ -58,3 +60,8 @@ tests_fuzz_fuzz_machine_LDFLAGS = $(AM_LDFLAGS) $(FUZZ_LDFLAGS)
 tests_fuzz_fuzz_resp_LDADD = resp/libresp.a base/libbase.a
 tests_fuzz_fuzz_resp_LDFLAGS = $(AM_LDFLAGS) $(FUZZ_LDFLAGS)
 endif
+
+# Clusters of drivers under faults, by seed (./raft_sim --seeds N).
+noinst_PROGRAMS += tests/sim/raft_sim
+tests_sim_raft_sim_SOURCES = tests/sim/raft_sim.c
+tests_sim_raft_sim_LDADD = raftio/libraftio.a base/libbase.a $(RAFT_A)
