@@ -6,7 +6,9 @@ UNIT_TESTS = \
 	tests/unit/test_command \
 	tests/unit/test_conn \
 	tests/unit/test_crc32c \
+	tests/unit/test_driver \
 	tests/unit/test_kv \
+	tests/unit/test_message \
 	tests/unit/test_disk_sim \
 	tests/unit/test_identity \
 	tests/unit/test_machine \
@@ -89,3 +91,8 @@ holdfast_sim_SOURCES = \
 	tests/sim/workload.c \
 	tests/sim/workload.h
 holdfast_sim_LDADD = server/libserver_edge.a $(NODE_LIBS) $(NODE_SYSTEM_LIBS)
+
+# Clusters of drivers under faults, by seed (./raft_sim --seeds N).
+noinst_PROGRAMS += tests/sim/raft_sim
+tests_sim_raft_sim_SOURCES = tests/sim/raft_sim.c
+tests_sim_raft_sim_LDADD = raftio/libraftio.a base/libbase.a $(RAFT_A)

@@ -71,6 +71,31 @@ struct peer_state *node_peer_state(struct node *n, uint64_t id)
     return oldest;
 }
 
+bool node_alive(struct node *n, uint64_t id)
+{
+    struct peer_state *p = node_peer_state(n, id);
+    uint64_t now = env_now_us(n->env);
+    uint64_t limit = 2 * n->cfg.election_ms * 1000;
+
+    if (id == n->id || (p->heard_us != 0 && now - p->heard_us < limit)) {
+        return true;
+    }
+    return n->leader.term == 0 && p->told_alive && now - p->told_us < limit;
+}
+
+uint64_t node_match(struct node *n, uint64_t id)
+{
+    struct peer_state *p = node_peer_state(n, id);
+
+    if (id == n->id) {
+        return driver_durable(&n->driver);
+    }
+    if (driver_role(&n->driver) == DRIVER_LEADER) {
+        return driver_match(&n->driver, id);
+    }
+    return p->told_match;
+}
+
 uint64_t node_ready_leader(const struct node *n)
 {
     struct driver *d = (struct driver *)(uintptr_t)&n->driver;
@@ -604,14 +629,32 @@ static void node_applied_task(struct env_task *t)
 
 /* ---- messages of peers ---- */
 
+static void on_leader_told(struct node *n, uint64_t id, struct reader *r)
+{
+    uint64_t match = rd_u64(r);
+    bool alive = rd_u8(r) != 0;
+    struct peer_state *p;
+
+    if (reader_ok(r)) {
+        p = node_peer_state(n, id);
+        p->told_us = env_now_us(n->env);
+        p->told_match = match;
+        p->told_alive = alive;
+    }
+}
+
 static void on_leader_msg(struct node *n, uint64_t from, struct reader *r)
 {
     uint64_t term = rd_u64(r);
     uint32_t flags = rd_u32(r);
+    uint32_t k = rd_u32(r);
     bool news;
 
-    if (!reader_done(r) || term < driver_term(&n->driver)) {
+    if (!reader_ok(r) || term < driver_term(&n->driver)) {
         return;
+    }
+    for (uint32_t i = 0; i < k && reader_ok(r); i++) {
+        on_leader_told(n, rd_u64(r), r);
     }
     news = n->ready_leader != from || n->ready_term != term;
     n->ready_leader = from;

@@ -31,6 +31,7 @@ struct run {
     struct rng opts; /* options of the run, apart from its course */
     int nodes;
     bool formed;
+    uint64_t forming; /* membership changes that were part of forming */
     uint64_t healed_us;
 };
 
@@ -202,6 +203,7 @@ static void course(struct run *r)
                    FORM_US / 1000000);
         return;
     }
+    r->forming = check_count(r->c, NODE_EV_MEMBERSHIP);
     workload_start(r->w);
     pass(r, 300000, NULL);
     r->n = nemesis_new(r->s, r->cl, r->w, r->c,
@@ -271,6 +273,7 @@ static void counts(const struct run *r, struct seed_result *out)
     for (size_t i = 0; i < sizeof map / sizeof map[0]; i++) {
         out->count[map[i].to] = check_count(r->c, map[i].from);
     }
+    out->count[SEED_MEMBERSHIP] -= r->forming;
     out->count[SEED_FAULTS] = r->n == NULL ? 0 : nemesis_faults(r->n);
     out->count[SEED_ACKNOWLEDGED] = hist_acknowledged(r->h);
     out->count[SEED_REFUSED] = hist_refused(r->h);
