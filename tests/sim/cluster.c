@@ -1,5 +1,6 @@
 #include "tests/sim/cluster.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -370,6 +371,11 @@ void cluster_disk_room(struct cluster *cl, int i, uint64_t bytes)
 
     disk_sim_set_room(
         d, bytes == UINT64_MAX ? UINT64_MAX : disk_sim_used(d) + bytes);
+}
+
+void cluster_disk_fail(struct cluster *cl, int i, uint64_t k)
+{
+    disk_sim_fail_at(cl->m[i].disk, k, EIO, false);
 }
 
 uint64_t cluster_node_id(const struct cluster *cl, int i)

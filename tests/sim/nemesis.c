@@ -286,7 +286,12 @@ static void disk_trouble(struct nemesis *n)
     uint64_t factor = 1ULL << pick(n, 10);
     uint64_t room = pick(n, 200000);
 
-    if (pick(n, 2) == 0) {
+    uint64_t kind = pick(n, 5);
+
+    if (kind == 0) {
+        cluster_disk_fail(n->cl, v, 1 + room % 60);
+        say(n, "disk error after changes", v, room % 60);
+    } else if (kind < 3) {
         cluster_disk_speed(n->cl, v, factor);
         say(n, "slow disk", v, factor);
     } else {
