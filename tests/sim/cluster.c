@@ -38,6 +38,8 @@ struct cluster {
     struct cluster_config cfg;
     struct machine_slot m[CLUSTER_MAX];
     uint64_t warm_since;
+    bool ever_warm;
+    bool ever_cold;
     uint64_t exits[EXITS];
 };
 
@@ -106,14 +108,21 @@ static void warm_update(struct cluster *cl)
     }
     if (warm * 2 <= cl->cfg.nodes) {
         cl->warm_since = UINT64_MAX;
+        cl->ever_cold = cl->ever_warm;
     } else if (cl->warm_since == UINT64_MAX) {
         cl->warm_since = now;
+        cl->ever_warm = true;
     }
 }
 
 uint64_t cluster_warm_since(const struct cluster *cl)
 {
     return cl->warm_since;
+}
+
+bool cluster_ever_cold(const struct cluster *cl)
+{
+    return cl->ever_cold;
 }
 
 /* ---- the end of a process ---- */

@@ -52,6 +52,9 @@ uint64_t cluster_node_id(const struct cluster *cl, int i); /* 0: none */
 /* Since when at least a majority was up without interruption; UINT64_MAX if
  * it is not now. Cluster time cannot have jumped since. */
 uint64_t cluster_warm_since(const struct cluster *cl);
+/* Was there a time without such a majority, after the first one came about?
+ * A machine that was cut off may then know a later time than the others. */
+bool cluster_ever_cold(const struct cluster *cl);
 /* Processes that ended by themselves, by status. */
 uint64_t cluster_exits(const struct cluster *cl, enum node_exit status);
 

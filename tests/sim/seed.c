@@ -73,6 +73,11 @@ static uint64_t warm_us(void *data)
     return cluster_warm_since(((struct run *)data)->cl);
 }
 
+static bool ever_cold(void *data)
+{
+    return cluster_ever_cold(((struct run *)data)->cl);
+}
+
 /* Small numbers, so that everything happens often. */
 static void choose(struct run *r, struct node_config *nc)
 {
@@ -242,6 +247,7 @@ static void set_up(struct run *r, uint64_t seed)
     wc.think_us = 30000 + rng_below(&r->opts, 150000);
     wc.timed = rng_below(&r->opts, 2) == 0;
     wc.warm_us = warm_us;
+    wc.ever_cold = ever_cold;
     wc.data = r;
     for (int i = 0; i < CLUSTER_CLIENT_HOSTS; i++) {
         wc.envs[i] =
