@@ -16,7 +16,9 @@ UNIT_TESTS = \
 	tests/unit/test_env_uv \
 	tests/unit/test_peer \
 	tests/unit/test_resp \
+	tests/unit/test_settings \
 	tests/unit/test_snap \
+	tests/unit/test_snapxfer \
 	tests/unit/test_store \
 	tests/unit/test_vote \
 	tests/unit/test_wal
@@ -54,9 +56,11 @@ TEST_EXTENSIONS = .sh
 
 # Each fuzz target is one file with LLVMFuzzerTestOneInput; --enable-fuzz.
 if FUZZ
-noinst_PROGRAMS += tests/fuzz/fuzz_machine tests/fuzz/fuzz_resp
+noinst_PROGRAMS += tests/fuzz/fuzz_machine tests/fuzz/fuzz_peer tests/fuzz/fuzz_resp
 tests_fuzz_fuzz_machine_LDADD = server/libserver_store.a base/libbase.a
 tests_fuzz_fuzz_machine_LDFLAGS = $(AM_LDFLAGS) $(FUZZ_LDFLAGS)
+tests_fuzz_fuzz_peer_LDADD = raftio/libraftio.a base/libbase.a
+tests_fuzz_fuzz_peer_LDFLAGS = $(AM_LDFLAGS) $(FUZZ_LDFLAGS)
 tests_fuzz_fuzz_resp_LDADD = resp/libresp.a base/libbase.a
 tests_fuzz_fuzz_resp_LDFLAGS = $(AM_LDFLAGS) $(FUZZ_LDFLAGS)
 endif
