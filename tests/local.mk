@@ -18,7 +18,9 @@ UNIT_TESTS = \
 	tests/unit/test_history \
 	tests/unit/test_peer \
 	tests/unit/test_resp \
+	tests/unit/test_settings \
 	tests/unit/test_snap \
+	tests/unit/test_snapxfer \
 	tests/unit/test_store \
 	tests/unit/test_vote \
 	tests/unit/test_wal
@@ -61,13 +63,19 @@ TEST_EXTENSIONS = .sh
 
 # Each fuzz target is one file with LLVMFuzzerTestOneInput; --enable-fuzz.
 if FUZZ
-noinst_PROGRAMS += tests/fuzz/fuzz_machine tests/fuzz/fuzz_resp
+noinst_PROGRAMS += tests/fuzz/fuzz_machine tests/fuzz/fuzz_peer tests/fuzz/fuzz_resp
 tests_fuzz_fuzz_machine_LDADD = server/libserver_store.a base/libbase.a
 tests_fuzz_fuzz_machine_LDFLAGS = $(AM_LDFLAGS) $(FUZZ_LDFLAGS)
+tests_fuzz_fuzz_peer_LDADD = raftio/libraftio.a base/libbase.a
+tests_fuzz_fuzz_peer_LDFLAGS = $(AM_LDFLAGS) $(FUZZ_LDFLAGS)
 tests_fuzz_fuzz_resp_LDADD = resp/libresp.a base/libbase.a
 tests_fuzz_fuzz_resp_LDFLAGS = $(AM_LDFLAGS) $(FUZZ_LDFLAGS)
 endif
 
+# Clusters of drivers under faults, by seed (./raft_sim --seeds N).
+noinst_PROGRAMS += tests/sim/raft_sim
+tests_sim_raft_sim_SOURCES = tests/sim/raft_sim.c
+tests_sim_raft_sim_LDADD = raftio/libraftio.a base/libbase.a $(RAFT_A)
 # Simulated clusters: the node and its edge over another env and disk.
 noinst_PROGRAMS += holdfast-sim
 holdfast_sim_SOURCES = \
@@ -91,8 +99,3 @@ holdfast_sim_SOURCES = \
 	tests/sim/workload.c \
 	tests/sim/workload.h
 holdfast_sim_LDADD = server/libserver_edge.a $(NODE_LIBS) $(NODE_SYSTEM_LIBS)
-
-# Clusters of drivers under faults, by seed (./raft_sim --seeds N).
-noinst_PROGRAMS += tests/sim/raft_sim
-tests_sim_raft_sim_SOURCES = tests/sim/raft_sim.c
-tests_sim_raft_sim_LDADD = raftio/libraftio.a base/libbase.a $(RAFT_A)
