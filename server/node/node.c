@@ -679,7 +679,10 @@ static void on_raft_msg(struct node *n, uint64_t from, struct blob *b,
                  (unsigned long long)from);
         return;
     }
-    if (m.kind == RMSG_INSTALL &&
+    if (m.kind == RMSG_TIMEOUT_NOW && n->stopping) {
+        /* It would hand leadership on at once: nodes that stop together
+         * would toss it to and fro. */
+    } else if (m.kind == RMSG_INSTALL &&
         !snapshot_at_hand(n, m.install.index, m.install.term)) {
         driver_refuse_install(&n->driver, node_now_ms(n), from, &m);
     } else {
