@@ -36,7 +36,9 @@ static struct disk_posix *posix_of(struct disk *d)
     return HF_CONTAINER_OF(d, struct disk_posix, base);
 }
 
-static int posix_open(struct disk *d, const char *name, int flags,
+static int posix_open(struct disk *d,
+                      const char *name,
+                      int flags,
                       struct disk_file **out)
 {
     int dirfd = posix_of(d)->dirfd;
@@ -90,8 +92,7 @@ static int64_t posix_pread(struct disk_file *f, void *p, size_t n, uint64_t off)
     size_t got = 0;
 
     while (got < n) {
-        ssize_t r =
-            pread(f->fd, (char *)p + got, n - got, (off_t)(off + got));
+        ssize_t r = pread(f->fd, (char *)p + got, n - got, (off_t)(off + got));
 
         if (r < 0 && errno == EINTR) {
             continue;
@@ -110,7 +111,9 @@ static int64_t posix_pread(struct disk_file *f, void *p, size_t n, uint64_t off)
     return (int64_t)got;
 }
 
-static int posix_pwrite(struct disk_file *f, const void *p, size_t n,
+static int posix_pwrite(struct disk_file *f,
+                        const void *p,
+                        size_t n,
                         uint64_t off)
 {
     size_t put = 0;
@@ -212,8 +215,10 @@ static int list_collect(DIR *dp, char **names)
     }
 }
 
-static int posix_list(struct disk *d, const char *dir,
-                      int (*cb)(void *data, const char *name), void *data)
+static int posix_list(struct disk *d,
+                      const char *dir,
+                      int (*cb)(void *data, const char *name),
+                      void *data)
 {
     char **names;
     int fd = dir_open(d, dir);

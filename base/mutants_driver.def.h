@@ -36,7 +36,6 @@
     M(DRV_EVICT, "payloads not yet applied may be dropped from memory")       \
     M(DRV_PROBETERM, "a probe is confirmed in whatever term")                 \
     M(DRV_PROBECONF, "a probe round survives a change of the voters")         \
-    M(DRV_READTERM, "entries read back from disk are not compared")           \
-    M(DRV_SUBMITCONF, "a second change may be made while one is pending")
+    M(DRV_READTERM, "entries read back from disk are not compared")
 
 #endif

@@ -2,28 +2,28 @@
 #ifndef HF_BASE_MUTANTS_STORE_DEF_H
 #define HF_BASE_MUTANTS_STORE_DEF_H
 
-#define MUTANTS_STORE(M)                                                     \
-    M(STORE_COW_IN_PLACE, "a node that a frozen root sees is changed")       \
-    M(STORE_FREE_SHARED, "an item that a frozen root sees is freed at once") \
-    M(STORE_NO_EXPIRY, "deadlines are ignored by reads")                     \
+#define MUTANTS_STORE(M)                                                      \
+    M(STORE_COW_IN_PLACE, "a node that a frozen root sees is changed")        \
+    M(STORE_FREE_SHARED, "an item that a frozen root sees is freed at once")  \
+    M(STORE_NO_EXPIRY, "deadlines are ignored by reads")                      \
     M(STORE_EXPIRE_LATE, "a key lives on in the millisecond of its deadline") \
-    M(STORE_EXPIRE_ALL, "removal per entry is not bounded")                  \
-    M(STORE_REV_STUCK, "a change takes no new revision")                     \
-    M(STORE_REV_EACH, "each change of a request takes its own revision")     \
-    M(STORE_CREATE_REV_LOST, "an overwrite renews the creating revision")    \
-    M(MACHINE_NO_DEDUP, "a number applied before is applied again")          \
-    M(MACHINE_VOID_KEEPS, "a void does not take its number")                 \
-    M(MACHINE_GAP_RUNS, "a number above last+1 is applied")                  \
-    M(MACHINE_OPEN_TWICE, "an OPEN sent twice closes the session in use")      \
-    M(MACHINE_OPEN_KEEPS, "opening does not restart a node's numbers")       \
-    M(MACHINE_GONE_KEEPS, "a removed member's session stays open")           \
-    M(MACHINE_TIME_BACK, "an entry stamp may take time back")                \
-    M(MACHINE_SNAP_NO_SESSIONS, "snapshots leave node sessions out")         \
-    M(MACHINE_SNAP_NO_DEADLINE, "snapshots leave deadlines out")             \
-    M(MACHINE_ID_REUSED, "a removed member's id is given out again")         \
-    M(MACHINE_LIVE_HOLDER, "a JOIN takes a seat that is held")               \
-    M(ONCE_REPLY_LOST, "the reply of a named request is not saved")          \
-    M(ONCE_NO_DEDUP, "a named request runs again")                           \
+    M(STORE_EXPIRE_ALL, "removal per entry is not bounded")                   \
+    M(STORE_REV_STUCK, "a change takes no new revision")                      \
+    M(STORE_REV_EACH, "each change of a request takes its own revision")      \
+    M(STORE_CREATE_REV_LOST, "an overwrite renews the creating revision")     \
+    M(MACHINE_NO_DEDUP, "a number applied before is applied again")           \
+    M(MACHINE_VOID_KEEPS, "a void does not take its number")                  \
+    M(MACHINE_GAP_RUNS, "a number above last+1 is applied")                   \
+    M(MACHINE_OPEN_TWICE, "an OPEN sent twice closes the session in use")     \
+    M(MACHINE_OPEN_KEEPS, "opening does not restart a node's numbers")        \
+    M(MACHINE_GONE_KEEPS, "a removed member's session stays open")            \
+    M(MACHINE_TIME_BACK, "an entry stamp may take time back")                 \
+    M(MACHINE_SNAP_NO_SESSIONS, "snapshots leave node sessions out")          \
+    M(MACHINE_SNAP_NO_DEADLINE, "snapshots leave deadlines out")              \
+    M(MACHINE_ID_REUSED, "a removed member's id is given out again")          \
+    M(MACHINE_LIVE_HOLDER, "a JOIN takes a seat that is held")                \
+    M(ONCE_REPLY_LOST, "the reply of a named request is not saved")           \
+    M(ONCE_NO_DEDUP, "a named request runs again")                            \
     M(ONCE_COLD_IDLE, "downtime counts as idle time of named sessions")
 
 #endif

@@ -212,7 +212,12 @@ static void log_push(struct driver *d, const struct entry *e)
         d->pending_bytes += e->data.n;
     }
     if (e->type == ENTRY_CHANGE) {
-        changes_push(d, driver_last(d), e->blob);
+        /* Of its own: after a restart entries share what they were read
+         * in, and a configuration is the whole of its blob. */
+        struct blob* conf = blob_copy(e->data.p, e->data.n);
+
+        changes_push(d, driver_last(d), conf);
+        blob_unref(conf);
     }
 }
 

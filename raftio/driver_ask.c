@@ -73,7 +73,7 @@ static int change_gate(struct driver *d)
         return HF_ENOLEADER;
     }
     if (!driver_ready(d) || d->r.leader_state.promotee_id != 0 ||
-        (driver_change_pending(d) && !mutant(DRV_SUBMITCONF))) {
+        driver_change_pending(d)) {
         return HF_EAGAIN;
     }
     return d->changes_n >= DRIVER_CHANGES_MAX ? HF_ELIMIT : 0;

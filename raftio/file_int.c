@@ -38,8 +38,11 @@ int64_t file_read_head(struct disk *d, const char *name, void *p, size_t cap)
     return n;
 }
 
-static int replace_content(struct disk *d, const char *tmp, const void *p,
-                           size_t n, struct errmsg *em)
+static int replace_content(struct disk *d,
+                           const char *tmp,
+                           const void *p,
+                           size_t n,
+                           struct errmsg *em)
 {
     struct disk_file *f;
     int rv = disk_open(d, tmp, DISK_WRITE | DISK_CREATE | DISK_TRUNC, &f);
@@ -61,8 +64,12 @@ close_file:
     return rv;
 }
 
-int file_replace(struct disk *d, const char *tmp, const char *name,
-                 const void *p, size_t n, struct errmsg *em)
+int file_replace(struct disk *d,
+                 const char *tmp,
+                 const char *name,
+                 const void *p,
+                 size_t n,
+                 struct errmsg *em)
 {
     int rv = replace_content(d, tmp, p, n, em);
 

@@ -21,7 +21,11 @@ int64_t file_read_head(struct disk *d, const char *name, void *p, size_t cap);
 
 /* Replace @name by @n bytes: @tmp written, synced, renamed, top directory
  * synced. A crash leaves the old or the new content. */
-int file_replace(struct disk *d, const char *tmp, const char *name,
-                 const void *p, size_t n, struct errmsg *em);
+int file_replace(struct disk *d,
+                 const char *tmp,
+                 const char *name,
+                 const void *p,
+                 size_t n,
+                 struct errmsg *em);
 
 #endif

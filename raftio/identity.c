@@ -43,7 +43,9 @@ void identity_encode(const struct identity *id, uint8_t out[IDENTITY_BYTES])
     put_u32(out + AT_CRC, crc32c(0, out, AT_CRC));
 }
 
-static int damaged(struct errmsg *em, const char *name, size_t at,
+static int damaged(struct errmsg *em,
+                   const char *name,
+                   size_t at,
                    const char *what)
 {
     return errmsg_set(em, HF_ECORRUPT,
@@ -53,8 +55,11 @@ static int damaged(struct errmsg *em, const char *name, size_t at,
                       name, at, what);
 }
 
-int identity_decode(const uint8_t *p, size_t n, const char *name,
-                    struct identity *out, struct errmsg *em)
+int identity_decode(const uint8_t *p,
+                    size_t n,
+                    const char *name,
+                    struct identity *out,
+                    struct errmsg *em)
 {
     struct identity id;
 
@@ -121,8 +126,10 @@ static int is_ours(void *data, const char *name)
     return 0;
 }
 
-static int first_start(struct disk *d, const uint8_t fresh[ID_BYTES],
-                       struct identity *out, struct errmsg *em)
+static int first_start(struct disk *d,
+                       const uint8_t fresh[ID_BYTES],
+                       struct identity *out,
+                       struct errmsg *em)
 {
     struct identity id;
     int rv = disk_list(d, "", is_ours, NULL);
@@ -160,8 +167,10 @@ static int lock_dir(struct disk *d, struct errmsg *em)
     return rv < 0 ? file_err(em, rv, "lock", lock_name) : 0;
 }
 
-int identity_open(struct disk *d, const uint8_t fresh_dir_id[ID_BYTES],
-                  struct identity *out, struct errmsg *em)
+int identity_open(struct disk *d,
+                  const uint8_t fresh_dir_id[ID_BYTES],
+                  struct identity *out,
+                  struct errmsg *em)
 {
     uint8_t *raw;
     int64_t n;
@@ -190,8 +199,10 @@ int identity_open(struct disk *d, const uint8_t fresh_dir_id[ID_BYTES],
     return rv;
 }
 
-int identity_assign(struct disk *d, struct identity *id,
-                    const uint8_t cluster_id[ID_BYTES], uint64_t node_id,
+int identity_assign(struct disk *d,
+                    struct identity *id,
+                    const uint8_t cluster_id[ID_BYTES],
+                    uint64_t node_id,
                     struct errmsg *em)
 {
     struct identity want = *id;

@@ -33,14 +33,18 @@ static inline bool identity_has_node(const struct identity *id)
  *               or snapshot.
  * HF_EVERSION   written by a newer version.
  * HF_EACCES, HF_EROFS, HF_ENOSPC, HF_EIO   as the file system said. */
-int identity_open(struct disk *d, const uint8_t fresh_dir_id[ID_BYTES],
-                  struct identity *out, struct errmsg *em);
+int identity_open(struct disk *d,
+                  const uint8_t fresh_dir_id[ID_BYTES],
+                  struct identity *out,
+                  struct errmsg *em);
 
 /* Store cluster and node id; @node_id 0: not known yet. What is there already
  * must be the same (then nothing is written) or absent, else HF_EIDENTITY.
  * On failure @id and the file are as before. Blocks: four disk calls. */
-int identity_assign(struct disk *d, struct identity *id,
-                    const uint8_t cluster_id[ID_BYTES], uint64_t node_id,
+int identity_assign(struct disk *d,
+                    struct identity *id,
+                    const uint8_t cluster_id[ID_BYTES],
+                    uint64_t node_id,
                     struct errmsg *em);
 
 /* Take back a promise: the cluster id goes, as if it had never been assigned.
@@ -49,8 +53,11 @@ int identity_forget(struct disk *d, struct identity *id, struct errmsg *em);
 
 /* Pure halves, for tests and fuzzing. @name goes into messages. */
 void identity_encode(const struct identity *id, uint8_t out[IDENTITY_BYTES]);
-int identity_decode(const uint8_t *p, size_t n, const char *name,
-                    struct identity *out, struct errmsg *em);
+int identity_decode(const uint8_t *p,
+                    size_t n,
+                    const char *name,
+                    struct identity *out,
+                    struct errmsg *em);
 
 /* 33 bytes: 32 hexadecimal digits and NUL. */
 void identity_hex(const uint8_t id[ID_BYTES], char out[2 * ID_BYTES + 1]);

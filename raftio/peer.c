@@ -194,6 +194,21 @@ static struct member *member_add(struct peer_net *p, uint64_t id)
     return NULL;
 }
 
+void member_meet(struct peer_net *p, const struct peer_ident *who)
+{
+    struct member *m = member_add(p, who->node_id);
+    struct peer_member r;
+
+    if (m == NULL) {
+        return; /* the table is full of members */
+    }
+    memset(&r, 0, sizeof r);
+    r.id = who->node_id;
+    snprintf(r.addr, sizeof r.addr, "%s", who->addr);
+    /* Its directory is not pinned: only a record says which is right. */
+    member_update(m, &r);
+}
+
 void peer_set_members(struct peer_net *p, const struct peer_member *r, size_t n)
 {
     for (size_t i = 0; i < LIM_NODES; i++) {

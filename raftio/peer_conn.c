@@ -352,7 +352,13 @@ static void moved(struct peer_net *p, const struct peer_ident *who)
 {
     struct member *m = member_find(p, who->node_id);
 
-    if (m == NULL || who->addr[0] == '\0') {
+    if (who->addr[0] == '\0' || who->node_id == p->self.node_id) {
+        return;
+    }
+    if (m == NULL) {
+        /* A leader that this node's log does not know yet: without an answer
+         * it could never send the entries that tell of it. */
+        member_meet(p, who);
         return;
     }
     if (strcmp(m->addr, who->addr) == 0) {

@@ -132,6 +132,9 @@ extern const struct net_conn_cbs pconn_cbs;
 
 /* ---- peer.c ---- */
 struct member *member_find(struct peer_net *p, uint64_t id);
+/* A node of this cluster that is in no list yet has connected: dial it, so
+ * that it can be answered, until the owner's next list. */
+void member_meet(struct peer_net *p, const struct peer_ident *who);
 void member_up(struct member *m);
 void member_lost(struct member *m, bool refused_connect, const char *why);
 /* It has just connected to us: no use in waiting to dial it. */

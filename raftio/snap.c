@@ -60,7 +60,9 @@ void snap_file_release(struct snap_file *m)
     memset(m, 0, sizeof *m);
 }
 
-static int damaged(struct errmsg *em, const char *name, uint64_t at,
+static int damaged(struct errmsg *em,
+                   const char *name,
+                   uint64_t at,
                    const char *what)
 {
     return errmsg_set(em, HF_ECORRUPT,
@@ -72,7 +74,8 @@ static int damaged(struct errmsg *em, const char *name, uint64_t at,
 
 /* ---- header and footer ---- */
 
-static void head_encode(struct buf *b, const struct identity *id,
+static void head_encode(struct buf *b,
+                        const struct identity *id,
                         const struct snap_file *m)
 {
     uint8_t h[HEAD_CONF_AT];
@@ -108,12 +111,14 @@ static int head_len(const uint8_t *p, const char *name, struct errmsg *em)
     return (int)len;
 }
 
-static int head_decode(const uint8_t *p, size_t len, const char *name,
-                       const struct identity *id, struct snap_file *m,
+static int head_decode(const uint8_t *p,
+                       size_t len,
+                       const char *name,
+                       const struct identity *id,
+                       struct snap_file *m,
                        struct errmsg *em)
 {
-    if (get_u32(p + len - 4) != crc32c(0, p, len - 4) &&
-        !mutant(CRC_IGNORED)) {
+    if (get_u32(p + len - 4) != crc32c(0, p, len - 4) && !mutant(CRC_IGNORED)) {
         return damaged(em, name, len - 4, "header checksum");
     }
     if (get_u32(p + HEAD_VERSION_AT) != SNAP_VERSION) {
@@ -148,8 +153,12 @@ static int head_decode(const uint8_t *p, size_t len, const char *name,
     return 0;
 }
 
-static void foot_encode(uint8_t out[FOOT_BYTES], uint64_t data, uint64_t before,
-                        uint64_t pieces, uint32_t hash, uint32_t chain)
+static void foot_encode(uint8_t out[FOOT_BYTES],
+                        uint64_t data,
+                        uint64_t before,
+                        uint64_t pieces,
+                        uint32_t hash,
+                        uint32_t chain)
 {
     memset(out, 0, FOOT_BYTES);
     put_u64(out + FOOT_DATA_AT, data);
@@ -241,7 +250,9 @@ static int lz_err(struct errmsg *em, const char *name, size_t code)
 }
 
 /* Compress @n bytes, in steps that bound the output buffer. */
-static int writer_data(struct writer *w, LZ4F_cctx *c, const uint8_t *p,
+static int writer_data(struct writer *w,
+                       LZ4F_cctx *c,
+                       const uint8_t *p,
                        size_t n)
 {
     w->data_bytes += n;
@@ -301,7 +312,8 @@ static int writer_stream(struct writer *w, LZ4F_cctx *c)
     return writer_pieces(w, true);
 }
 
-static int writer_run(struct writer *w, const struct identity *id,
+static int writer_run(struct writer *w,
+                      const struct identity *id,
                       struct snap_file *m)
 {
     uint8_t foot[FOOT_BYTES];
@@ -338,7 +350,9 @@ static int sync_dir(struct disk *d, struct errmsg *em)
     return rv < 0 ? file_err(em, rv, "sync directory", snap_dir) : 0;
 }
 
-static int publish(struct disk *d, const char *tmp, const char *name,
+static int publish(struct disk *d,
+                   const char *tmp,
+                   const char *name,
                    struct errmsg *em)
 {
     int rv = disk_rename(d, tmp, name);
@@ -349,13 +363,20 @@ static int publish(struct disk *d, const char *tmp, const char *name,
     return sync_dir(d, em);
 }
 
-static int verify_file(struct disk *d, const char *name,
-                       const struct identity *id, uint64_t index, uint64_t term,
-                       const struct snap_sink *s, struct snap_file *m,
+static int verify_file(struct disk *d,
+                       const char *name,
+                       const struct identity *id,
+                       uint64_t index,
+                       uint64_t term,
+                       const struct snap_sink *s,
+                       struct snap_file *m,
                        struct errmsg *em);
 
-int snap_write(struct disk *d, const struct identity *id, struct snap_file *m,
-               const struct snap_source *s, struct errmsg *em)
+int snap_write(struct disk *d,
+               const struct identity *id,
+               struct snap_file *m,
+               const struct snap_source *s,
+               struct errmsg *em)
 {
     struct snap_sink none = {NULL, NULL};
     struct snap_file back;
@@ -370,8 +391,8 @@ int snap_write(struct disk *d, const struct identity *id, struct snap_file *m,
     w.em = em;
     m->node_id = id->node_id;
     snap_path(m->index, m->term, name);
-    rv = disk_open(d, write_tmp, DISK_WRITE | DISK_CREATE | DISK_TRUNC,
-                   &w.file);
+    rv =
+        disk_open(d, write_tmp, DISK_WRITE | DISK_CREATE | DISK_TRUNC, &w.file);
     if (rv < 0) {
         return file_err(em, rv, "create", write_tmp);
     }
@@ -438,9 +459,14 @@ static void stream_use(struct stream *s, size_t n)
     s->pos += n;
 }
 
-static int feed_piece(struct stream *s, LZ4F_dctx *d, const uint8_t *p,
-                      size_t n, const struct snap_sink *sink, uint8_t *plain,
-                      uint64_t *data, bool *frame_end)
+static int feed_piece(struct stream *s,
+                      LZ4F_dctx *d,
+                      const uint8_t *p,
+                      size_t n,
+                      const struct snap_sink *sink,
+                      uint8_t *plain,
+                      uint64_t *data,
+                      bool *frame_end)
 {
     while (n > 0) {
         size_t in = n;
@@ -456,9 +482,10 @@ static int feed_piece(struct stream *s, LZ4F_dctx *d, const uint8_t *p,
             rv = sink->feed(sink->dst, bytes_of(plain, out));
         }
         if (rv < 0) {
-            return errmsg_set(s->em, rv, "load %s: content refused near "
-                              "offset %llu", s->name,
-                              (unsigned long long)s->pos);
+            return errmsg_set(s->em, rv,
+                              "load %s: content refused near "
+                              "offset %llu",
+                              s->name, (unsigned long long)s->pos);
         }
         *frame_end = r == 0;
         p += in;
@@ -467,8 +494,12 @@ static int feed_piece(struct stream *s, LZ4F_dctx *d, const uint8_t *p,
     return 0;
 }
 
-static int check_foot(struct stream *s, uint64_t data, uint64_t pieces,
-                      uint32_t chain, uint32_t hash, bool frame_end)
+static int check_foot(struct stream *s,
+                      uint64_t data,
+                      uint64_t pieces,
+                      uint32_t chain,
+                      uint32_t hash,
+                      bool frame_end)
 {
     uint8_t want[FOOT_BYTES];
     int rv = stream_need(s, FOOT_BYTES);
@@ -493,8 +524,11 @@ static int check_foot(struct stream *s, uint64_t data, uint64_t pieces,
     return 0;
 }
 
-static int read_pieces(struct stream *s, LZ4F_dctx *d, uint32_t chain,
-                       const struct snap_sink *sink, struct snap_file *m)
+static int read_pieces(struct stream *s,
+                       LZ4F_dctx *d,
+                       uint32_t chain,
+                       const struct snap_sink *sink,
+                       struct snap_file *m)
 {
     uint8_t *plain = hf_malloc(IO_STEP);
     uint64_t data = 0;
@@ -537,8 +571,10 @@ static int read_pieces(struct stream *s, LZ4F_dctx *d, uint32_t chain,
     return rv;
 }
 
-static int read_head(struct stream *s, const struct identity *id,
-                     struct snap_file *m, uint32_t *chain)
+static int read_head(struct stream *s,
+                     const struct identity *id,
+                     struct snap_file *m,
+                     uint32_t *chain)
 {
     int rv = stream_need(s, HEAD_CONF_AT);
     int len = rv < 0 ? rv : head_len(s->acc.p, s->name, s->em);
@@ -557,9 +593,12 @@ static int read_head(struct stream *s, const struct identity *id,
     return rv;
 }
 
-static int verify_stream(struct stream *s, const struct identity *id,
-                         uint64_t index, uint64_t term,
-                         const struct snap_sink *sink, struct snap_file *m)
+static int verify_stream(struct stream *s,
+                         const struct identity *id,
+                         uint64_t index,
+                         uint64_t term,
+                         const struct snap_sink *sink,
+                         struct snap_file *m)
 {
     LZ4F_dctx *d = NULL;
     size_t r = LZ4F_createDecompressionContext(&d, LZ4F_VERSION);
@@ -578,9 +617,13 @@ static int verify_stream(struct stream *s, const struct identity *id,
     return rv;
 }
 
-static int verify_file(struct disk *d, const char *name,
-                       const struct identity *id, uint64_t index, uint64_t term,
-                       const struct snap_sink *sink, struct snap_file *m,
+static int verify_file(struct disk *d,
+                       const char *name,
+                       const struct identity *id,
+                       uint64_t index,
+                       uint64_t term,
+                       const struct snap_sink *sink,
+                       struct snap_file *m,
                        struct errmsg *em)
 {
     struct stream s;
@@ -605,8 +648,12 @@ static int verify_file(struct disk *d, const char *name,
     return rv;
 }
 
-int snap_read(struct disk *d, const struct identity *id, uint64_t index,
-              uint64_t term, const struct snap_sink *s, struct snap_file *m,
+int snap_read(struct disk *d,
+              const struct identity *id,
+              uint64_t index,
+              uint64_t term,
+              const struct snap_sink *s,
+              struct snap_file *m,
               struct errmsg *em)
 {
     char name[SNAP_PATH_MAX];
@@ -620,8 +667,12 @@ void snap_name(uint64_t index, uint64_t term, char *out)
     snap_path(index, term, out);
 }
 
-int snap_verify(struct disk *d, const struct identity *id, const char *name,
-                uint64_t index, uint64_t term, struct snap_file *m,
+int snap_verify(struct disk *d,
+                const struct identity *id,
+                const char *name,
+                uint64_t index,
+                uint64_t term,
+                struct snap_file *m,
                 struct errmsg *em)
 {
     struct snap_sink none = {NULL, NULL};
@@ -673,8 +724,11 @@ static int list_snaps(struct disk *d, struct snap_list *l, struct errmsg *em)
 }
 
 /* Header and footer of a final file, without what is between. */
-static int peek_file(struct stream *s, const struct identity *id, uint64_t index,
-                     uint64_t term, struct snap_file *m)
+static int peek_file(struct stream *s,
+                     const struct identity *id,
+                     uint64_t index,
+                     uint64_t term,
+                     struct snap_file *m)
 {
     int64_t size = disk_size(s->file);
     uint8_t foot[FOOT_BYTES];
@@ -709,8 +763,12 @@ static int peek_file(struct stream *s, const struct identity *id, uint64_t index
     return 0;
 }
 
-static int peek(struct disk *d, const struct identity *id, uint64_t index,
-                uint64_t term, struct snap_file *m, struct errmsg *em)
+static int peek(struct disk *d,
+                const struct identity *id,
+                uint64_t index,
+                uint64_t term,
+                struct snap_file *m,
+                struct errmsg *em)
 {
     char name[SNAP_PATH_MAX];
     struct stream s;
@@ -761,7 +819,9 @@ static int prepare_dir(struct disk *d, struct snap_list *l, struct errmsg *em)
     return sync_dir(d, em);
 }
 
-int snap_open(struct disk *d, const struct identity *id, struct snap_file *m,
+int snap_open(struct disk *d,
+              const struct identity *id,
+              struct snap_file *m,
               struct errmsg *em)
 {
     struct snap_list l;
@@ -798,8 +858,11 @@ int snap_retire(struct disk *d, uint64_t index, struct errmsg *em)
 
 /* ---- sending ---- */
 
-int snap_open_for_send(struct disk *d, uint64_t index, uint64_t term,
-                       struct snap_out *out, struct errmsg *em)
+int snap_open_for_send(struct disk *d,
+                       uint64_t index,
+                       uint64_t term,
+                       struct snap_out *out,
+                       struct errmsg *em)
 {
     char name[SNAP_PATH_MAX];
     struct disk_file *f;
@@ -821,7 +884,10 @@ int snap_open_for_send(struct disk *d, uint64_t index, uint64_t term,
     return 0;
 }
 
-int64_t snap_out_read(struct snap_out *o, void *p, size_t n, uint64_t off,
+int64_t snap_out_read(struct snap_out *o,
+                      void *p,
+                      size_t n,
+                      uint64_t off,
                       struct errmsg *em)
 {
     int64_t got = disk_pread(o->file, p, n, off);
@@ -837,8 +903,12 @@ void snap_out_close(struct snap_out *o)
 
 /* ---- receiving ---- */
 
-int snap_in_begin(struct disk *d, const struct identity *id, uint64_t index,
-                  uint64_t term, uint64_t bytes, struct snap_in *in,
+int snap_in_begin(struct disk *d,
+                  const struct identity *id,
+                  uint64_t index,
+                  uint64_t term,
+                  uint64_t bytes,
+                  struct snap_in *in,
                   struct errmsg *em)
 {
     struct disk_file *f;
@@ -859,7 +929,10 @@ int snap_in_begin(struct disk *d, const struct identity *id, uint64_t index,
     return 0;
 }
 
-int snap_in_write(struct snap_in *in, uint64_t off, const void *p, size_t n,
+int snap_in_write(struct snap_in *in,
+                  uint64_t off,
+                  const void *p,
+                  size_t n,
                   struct errmsg *em)
 {
     int rv;
@@ -916,7 +989,10 @@ int snap_in_finish(struct snap_in *in, struct snap_file *m, struct errmsg *em)
     return 0;
 }
 
-int snap_adopt(struct disk *d, const char *name, uint64_t index, uint64_t term,
+int snap_adopt(struct disk *d,
+               const char *name,
+               uint64_t index,
+               uint64_t term,
                struct errmsg *em)
 {
     char final[SNAP_PATH_MAX];

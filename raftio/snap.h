@@ -32,11 +32,11 @@ struct snap_file {
     uint64_t index; /* last entry that it covers; never 0 */
     uint64_t term;  /* of that entry */
     uint64_t conf_index;
-    struct bytes conf; /* configuration as of @index, the engine's bytes */
-    uint64_t node_id;  /* who wrote it; set by snap_write() */
-    uint64_t log_no;   /* writer's wal_durable_no(), at least at @index */
-    uint64_t file_bytes; /* set by reading functions */
-    uint64_t data_bytes; /* before compression; set by reading functions */
+    struct bytes conf;      /* configuration as of @index, the engine's bytes */
+    uint64_t node_id;       /* who wrote it; set by snap_write() */
+    uint64_t log_no;        /* writer's wal_durable_no(), at least at @index */
+    uint64_t file_bytes;    /* set by reading functions */
+    uint64_t data_bytes;    /* before compression; set by reading functions */
     struct blob *conf_blob; /* owns @conf in what reading functions return */
 };
 void snap_file_release(struct snap_file *m); /* harmless twice */
@@ -46,7 +46,9 @@ void snap_file_release(struct snap_file *m); /* harmless twice */
  * its header and footer are checked, the rest by snap_read(). No snapshot:
  * m->index is 0. A newest file that is damaged is refused (HF_ECORRUPT) even
  * if an older one is whole: the log between them may be gone. */
-int snap_open(struct disk *d, const struct identity *id, struct snap_file *m,
+int snap_open(struct disk *d,
+              const struct identity *id,
+              struct snap_file *m,
               struct errmsg *em);
 
 /* ---- writing ---- */
@@ -66,8 +68,11 @@ struct snap_source {
  * lets it). The older one stays: snap_retire(). No room and an I/O error are
  * not fatal: try again later.
  * Call it only for an index that the node's own log has durable. */
-int snap_write(struct disk *d, const struct identity *id, struct snap_file *m,
-               const struct snap_source *s, struct errmsg *em);
+int snap_write(struct disk *d,
+               const struct identity *id,
+               struct snap_file *m,
+               const struct snap_source *s,
+               struct errmsg *em);
 
 /* Remove all snapshots older than @index, oldest first. Only when the one of
  * @index is durable (snap_write, snap_in_finish or snap_open said 0). */
@@ -82,8 +87,12 @@ struct snap_sink {
     void *dst; /* @feed NULL: verify only */
 };
 /* Verify every byte of the final file (@index, @term). */
-int snap_read(struct disk *d, const struct identity *id, uint64_t index,
-              uint64_t term, const struct snap_sink *s, struct snap_file *m,
+int snap_read(struct disk *d,
+              const struct identity *id,
+              uint64_t index,
+              uint64_t term,
+              const struct snap_sink *s,
+              struct snap_file *m,
               struct errmsg *em);
 
 /* ---- sending: raw ranges of a pinned file ---- */
@@ -91,10 +100,16 @@ struct snap_out {
     struct disk_file *file; /* stays readable after snap_retire() */
     uint64_t bytes;
 };
-int snap_open_for_send(struct disk *d, uint64_t index, uint64_t term,
-                       struct snap_out *out, struct errmsg *em);
+int snap_open_for_send(struct disk *d,
+                       uint64_t index,
+                       uint64_t term,
+                       struct snap_out *out,
+                       struct errmsg *em);
 /* Up to @n bytes from @off; returns how many (0 at the end) or an HF_ code. */
-int64_t snap_out_read(struct snap_out *o, void *p, size_t n, uint64_t off,
+int64_t snap_out_read(struct snap_out *o,
+                      void *p,
+                      size_t n,
+                      uint64_t off,
                       struct errmsg *em);
 void snap_out_close(struct snap_out *o);
 
@@ -102,12 +117,19 @@ void snap_out_close(struct snap_out *o);
 void snap_name(uint64_t index, uint64_t term, char *out);
 /* Verify every byte of any file @name: a snapshot of this cluster at (@index,
  * @term)? *@m as snap_read() leaves it. */
-int snap_verify(struct disk *d, const struct identity *id, const char *name,
-                uint64_t index, uint64_t term, struct snap_file *m,
+int snap_verify(struct disk *d,
+                const struct identity *id,
+                const char *name,
+                uint64_t index,
+                uint64_t term,
+                struct snap_file *m,
                 struct errmsg *em);
 /* Give the verified and synced file @name its final name; durable on return.
  */
-int snap_adopt(struct disk *d, const char *name, uint64_t index, uint64_t term,
+int snap_adopt(struct disk *d,
+               const char *name,
+               uint64_t index,
+               uint64_t term,
                struct errmsg *em);
 
 /* ---- receiving ---- */
@@ -122,11 +144,18 @@ struct snap_in {
     uint64_t unsynced;
 };
 /* An older incoming file is dropped. @in is the caller's, zeroed. */
-int snap_in_begin(struct disk *d, const struct identity *id, uint64_t index,
-                  uint64_t term, uint64_t bytes, struct snap_in *in,
+int snap_in_begin(struct disk *d,
+                  const struct identity *id,
+                  uint64_t index,
+                  uint64_t term,
+                  uint64_t bytes,
+                  struct snap_in *in,
                   struct errmsg *em);
 /* HF_EINVAL: not at in->have, or beyond the announced end; nothing written. */
-int snap_in_write(struct snap_in *in, uint64_t off, const void *p, size_t n,
+int snap_in_write(struct snap_in *in,
+                  uint64_t off,
+                  const void *p,
+                  size_t n,
                   struct errmsg *em);
 /* Sync, verify every byte, that it is of this cluster and of (index, term),
  * then rename and sync the directory. HF_ECORRUPT: removed. Any failure

@@ -31,7 +31,8 @@ enum {
     AT_CRC = VOTE_SLOT_BYTES - 4,
 };
 
-void vote_encode(const struct vote_state *s, const struct identity *id,
+void vote_encode(const struct vote_state *s,
+                 const struct identity *id,
                  uint8_t out[VOTE_SLOT_BYTES])
 {
     memset(out, 0, VOTE_SLOT_BYTES);
@@ -47,15 +48,20 @@ void vote_encode(const struct vote_state *s, const struct identity *id,
     put_u32(out + AT_CRC, crc32c(0, out, AT_CRC));
 }
 
-static int damaged(struct errmsg *em, const char *name, size_t at,
+static int damaged(struct errmsg *em,
+                   const char *name,
+                   size_t at,
                    const char *what)
 {
-    return errmsg_set(em, HF_ECORRUPT, "%s is damaged at offset %zu (%s)",
-                      name, at, what);
+    return errmsg_set(em, HF_ECORRUPT, "%s is damaged at offset %zu (%s)", name,
+                      at, what);
 }
 
-int vote_decode(const uint8_t *p, size_t n, const char *name,
-                const struct identity *id, struct vote_state *out,
+int vote_decode(const uint8_t *p,
+                size_t n,
+                const char *name,
+                const struct identity *id,
+                struct vote_state *out,
                 struct errmsg *em)
 {
     if (n != VOTE_SLOT_BYTES) {
@@ -94,7 +100,9 @@ int vote_decode(const uint8_t *p, size_t n, const char *name,
 }
 
 /* Write and sync slot @i, making the file if it is not there. */
-static int slot_write(struct vote *v, int i, const struct vote_state *s,
+static int slot_write(struct vote *v,
+                      int i,
+                      const struct vote_state *s,
                       struct errmsg *em)
 {
     int flags = DISK_WRITE | DISK_DIRECT | DISK_DSYNC;
@@ -135,12 +143,14 @@ static int slot_sync(struct vote *v, int i, struct errmsg *em)
 
 enum slot_kind { SLOT_GOOD, SLOT_MISSING, SLOT_BAD };
 
-static int slot_read(struct vote *v, int i, struct vote_state *s,
-                     enum slot_kind *kind, struct errmsg *em)
+static int slot_read(struct vote *v,
+                     int i,
+                     struct vote_state *s,
+                     enum slot_kind *kind,
+                     struct errmsg *em)
 {
     uint8_t *raw = file_buf(2 * VOTE_SLOT_BYTES);
-    int64_t n =
-        file_read_head(v->disk, slot_name[i], raw, 2 * VOTE_SLOT_BYTES);
+    int64_t n = file_read_head(v->disk, slot_name[i], raw, 2 * VOTE_SLOT_BYTES);
     int rv;
 
     if (n == -ENOENT) {
@@ -168,15 +178,17 @@ static int refuse(struct errmsg *em, const char *why)
 
 /* Which slot tells the truth? 0 or 1; 2 when neither was ever acknowledged;
  * negative to refuse. */
-static int choose(const struct vote_state s[2], const enum slot_kind kind[2],
-                  bool have_data, struct errmsg *em)
+static int choose(const struct vote_state s[2],
+                  const enum slot_kind kind[2],
+                  bool have_data,
+                  struct errmsg *em)
 {
     bool a = kind[0] == SLOT_GOOD;
     bool b = kind[1] == SLOT_GOOD;
 
     if (a && b) {
-        uint64_t apart = s[0].seq > s[1].seq ? s[0].seq - s[1].seq
-                                             : s[1].seq - s[0].seq;
+        uint64_t apart =
+            s[0].seq > s[1].seq ? s[0].seq - s[1].seq : s[1].seq - s[0].seq;
 
         if (apart > 1 || (apart == 0 && memcmp(&s[0], &s[1], sizeof s[0]))) {
             return refuse(em, "they contradict each other");
@@ -196,8 +208,11 @@ static int choose(const struct vote_state s[2], const enum slot_kind kind[2],
     return 2;
 }
 
-static int settle(struct vote *v, const enum slot_kind kind[2],
-                  const struct vote_state s[2], int good, struct errmsg *em)
+static int settle(struct vote *v,
+                  const enum slot_kind kind[2],
+                  const struct vote_state s[2],
+                  int good,
+                  struct errmsg *em)
 {
     int rv = 0;
 
@@ -224,8 +239,11 @@ static int settle(struct vote *v, const enum slot_kind kind[2],
     return rv;
 }
 
-int vote_open(struct vote *v, struct disk *d, const struct identity *id,
-              bool have_data, struct errmsg *em)
+int vote_open(struct vote *v,
+              struct disk *d,
+              const struct identity *id,
+              bool have_data,
+              struct errmsg *em)
 {
     struct vote_state s[2];
     enum slot_kind kind[2] = {SLOT_MISSING, SLOT_MISSING};
@@ -250,7 +268,10 @@ int vote_open(struct vote *v, struct disk *d, const struct identity *id,
     return settle(v, kind, s, good, em);
 }
 
-int vote_set(struct vote *v, uint64_t term, uint64_t vote, uint64_t log_no,
+int vote_set(struct vote *v,
+             uint64_t term,
+             uint64_t vote,
+             uint64_t log_no,
              struct errmsg *em)
 {
     struct vote_state s = v->now;
@@ -272,8 +293,7 @@ int vote_set(struct vote *v, uint64_t term, uint64_t vote, uint64_t log_no,
     }
     if (rv < 0) {
         v->failed = true;
-        return errmsg_wrap(em, rv, "store term %llu",
-                           (unsigned long long)term);
+        return errmsg_wrap(em, rv, "store term %llu", (unsigned long long)term);
     }
     v->now = s;
     return 0;

@@ -35,8 +35,11 @@ struct vote {
  * @have_data: a log or snapshot exists; then slots that are both missing are
  * refused too (a voter that forgot its vote can elect two leaders).
  * Blocks. HF_ECORRUPT, HF_EIDENTITY, HF_EVERSION, or the disk's code. */
-int vote_open(struct vote *v, struct disk *d, const struct identity *id,
-              bool have_data, struct errmsg *em);
+int vote_open(struct vote *v,
+              struct disk *d,
+              const struct identity *id,
+              bool have_data,
+              struct errmsg *em);
 
 /* Make (@term, @vote) durable; returns after the second sync. Called on the
  * loop: it blocks there, a vote must not overtake its sync.
@@ -45,14 +48,21 @@ int vote_open(struct vote *v, struct disk *d, const struct identity *id,
  * is given once: @vote 0 or the same changes nothing and writes nothing; a
  * second one for another node is asserted against.
  * Any error is final: nothing may leave the node, the process must end. */
-int vote_set(struct vote *v, uint64_t term, uint64_t vote, uint64_t log_no,
+int vote_set(struct vote *v,
+             uint64_t term,
+             uint64_t vote,
+             uint64_t log_no,
              struct errmsg *em);
 
 /* Pure halves, for tests and fuzzing. */
-void vote_encode(const struct vote_state *s, const struct identity *id,
+void vote_encode(const struct vote_state *s,
+                 const struct identity *id,
                  uint8_t out[VOTE_SLOT_BYTES]);
-int vote_decode(const uint8_t *p, size_t n, const char *name,
-                const struct identity *id, struct vote_state *out,
+int vote_decode(const uint8_t *p,
+                size_t n,
+                const char *name,
+                const struct identity *id,
+                struct vote_state *out,
                 struct errmsg *em);
 
 #endif

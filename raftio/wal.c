@@ -139,6 +139,7 @@ struct wal {
     uint64_t plan_next;    /* put into groups */
     uint64_t plan_term;    /* of plan_next - 1 */
     uint64_t durable_next; /* acknowledged */
+    uint64_t trim_upto;    /* entries up to it are not needed */
     uint64_t read_floor;   /* below it a reset has removed all */
     uint64_t last_no;
     uint64_t durable_no;
@@ -199,7 +200,9 @@ static void op_free(struct wal_op *op)
     free(op);
 }
 
-static struct wal_op *op_new(enum op_kind kind, uint64_t first, size_t n,
+static struct wal_op *op_new(enum op_kind kind,
+                             uint64_t first,
+                             size_t n,
                              uint64_t token)
 {
     struct wal_op *op = hf_calloc(1, sizeof *op + n * sizeof op->e[0]);
@@ -317,8 +320,10 @@ static uint64_t group_room(const struct wal *w, uint64_t limit)
     return limit > w->group.bytes ? limit - w->group.bytes : 0;
 }
 
-static struct plan_frame *plan_frame(struct wal *w, uint16_t kind,
-                                     uint64_t first, uint64_t term)
+static struct plan_frame *plan_frame(struct wal *w,
+                                     uint16_t kind,
+                                     uint64_t first,
+                                     uint64_t term)
 {
     struct plan_frame *p = &w->group.frames[w->group.frames_n++];
 
@@ -474,8 +479,8 @@ static void plan_places(struct wal *w)
         p->f.payload_len = (uint32_t)p->payload;
         p->f.len = (uint32_t)frame_bytes(p->payload);
         if (p->f.kind == FRAME_ENTRIES) {
-            struct wal_index x = {p->f.first, p->f.last, p->f.term,
-                                  seg->number, off, p->f.len};
+            struct wal_index x = {p->f.first,  p->f.last, p->f.term,
+                                  seg->number, off,       p->f.len};
 
             /* A later op of the same group may have truncated it again. */
             if (x.last >= w->plan_next) {
@@ -541,8 +546,8 @@ static void group_start(struct wal *w)
     g->salt = seg->salt;
     g->number = seg->number;
     g->chain = w->chain;
-    limit = seg->size - seg->end < seg->flight ? seg->size - seg->end
-                                               : seg->flight;
+    limit =
+        seg->size - seg->end < seg->flight ? seg->size - seg->end : seg->flight;
     /* Truncating what the same write appends would need two indexes. */
     while (w->queue.head != NULL) {
         struct wal_op *op = w->queue.head;
@@ -778,6 +783,35 @@ static uint64_t durable_after(const struct wal *w, uint64_t written)
     return next;
 }
 
+/* Move what nobody needs to the dead. A segment whose file is only now being
+ * made does not count yet: its predecessor is still the log's end. */
+static void trim_run(struct wal *w)
+{
+    size_t keep = w->group.busy && w->group.turn ? 2 : 1;
+    size_t n = 0;
+    size_t k = 0;
+
+    while (n + keep < w->segs_n && w->segs[n].max_index <= w->trim_upto) {
+        n++;
+    }
+    if (n == 0 || w->failed) {
+        return;
+    }
+    w->dead = hf_realloc(w->dead, (w->dead_n + n) * sizeof *w->dead);
+    memcpy(w->dead + w->dead_n, w->segs, n * sizeof *w->dead);
+    w->dead_n += n;
+    w->segs_n -= n;
+    memmove(w->segs, w->segs + n, w->segs_n * sizeof *w->segs);
+    while (k < w->index_n && w->index[k].seg < w->segs[0].number) {
+        w->before_term = w->index[k].term;
+        k++;
+    }
+    w->index_n -= k;
+    if (k > 0) {
+        memmove(w->index, w->index + k, w->index_n * sizeof *w->index);
+    }
+}
+
 static void group_done(struct env_work *work)
 {
     struct group *g = HF_CONTAINER_OF(work, struct group, work);
@@ -807,6 +841,7 @@ static void group_done(struct env_work *work)
     if (wal_gone(w)) {
         return;
     }
+    trim_run(w);
     wal_pump(w);
     house_pump(w);
     if (!g->busy) {
@@ -854,6 +889,7 @@ static void mark_cb(struct env_timer *t)
 
 static int zero_fill(struct disk *d, uint64_t size, struct errmsg *em)
 {
+    uint64_t step = size < PREPARE_STEP ? size : PREPARE_STEP;
     struct disk_file *f;
     uint8_t *zero;
     int rv = disk_open(d, wal_tmp_path,
@@ -862,10 +898,10 @@ static int zero_fill(struct disk *d, uint64_t size, struct errmsg *em)
     if (rv < 0) {
         return file_err(em, rv, "create", wal_tmp_path);
     }
-    zero = file_buf(PREPARE_STEP);
-    memset(zero, 0, PREPARE_STEP);
-    for (uint64_t off = 0; off < size && rv == 0; off += PREPARE_STEP) {
-        uint64_t n = size - off < PREPARE_STEP ? size - off : PREPARE_STEP;
+    zero = file_buf(step);
+    memset(zero, 0, step);
+    for (uint64_t off = 0; off < size && rv == 0; off += step) {
+        uint64_t n = size - off < step ? size - off : step;
 
         rv = disk_pwrite(f, zero, n, off);
         rv = rv < 0 ? file_err(em, rv, "zero-fill", wal_tmp_path) : 0;
@@ -998,7 +1034,8 @@ static uint64_t prepare_size(const struct wal *w)
 {
     uint64_t size = w->cfg.segment_bytes;
     uint64_t need = w->queue.head == NULL ? 0 : head_need(w);
-    bool blank = w->segs_n == 0 && w->spares_n == 0;
+    /* Appends cannot begin without one: a small one is there at once. */
+    bool first = w->spares_n == 0 && (w->segs_n == 0 || w->new_segment);
 
     if (w->closing && need == 0) {
         return 0;
@@ -1007,7 +1044,7 @@ static uint64_t prepare_size(const struct wal *w)
         (w->group.busy || need == 0 || spare_find(w, need) < w->spares_n)) {
         return 0;
     }
-    if (blank && size > WAL_FIRST_BYTES) {
+    if (first && size > WAL_FIRST_BYTES) {
         size = WAL_FIRST_BYTES;
     }
     if (size < need + SEG_HEADER) {
@@ -1051,8 +1088,11 @@ static int read_fail(struct read_op *r, const char *name, uint64_t off)
 }
 
 /* Take the entries of one frame, still pointing into @p. */
-static int read_frame(struct read_op *r, const struct wal_index *x,
-                      const uint8_t *p, const char *name, size_t *bytes)
+static int read_frame(struct read_op *r,
+                      const struct wal_index *x,
+                      const uint8_t *p,
+                      const char *name,
+                      size_t *bytes)
 {
     struct frame f;
     struct reader rd;
@@ -1184,7 +1224,9 @@ static void read_done(struct env_work *work)
     }
 }
 
-int wal_read(struct wal *w, uint64_t first, size_t max_bytes,
+int wal_read(struct wal *w,
+             uint64_t first,
+             size_t max_bytes,
              void (*cb)(void *data, const struct wal_read_result *r),
              void *data)
 {
@@ -1194,8 +1236,8 @@ int wal_read(struct wal *w, uint64_t first, size_t max_bytes,
     uint64_t bytes = 0;
     struct read_op *r;
 
-    if (at == w->index_n || first >= w->durable_next ||
-        first < w->read_floor || w->freed) {
+    if (at == w->index_n || first >= w->durable_next || first < w->read_floor ||
+        w->freed) {
         return HF_ENOENT;
     }
     if (w->reads_n >= WAL_READS_MAX) {
@@ -1204,8 +1246,7 @@ int wal_read(struct wal *w, uint64_t first, size_t max_bytes,
     while (at + n < w->index_n && n < READ_FRAMES_MAX &&
            w->index[at + n].seg == w->index[at].seg &&
            w->index[at + n].last < w->durable_next && bytes <= max_bytes) {
-        bytes = w->index[at + n].off + w->index[at + n].len -
-                w->index[at].off;
+        bytes = w->index[at + n].off + w->index[at + n].len - w->index[at].off;
         count += w->index[at + n].last - w->index[at + n].first + 1;
         n++;
     }
@@ -1237,8 +1278,11 @@ int wal_read(struct wal *w, uint64_t first, size_t max_bytes,
 
 /* ---- the owner's calls ---- */
 
-struct wal *wal_new(struct env *e, struct logger *l, const struct wal_cfg *cfg,
-                    struct wal_recovered *r, const struct wal_cbs *cbs)
+struct wal *wal_new(struct env *e,
+                    struct logger *l,
+                    const struct wal_cfg *cfg,
+                    struct wal_recovered *r,
+                    const struct wal_cbs *cbs)
 {
     struct wal *w = hf_calloc(1, sizeof *w);
 
@@ -1260,7 +1304,7 @@ struct wal *wal_new(struct env *e, struct logger *l, const struct wal_cfg *cfg,
     w->plan_term = r->last_term;
     w->last_no = w->durable_no = r->last_no;
     w->chain = r->chain;
-    w->new_segment = !r->same_segment && !mutant(TORN_NO_NEW_SEGMENT);
+    w->new_segment = !r->same_segment;
     w->marked = true;
     w->group.w = w;
     w->house.w = w;
@@ -1289,8 +1333,11 @@ static void submit(struct wal *w, struct wal_op *op)
     }
 }
 
-void wal_append(struct wal *w, uint64_t first_index, const struct entry *e,
-                size_t n, uint64_t token)
+void wal_append(struct wal *w,
+                uint64_t first_index,
+                const struct entry *e,
+                size_t n,
+                uint64_t token)
 {
     struct wal_op *op = op_new(OP_ENTRIES, first_index, n, token);
 
@@ -1318,7 +1365,9 @@ void wal_truncate(struct wal *w, uint64_t index, uint64_t token)
     submit(w, op_new(OP_TRUNCATE, index, 0, token));
 }
 
-void wal_reset(struct wal *w, uint64_t next_index, uint64_t snap_term,
+void wal_reset(struct wal *w,
+               uint64_t next_index,
+               uint64_t snap_term,
                uint64_t token)
 {
     struct wal_op *op = op_new(OP_RESET, next_index, 0, token);
@@ -1331,28 +1380,10 @@ void wal_reset(struct wal *w, uint64_t next_index, uint64_t snap_term,
 
 void wal_trim(struct wal *w, uint64_t upto)
 {
-    size_t n = 0;
-    size_t k = 0;
-
-    while (n + 1 < w->segs_n && w->segs[n].max_index <= upto) {
-        n++;
+    if (upto > w->trim_upto) {
+        w->trim_upto = upto;
     }
-    if (n == 0 || w->failed) {
-        return;
-    }
-    w->dead = hf_realloc(w->dead, (w->dead_n + n) * sizeof *w->dead);
-    memcpy(w->dead + w->dead_n, w->segs, n * sizeof *w->dead);
-    w->dead_n += n;
-    w->segs_n -= n;
-    memmove(w->segs, w->segs + n, w->segs_n * sizeof *w->segs);
-    while (k < w->index_n && w->index[k].seg < w->segs[0].number) {
-        w->before_term = w->index[k].term;
-        k++;
-    }
-    w->index_n -= k;
-    if (k > 0) {
-        memmove(w->index, w->index + k, w->index_n * sizeof *w->index);
-    }
+    trim_run(w);
     house_pump(w);
 }
 

@@ -31,7 +31,7 @@
 enum {
     WAL_SEGMENT_BYTES = 64 << 20, /* default size of a segment */
     WAL_SEGMENT_MIN = 32 << 10,   /* smallest that the setting allows */
-    WAL_FIRST_BYTES = 4 << 20,    /* of a blank log's first, made at once */
+    WAL_FIRST_BYTES = 4 << 20,    /* of a start's first one, made at once */
     WAL_FLIGHT_BYTES = 9 << 20,   /* default bound of one write */
     WAL_SPARES = 2,               /* prepared segments kept ready */
     WAL_MARK_IDLE_MS = 20,        /* quiet time before a mark frame */
@@ -94,8 +94,10 @@ struct wal_recovered {
  * HF_EIDENTITY  a segment of another cluster, node or directory.
  * HF_EVERSION   written by a newer version.
  * HF_EIO ...    as the file system said. */
-int wal_recover(struct disk *d, const struct wal_recover_in *in,
-                struct wal_recovered *out, struct errmsg *em);
+int wal_recover(struct disk *d,
+                const struct wal_recover_in *in,
+                struct wal_recovered *out,
+                struct errmsg *em);
 void wal_recovered_release(struct wal_recovered *r);
 
 /* True when directory "log" has a segment: for vote_open(). */
@@ -117,22 +119,30 @@ struct wal_cbs {
 /* Start writing where @r ended; takes over its private parts; entries stay
  * with the caller (wal_recovered_release() frees what is left). Never fails:
  * what needs the disk is done by workers. @l may be NULL. */
-struct wal *wal_new(struct env *e, struct logger *l, const struct wal_cfg *cfg,
-                    struct wal_recovered *r, const struct wal_cbs *cbs);
+struct wal *wal_new(struct env *e,
+                    struct logger *l,
+                    const struct wal_cfg *cfg,
+                    struct wal_recovered *r,
+                    const struct wal_cbs *cbs);
 
 /* Append @n >= 1 entries at @first_index, which is at most one past the last
  * appended; if it is not past it, all from @first_index on is truncated
  * first. Takes a reference of each entry's blob until it is written.
  * Terms never fall within what is then the log (asserted), an entry has at
  * most LIM_ENTRY bytes (asserted). The caller bounds wal_pending_bytes(). */
-void wal_append(struct wal *w, uint64_t first_index, const struct entry *e,
-                size_t n, uint64_t token);
+void wal_append(struct wal *w,
+                uint64_t first_index,
+                const struct entry *e,
+                size_t n,
+                uint64_t token);
 /* Truncate only: the next append is at @index. Callback as for appends. */
 void wal_truncate(struct wal *w, uint64_t index, uint64_t token);
 /* After installing a snapshot of @next_index - 1 (durable already), whose
  * last entry has @snap_term: the log is empty and goes on at @next_index. In
  * order with the appends; callback too. Old segments go with wal_trim(). */
-void wal_reset(struct wal *w, uint64_t next_index, uint64_t snap_term,
+void wal_reset(struct wal *w,
+               uint64_t next_index,
+               uint64_t snap_term,
                uint64_t token);
 
 /* Entries up to @upto are not needed: a durable snapshot covers them, and
@@ -153,7 +163,9 @@ struct wal_read_result {
     size_t n;
     const struct errmsg *em;
 };
-int wal_read(struct wal *w, uint64_t first, size_t max_bytes,
+int wal_read(struct wal *w,
+             uint64_t first,
+             size_t max_bytes,
              void (*cb)(void *data, const struct wal_read_result *r),
              void *data);
 

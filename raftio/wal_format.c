@@ -82,7 +82,9 @@ void seg_head_encode(struct seg_head *h, uint8_t out[SEG_HEADER])
     put_u32(out + SEG_CRC_AT, h->crc);
 }
 
-static int seg_damaged(struct errmsg *em, const char *name, size_t at,
+static int seg_damaged(struct errmsg *em,
+                       const char *name,
+                       size_t at,
                        const char *what)
 {
     return errmsg_set(em, HF_ECORRUPT,
@@ -111,8 +113,10 @@ static void seg_head_fields(const uint8_t *p, struct seg_head *h)
     h->crc = get_u32(p + SEG_CRC_AT);
 }
 
-int seg_head_decode(const uint8_t p[SEG_HEADER], const char *name,
-                    const struct identity *id, struct seg_head *h,
+int seg_head_decode(const uint8_t p[SEG_HEADER],
+                    const char *name,
+                    const struct identity *id,
+                    struct seg_head *h,
                     struct errmsg *em)
 {
     if (memcmp(p, seg_magic, sizeof seg_magic) != 0) {
@@ -213,8 +217,7 @@ bool wal_frame_decode(const uint8_t *p, struct frame *f)
 bool frame_payload_ok(const struct frame *f, const uint8_t *p)
 {
     return mutant(CRC_IGNORED) ||
-           f->payload_crc ==
-               crc32c(0, p + FRAME_HEADER, f->len - FRAME_HEADER);
+           f->payload_crc == crc32c(0, p + FRAME_HEADER, f->len - FRAME_HEADER);
 }
 
 void entry_encode(uint8_t *out, uint64_t index, const struct entry *e)
@@ -228,7 +231,9 @@ void entry_encode(uint8_t *out, uint64_t index, const struct entry *e)
     }
 }
 
-bool entry_decode(struct reader *r, uint64_t index, uint64_t term,
+bool entry_decode(struct reader *r,
+                  uint64_t index,
+                  uint64_t term,
                   struct entry *e)
 {
     uint64_t got_index = rd_u64(r);

@@ -84,8 +84,10 @@ static inline uint64_t frame_bytes(uint64_t payload)
 
 void seg_head_encode(struct seg_head *h, uint8_t out[SEG_HEADER]);
 /* HF_ECORRUPT, HF_EVERSION or HF_EIDENTITY with a message that names @name. */
-int seg_head_decode(const uint8_t p[SEG_HEADER], const char *name,
-                    const struct identity *id, struct seg_head *h,
+int seg_head_decode(const uint8_t p[SEG_HEADER],
+                    const char *name,
+                    const struct identity *id,
+                    struct seg_head *h,
                     struct errmsg *em);
 
 /* Fill in len, the checksums and the bytes; the payload is in place at
@@ -98,7 +100,9 @@ bool frame_payload_ok(const struct frame *f, const uint8_t *p);
 
 void entry_encode(uint8_t *out, uint64_t index, const struct entry *e);
 /* Next entry of a payload, borrowed. False: it makes no sense. */
-bool entry_decode(struct reader *r, uint64_t index, uint64_t term,
+bool entry_decode(struct reader *r,
+                  uint64_t index,
+                  uint64_t term,
                   struct entry *e);
 
 void seg_path(uint64_t number, char out[WAL_PATH_MAX]);

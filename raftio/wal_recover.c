@@ -51,7 +51,7 @@ struct scan {
 /* ---- listing ---- */
 
 struct listing {
-    uint64_t segs[SEGS_MAX];
+    uint64_t *segs;
     size_t segs_n;
     uint64_t *spares;
     size_t spares_n;
@@ -75,6 +75,7 @@ static int list_one(void *data, const char *name)
         if (l->segs_n == SEGS_MAX) {
             return -EOVERFLOW;
         }
+        l->segs = hf_realloc(l->segs, (l->segs_n + 1) * sizeof *l->segs);
         l->segs[l->segs_n++] = v; /* in order: the names have fixed width */
     }
     return 0;
@@ -98,9 +99,36 @@ int wal_exists(struct disk *d, bool *out, struct errmsg *em)
     if (rv == 0) {
         *out = l->segs_n > 0;
     }
+    free(l->segs);
     free(l->spares);
     free(l);
     return rv;
+}
+
+static bool all_zero(const uint8_t *p, size_t n)
+{
+    return p[0] == 0 && memcmp(p, p + 1, n - 1) == 0;
+}
+
+/* A prepared segment is taken over only if no header was ever begun in it:
+ * then all of it is zero. In any other it is unknown whose frames they are
+ * (a new header may be torn, or whole above an older life's frames). */
+static bool spare_fits(struct scan *s, const char *name)
+{
+    struct disk_file *f;
+    uint8_t *raw;
+    bool fits;
+
+    if (disk_open(s->disk, name, DISK_READ | DISK_DIRECT, &f) != 0) {
+        return false;
+    }
+    raw = file_buf(SEG_HEADER);
+    fits = disk_size(f) == (int64_t)s->cfg.segment_bytes &&
+           disk_pread(f, raw, SEG_HEADER, 0) == SEG_HEADER &&
+           all_zero(raw, SEG_HEADER);
+    free(raw);
+    disk_close(f);
+    return fits;
 }
 
 /* Keep prepared segments that fit the setting, remove the rest. */
@@ -114,19 +142,11 @@ static void adopt_spares(struct scan *s, const struct listing *l)
         (void)disk_unlink(s->disk, wal_tmp_path);
     }
     for (size_t i = 0; i < l->spares_n; i++) {
-        struct disk_file *f;
-        int64_t size = -1;
-
         spare_path(l->spares[i], name);
         if (l->spares[i] >= out->next_name) {
             out->next_name = l->spares[i] + 1;
         }
-        if (disk_open(s->disk, name, DISK_READ, &f) == 0) {
-            size = disk_size(f);
-            disk_close(f);
-        }
-        if (size == (int64_t)s->cfg.segment_bytes &&
-            out->spares_n < WAL_SPARES) {
+        if (out->spares_n < WAL_SPARES && spare_fits(s, name)) {
             out->spares[out->spares_n++] = l->spares[i];
         } else {
             (void)disk_unlink(s->disk, name);
@@ -185,6 +205,7 @@ static int window_need(struct scan *s, uint64_t off, size_t n)
     int64_t got;
 
     hf_assert(off % FRAME_ALIGN == 0 && off + n <= s->size);
+    want = want > s->size ? (size_t)s->size : want; /* small segments */
     if (off >= s->buf_off && off + n <= s->buf_off + s->buf_n) {
         return 0;
     }
@@ -345,7 +366,9 @@ static int replay(struct scan *s, const struct frame *f, uint64_t off)
 /* ---- one segment ---- */
 
 /* Is the expected frame at @off? 1 yes, 0 no, <0 could not be read. */
-static int frame_at(struct scan *s, const struct seg_head *h, uint64_t off,
+static int frame_at(struct scan *s,
+                    const struct seg_head *h,
+                    uint64_t off,
                     struct frame *f)
 {
     int rv;
@@ -371,16 +394,14 @@ static int frame_at(struct scan *s, const struct seg_head *h, uint64_t off,
     return frame_payload_ok(f, window_at(s, off)) ? 1 : 0;
 }
 
-static bool all_zero(const uint8_t *p, size_t n)
-{
-    return p[0] == 0 && memcmp(p, p + 1, n - 1) == 0;
-}
-
 /* What lies from @g to the end of the last segment? Finds later frames of
  * this life, and how far from @g strange bytes go: zeros are not strange,
  * nor is anything after a whole frame header of the file's earlier life. */
-static int scan_tail(struct scan *s, const struct seg_head *h, uint64_t g,
-                     uint64_t *span, uint64_t *witness)
+static int scan_tail(struct scan *s,
+                     const struct seg_head *h,
+                     uint64_t g,
+                     uint64_t *span,
+                     uint64_t *witness)
 {
     bool earlier_life = false;
     uint64_t touched = g;
@@ -435,8 +456,7 @@ static int judge_tail(struct scan *s, const struct seg_head *h, uint64_t g)
     }
     /* In a recycled file a frame of the earlier life may begin before @g and
      * reach beyond it: as many strange bytes again. */
-    if (span > h->flight * (h->old_salt != 0 ? 2 : 1) &&
-        !mutant(ROT_IS_TORN)) {
+    if (span > h->flight * (h->old_salt != 0 ? 2 : 1) && !mutant(ROT_IS_TORN)) {
         return damaged(s, g, "more than one unfinished write");
     }
     s->out->torn_bytes = s->clean ? 0 : span;
@@ -445,7 +465,8 @@ static int judge_tail(struct scan *s, const struct seg_head *h, uint64_t g)
     return 0;
 }
 
-static int scan_segment(struct scan *s, const struct seg_head *h,
+static int scan_segment(struct scan *s,
+                        const struct seg_head *h,
                         const struct seg_head *next)
 {
     struct wal_seg *seg = &s->out->segs[s->out->segs_n - 1];
@@ -456,10 +477,9 @@ static int scan_segment(struct scan *s, const struct seg_head *h,
     while (off != stop) {
         int rv = frame_at(s, h, off, &f);
 
-        if (rv == 0 && (next == NULL || mutant(SUCCESSOR_UNCHECKED))) {
-            rv = next == NULL ? judge_tail(s, h, off) : 0;
+        if (rv == 0 && next == NULL) {
             seg->end = off;
-            return rv;
+            return judge_tail(s, h, off);
         }
         if (rv == 0 || (rv == 1 && off + f.len > stop)) {
             rv = damaged(s, off, "the next segment says that it goes on");
@@ -473,8 +493,8 @@ static int scan_segment(struct scan *s, const struct seg_head *h,
         off += f.len;
     }
     seg->end = off;
-    if (next != NULL && (next->pred_last != s->next - 1 ||
-                         next->pred_chain != s->chain)) {
+    if (next != NULL &&
+        (next->pred_last != s->next - 1 || next->pred_chain != s->chain)) {
         return damaged(s, off, "its end is not what the next segment recorded");
     }
     return 0;
@@ -500,8 +520,8 @@ static int read_heads(struct scan *s, const struct listing *l)
         } else if (n < SEG_HEADER) {
             rv = damaged(s, (uint64_t)n, "shorter than its header");
         } else {
-            rv = seg_head_decode(raw, name, &s->in->cfg.id, &s->heads[i],
-                                 s->em);
+            rv =
+                seg_head_decode(raw, name, &s->in->cfg.id, &s->heads[i], s->em);
         }
         if (rv == 0 && (s->heads[i].number != l->segs[i] ||
                         s->heads[i].number != l->segs[0] + i)) {
@@ -644,8 +664,10 @@ static int recover(struct scan *s, const struct listing *l)
     return rv;
 }
 
-int wal_recover(struct disk *d, const struct wal_recover_in *in,
-                struct wal_recovered *out, struct errmsg *em)
+int wal_recover(struct disk *d,
+                const struct wal_recover_in *in,
+                struct wal_recovered *out,
+                struct errmsg *em)
 {
     struct listing *l = hf_calloc(1, sizeof *l);
     struct scan s;
@@ -670,6 +692,7 @@ int wal_recover(struct disk *d, const struct wal_recover_in *in,
     }
     free(s.heads);
     free(s.buf);
+    free(l->segs);
     free(l->spares);
     free(l);
     return rv;

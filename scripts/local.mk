@@ -8,6 +8,7 @@ EXTRA_DIST += \
 	scripts/lib.sh \
 	scripts/lint.sh \
 	scripts/mutants.sh \
+	scripts/protocol \
 	scripts/sim.sh \
 	scripts/test.sh \
 	scripts/up.sh

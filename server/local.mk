@@ -79,3 +79,11 @@ server_libserver_edge_a_SOURCES = \
 bin_PROGRAMS += holdfastd
 holdfastd_SOURCES = server/edge/main_uv.c
 holdfastd_LDADD = $(ALL_LIBS)
+# Writes the tables of docs/PROTOCOL.md (scripts/protocol).
+noinst_PROGRAMS += server/command/protocol
+server_command_protocol_SOURCES = server/command/protocol_main.c
+server_command_protocol_LDADD = \
+	server/libserver_command.a \
+	server/libserver_store.a \
+	resp/libresp.a \
+	base/libbase.a

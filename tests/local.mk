@@ -1,17 +1,25 @@
 # A unit test is one file; add its name here. It may use every library.
 UNIT_TESTS = \
+	tests/unit/test_admin \
 	tests/unit/test_bytes \
 	tests/unit/test_client \
+	tests/unit/test_command \
+	tests/unit/test_conn \
 	tests/unit/test_crc32c \
 	tests/unit/test_kv \
+	tests/unit/test_disk_sim \
+	tests/unit/test_identity \
 	tests/unit/test_machine \
 	tests/unit/test_map \
 	tests/unit/test_env_uv \
 	tests/unit/test_peer \
 	tests/unit/test_resp \
 	tests/unit/test_settings \
+	tests/unit/test_snap \
 	tests/unit/test_snapxfer \
-	tests/unit/test_store
+	tests/unit/test_store \
+	tests/unit/test_vote \
+	tests/unit/test_wal
 
 # Tests of real processes; each makes its own cluster.
 PROCESS_TESTS =
@@ -19,14 +27,26 @@ PROCESS_TESTS =
 check_PROGRAMS += $(UNIT_TESTS) tests/fault/freeport
 TESTS += $(UNIT_TESTS) $(PROCESS_TESTS)
 LDADD = $(ALL_LIBS) $(CMOCKA_LIBS)
+STORE_LDADD = server/libserver_store.a base/libbase.a $(CMOCKA_LIBS)
+tests_unit_test_machine_LDADD = $(STORE_LDADD)
+tests_unit_test_map_LDADD = $(STORE_LDADD)
+tests_unit_test_store_LDADD = $(STORE_LDADD)
 FAKE_CLUSTER = tests/unit/fake_cluster.c tests/unit/fake_cluster.h
 CLIENT_LDADD = client/libholdfast.a $(CMOCKA_LIBS) -lm
 tests_unit_test_client_SOURCES = tests/unit/test_client.c $(FAKE_CLUSTER)
 tests_unit_test_client_LDADD = $(CLIENT_LDADD)
 tests_unit_test_kv_SOURCES = tests/unit/test_kv.c $(FAKE_CLUSTER)
 tests_unit_test_kv_LDADD = $(CLIENT_LDADD)
+DISK_SIM = tests/sim/disk_sim.c tests/sim/disk_sim.h tests/unit/wal_env.h
+tests_unit_test_disk_sim_SOURCES = tests/unit/test_disk_sim.c $(DISK_SIM)
+tests_unit_test_identity_SOURCES = tests/unit/test_identity.c $(DISK_SIM)
+tests_unit_test_snap_SOURCES = tests/unit/test_snap.c $(DISK_SIM)
+tests_unit_test_vote_SOURCES = tests/unit/test_vote.c $(DISK_SIM)
+tests_unit_test_wal_SOURCES = tests/unit/test_wal.c $(DISK_SIM)
 tests_fault_freeport_LDADD =
 EXTRA_DIST += \
+	tests/clients/compare.sh \
+	tests/clients/compare.txt \
 	tests/fault/process.sh \
 	tests/fault/failover.sh \
 	tests/fault/cold_start.sh

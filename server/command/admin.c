@@ -97,7 +97,7 @@ const struct member_view *admin_master(const struct node_view *v)
         v->leader_id == 0 ? NULL : member_by_id(v, v->leader_id);
 
     return leader != NULL && leader->cluster_address[0] != 0 ? leader
-                                                              : self_of(v);
+                                                             : self_of(v);
 }
 
 /* Does a cluster-aware client hear of @m as a replica? Not of dead ones. */
@@ -123,8 +123,9 @@ static bool need_master(const struct ask *a)
     if (admin_master(a->v) != NULL) {
         return true;
     }
-    resp_error(a->reply, "CLUSTERDOWN this node is in no cluster yet; "
-                         "run `kv init`");
+    resp_error(a->reply,
+               "CLUSTERDOWN this node is in no cluster yet; "
+               "run `kv init`");
     return false;
 }
 
@@ -193,8 +194,7 @@ static void shards_node(const struct ask *a, const struct member_view *m)
     field_int(a->reply, "port", port);
     field_str(a->reply, "ip", host);
     field_str(a->reply, "endpoint", host);
-    field_str(a->reply, "role",
-              m == admin_master(a->v) ? "master" : "replica");
+    field_str(a->reply, "role", m == admin_master(a->v) ? "master" : "replica");
     field_int(a->reply, "replication-offset", offset_of(a->v, m));
     field_str(a->reply, "health",
               m->self && a->v->loading ? "loading" : "online");
@@ -244,8 +244,8 @@ static void cluster_nodes(const struct ask *a)
         }
         admin_member_hex(v, m->id, hex);
         admin_member_hex(v, master->id, of);
-        buf_printf(&text, "%s %s:%u@%u %s%s%s %s 0 0 %" PRIu64 " %s%s\n",
-                   hex, host, port, bus, m->self ? "myself," : "",
+        buf_printf(&text, "%s %s:%u@%u %s%s%s %s 0 0 %" PRIu64 " %s%s\n", hex,
+                   host, port, bus, m->self ? "myself," : "",
                    m == master ? "master" : "slave", up ? "" : ",fail",
                    m == master ? "-" : of, v->term,
                    up ? "connected" : "disconnected",
@@ -270,8 +270,10 @@ static void cluster_info(const struct ask *a)
                "cluster_slots_fail:0\r\n"
                "cluster_known_nodes:%zu\r\n"
                "cluster_size:1\r\n"
-               "cluster_current_epoch:%" PRIu64 "\r\n"
-               "cluster_my_epoch:%" PRIu64 "\r\n"
+               "cluster_current_epoch:%" PRIu64
+               "\r\n"
+               "cluster_my_epoch:%" PRIu64
+               "\r\n"
                "cluster_stats_messages_sent:0\r\n"
                "cluster_stats_messages_received:0\r\n"
                "total_cluster_links_buffer_limit_exceeded:0\r\n",
@@ -432,8 +434,10 @@ static bool config_wanted(const struct ask *a, const char *name)
 }
 
 /* What is true here in the words of Redis, as tools ask for it. */
-static size_t config_redis(const struct node_view *v, bool cluster_port,
-                           char numbers[2][24], struct config_view out[8])
+static size_t config_redis(const struct node_view *v,
+                           bool cluster_port,
+                           char numbers[2][24],
+                           struct config_view out[8])
 {
     snprintf(numbers[0], 24, "%" PRIu64, v->memory_limit);
     snprintf(numbers[1], 24, "%" PRIu64,
@@ -444,8 +448,8 @@ static size_t config_redis(const struct node_view *v, bool cluster_port,
     out[3] = (struct config_view){"databases", "1"};
     out[4] = (struct config_view){"maxmemory", numbers[0]};
     out[5] = (struct config_view){"maxmemory-policy", "noeviction"};
-    out[6] = (struct config_view){"cluster-enabled",
-                                  cluster_port ? "yes" : "no"};
+    out[6] =
+        (struct config_view){"cluster-enabled", cluster_port ? "yes" : "no"};
     out[7] = (struct config_view){"maxclients", numbers[1]};
     return 8;
 }
@@ -501,7 +505,8 @@ static const struct {
     {"cluster|keyslot", cluster_keyslot},
 };
 
-void admin_run(const struct node_view *v, struct bytes command,
+void admin_run(const struct node_view *v,
+               struct bytes command,
                struct buf *reply)
 {
     struct command_words w;
@@ -534,14 +539,18 @@ static bool need_id(struct bytes s, uint64_t *id, struct buf *reply)
            args_fail(reply, "ERR a member's id is a number over 0");
 }
 
-static bool need_force(const struct bytes *argv, int argc, int at,
-                       bool *force, struct buf *reply)
+static bool need_force(const struct bytes *argv,
+                       int argc,
+                       int at,
+                       bool *force,
+                       struct buf *reply)
 {
     *force = argc == at + 1 && bytes_ieq(argv[at], "FORCE");
     return argc <= at || *force || args_fail(reply, ERR_SYNTAX);
 }
 
-static bool action(const struct command_words *w, struct admin_action *a,
+static bool action(const struct command_words *w,
+                   struct admin_action *a,
                    struct buf *reply)
 {
     char name[48];
@@ -570,7 +579,8 @@ static bool action(const struct command_words *w, struct admin_action *a,
     return true;
 }
 
-int admin_action(struct bytes command, struct admin_action *out,
+int admin_action(struct bytes command,
+                 struct admin_action *out,
                  struct buf *reply)
 {
     struct admin_action a = {ADMIN_NONE, false, 0};

@@ -23,27 +23,27 @@ const char *node_role_name(enum node_role r);
 
 struct member_view {
     uint64_t id;
-    char address[LIM_ADDR];        /* plain port, as announced */
+    char address[LIM_ADDR]; /* plain port, as announced */
     char cluster_address[LIM_ADDR];
     char peer_address[LIM_ADDR];
-    bool voter;                    /* else a learner (spare) */
-    bool alive;                    /* heard of within an election timeout */
+    bool voter; /* else a learner (spare) */
+    bool alive; /* heard of within an election timeout */
     bool self;
-    uint64_t match_index;          /* 0: unknown (only a leader knows) */
-    uint64_t lag;                  /* entries behind the leader */
-    uint32_t seat;                 /* from 1; 0: in no seat */
+    uint64_t match_index; /* 0: unknown (only a leader knows) */
+    uint64_t lag;         /* entries behind the leader */
+    uint32_t seat;        /* from 1; 0: in no seat */
 };
 
 /* Kept by the edge. */
 struct edge_counters {
-    uint64_t connected;      /* clients now */
+    uint64_t connected; /* clients now */
     uint64_t maxclients;
-    uint64_t accepted;       /* connections, ever */
-    uint64_t rejected;       /* ... over maxclients */
-    uint64_t slow_closed;    /* ... closed as they did not read */
+    uint64_t accepted;    /* connections, ever */
+    uint64_t rejected;    /* ... over maxclients */
+    uint64_t slow_closed; /* ... closed as they did not read */
     uint64_t protocol_errors;
-    uint64_t commands;       /* processed, ever */
-    uint64_t errors;         /* replies that were errors, ever */
+    uint64_t commands; /* processed, ever */
+    uint64_t errors;   /* replies that were errors, ever */
     uint64_t input_bytes;
     uint64_t output_bytes;
     uint16_t plain_port;
@@ -78,13 +78,13 @@ struct node_view {
     uint64_t disk_bytes;
     uint64_t log_bytes;
     uint64_t snapshot_bytes;
-    uint64_t memory_bytes;     /* of the store */
-    uint64_t memory_limit;     /* 0: none */
-    uint64_t rss_bytes;        /* of the process */
-    uint64_t keys;             /* alive at cluster_ms */
-    uint64_t keys_expiring;    /* ... that have a deadline */
-    uint64_t expired;          /* removed by deadline since the start */
-    uint64_t parked;           /* requests that wait */
+    uint64_t memory_bytes;  /* of the store */
+    uint64_t memory_limit;  /* 0: none */
+    uint64_t rss_bytes;     /* of the process */
+    uint64_t keys;          /* alive at cluster_ms */
+    uint64_t keys_expiring; /* ... that have a deadline */
+    uint64_t expired;       /* removed by deadline since the start */
+    uint64_t parked;        /* requests that wait */
     uint64_t sessions;
     /* clock */
     uint64_t cluster_ms; /* Unix ms */
@@ -106,7 +106,8 @@ struct node_view {
 /* Answer the command bytes of an OP_NODE operation from @v: exactly one
  * reply is appended. INIT and MEMBER REMOVE, PROMOTE, TRANSFER are for the
  * node itself (admin_action()); here they get an error reply. */
-void admin_run(const struct node_view *v, struct bytes command,
+void admin_run(const struct node_view *v,
+               struct bytes command,
                struct buf *reply);
 
 enum admin_verb {
@@ -119,13 +120,14 @@ enum admin_verb {
 
 struct admin_action {
     enum admin_verb verb;
-    bool force;        /* INIT FORCE, MEMBER REMOVE id FORCE */
-    uint64_t id;       /* member; TRANSFER: 0 = anyone */
+    bool force;  /* INIT FORCE, MEMBER REMOVE id FORCE */
+    uint64_t id; /* member; TRANSFER: 0 = anyone */
 };
 
 /* What the command bytes ask the node to do. 0, or HF_EINVAL with an error
  * reply appended. */
-int admin_action(struct bytes command, struct admin_action *out,
+int admin_action(struct bytes command,
+                 struct admin_action *out,
                  struct buf *reply);
 
 /* The 40 hexadecimal digits by which cluster-aware clients know a member:

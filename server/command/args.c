@@ -70,7 +70,10 @@ bool args_need_key(struct bytes key, struct buf *reply)
     return false;
 }
 
-bool args_need_keys(const struct bytes *argv, int argc, int first, int step,
+bool args_need_keys(const struct bytes *argv,
+                    int argc,
+                    int first,
+                    int step,
                     struct buf *reply)
 {
     for (int i = first; i < argc; i += step) {
@@ -81,8 +84,12 @@ bool args_need_keys(const struct bytes *argv, int argc, int first, int step,
     return true;
 }
 
-bool args_need_time(struct bytes s, enum expire_unit unit, bool relative,
-                    const char *name, int64_t *ms, struct buf *reply)
+bool args_need_time(struct bytes s,
+                    enum expire_unit unit,
+                    bool relative,
+                    const char *name,
+                    int64_t *ms,
+                    struct buf *reply)
 {
     int64_t v;
 
@@ -121,8 +128,8 @@ bool command_glob(struct bytes pat, struct bytes s)
                 bool negate = p + 1 < pat.n && pat.p[p + 1] == '^';
                 bool in = false;
 
-                for (next = p + 1 + negate;
-                     next < pat.n && pat.p[next] != ']'; next++) {
+                for (next = p + 1 + negate; next < pat.n && pat.p[next] != ']';
+                     next++) {
                     uint8_t lo = pat.p[next], hi = lo;
 
                     if (lo == '\\' && next + 1 < pat.n) {

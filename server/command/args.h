@@ -19,7 +19,10 @@ bool args_u64(struct bytes s, uint64_t *out);
 /* Each appends its error reply and returns false when the word is bad. */
 bool args_need_i64(struct bytes s, int64_t *out, struct buf *reply);
 bool args_need_key(struct bytes key, struct buf *reply);
-bool args_need_keys(const struct bytes *argv, int argc, int first, int step,
+bool args_need_keys(const struct bytes *argv,
+                    int argc,
+                    int first,
+                    int step,
                     struct buf *reply);
 bool args_fail(struct buf *reply, const char *text); /* always false */
 /* True while the reply that began at @start is within REPLY_MAX; else it is
@@ -31,8 +34,12 @@ enum expire_unit { UNIT_S, UNIT_MS };
 /* A time of EX, PX, EXAT, PXAT, SETEX...: over zero and within bounds.
  * @relative: a span that is yet to be added to cluster time. Else appends
  * "invalid expire time in '<name>' command". */
-bool args_need_time(struct bytes s, enum expire_unit unit, bool relative,
-                    const char *name, int64_t *ms, struct buf *reply);
+bool args_need_time(struct bytes s,
+                    enum expire_unit unit,
+                    bool relative,
+                    const char *name,
+                    int64_t *ms,
+                    struct buf *reply);
 
 /* Spans that would end beyond this are refused: cluster time stays far below
  * the other 2^62, so that no addition wraps. */
@@ -40,8 +47,8 @@ bool args_need_time(struct bytes s, enum expire_unit unit, bool relative,
 
 /* Handlers of table.h. */
 command_fn cmd_get, cmd_set, cmd_getv, cmd_setnx, cmd_setex, cmd_getdel,
-    cmd_getex, cmd_mget, cmd_mset, cmd_msetnx, cmd_append, cmd_strlen,
-    cmd_incr, cmd_decr, cmd_incrby, cmd_decrby;
+    cmd_getex, cmd_mget, cmd_mset, cmd_msetnx, cmd_append, cmd_strlen, cmd_incr,
+    cmd_decr, cmd_incrby, cmd_decrby;
 command_fn cmd_del, cmd_exists, cmd_type, cmd_expire, cmd_ttl, cmd_persist,
     cmd_scan, cmd_keys, cmd_dbsize, cmd_flushall, cmd_range;
 command_fn cmd_txn, cmd_once, cmd_revs;

@@ -16,8 +16,7 @@ void command_error_arity(const struct command *c, struct buf *reply)
     char name[48];
 
     command_full_name(c, name);
-    resp_errorf(reply, "ERR wrong number of arguments for '%s' command",
-                name);
+    resp_errorf(reply, "ERR wrong number of arguments for '%s' command", name);
 }
 
 /* Client bytes in an error line: at most @max, none that breaks the line. */
@@ -28,8 +27,7 @@ static void quote(struct buf *b, struct bytes s, size_t max)
     }
 }
 
-static void error_unknown(const struct bytes *argv, int argc,
-                          struct buf *reply)
+static void error_unknown(const struct bytes *argv, int argc, struct buf *reply)
 {
     enum { SHOWN = 128 };
     struct buf text = BUF_INIT;
@@ -61,7 +59,8 @@ static void upper_name(const char *name, char out[32])
     }
 }
 
-static void error_subcommand(const struct command *parent, struct bytes sub,
+static void error_subcommand(const struct command *parent,
+                             struct bytes sub,
                              struct buf *reply)
 {
     struct buf text = BUF_INIT;
@@ -97,10 +96,10 @@ static void help(const struct command *parent, struct buf *reply)
     char name[32];
 
     for (size_t i = 0; i < n; i++) {
-        lines += rows[i].parent != NULL &&
-                         strcmp(rows[i].parent, parent->name) == 0
-                     ? 2
-                     : 0;
+        lines +=
+            rows[i].parent != NULL && strcmp(rows[i].parent, parent->name) == 0
+                ? 2
+                : 0;
     }
     upper_name(parent->name, name);
     resp_array(reply, lines);
@@ -123,7 +122,8 @@ static void help(const struct command *parent, struct buf *reply)
     buf_release(&line);
 }
 
-const struct command *command_find(const struct bytes *argv, int argc,
+const struct command *command_find(const struct bytes *argv,
+                                   int argc,
                                    struct buf *reply)
 {
     const struct command *c = command_by_name(argv[0]);
@@ -157,8 +157,10 @@ const struct command *command_find(const struct bytes *argv, int argc,
     return c;
 }
 
-bool command_check(const struct command *c, const struct bytes *argv,
-                   int argc, struct buf *reply)
+bool command_check(const struct command *c,
+                   const struct bytes *argv,
+                   int argc,
+                   struct buf *reply)
 {
     size_t before = reply->n;
 
@@ -170,14 +172,12 @@ bool command_check(const struct command *c, const struct bytes *argv,
 
 bool command_nests(const struct command *c)
 {
-    return c->handler != NULL &&
-           (c->flags & (CMD_NOMULTI | CMD_HIDDEN)) == 0;
+    return c->handler != NULL && (c->flags & (CMD_NOMULTI | CMD_HIDDEN)) == 0;
 }
 
 /* ---- keys ---- */
 
-bool command_writes(const struct command *c, const struct bytes *argv,
-                    int argc)
+bool command_writes(const struct command *c, const struct bytes *argv, int argc)
 {
     struct buf ignored = BUF_INIT;
     bool writes = (c->flags & CMD_WRITE) != 0;
@@ -198,8 +198,11 @@ bool command_writes(const struct command *c, const struct bytes *argv,
 }
 
 /* False: @fn wants no more. */
-static bool plain_keys(const struct command *c, const struct bytes *argv,
-                       int argc, bool (*fn)(void *, struct bytes), void *ctx)
+static bool plain_keys(const struct command *c,
+                       const struct bytes *argv,
+                       int argc,
+                       bool (*fn)(void *, struct bytes),
+                       void *ctx)
 {
     int last = c->last_key >= 0 ? c->last_key : argc + c->last_key;
 
@@ -214,8 +217,10 @@ static bool plain_keys(const struct command *c, const struct bytes *argv,
     return true;
 }
 
-static void txn_keys(const struct bytes *argv, int argc,
-                     bool (*fn)(void *, struct bytes), void *ctx)
+static void txn_keys(const struct bytes *argv,
+                     int argc,
+                     bool (*fn)(void *, struct bytes),
+                     void *ctx)
 {
     struct buf ignored = BUF_INIT;
     const struct command *c;
@@ -240,8 +245,10 @@ static void txn_keys(const struct bytes *argv, int argc,
     }
 }
 
-void command_each_key(const struct command *c, const struct bytes *argv,
-                      int argc, bool (*fn)(void *ctx, struct bytes key),
+void command_each_key(const struct command *c,
+                      const struct bytes *argv,
+                      int argc,
+                      bool (*fn)(void *ctx, struct bytes key),
                       void *ctx)
 {
     if (c->handler == cmd_once) {
@@ -276,8 +283,10 @@ static bool take_first(void *ctx, struct bytes key)
     return false;
 }
 
-bool command_first_key(const struct command *c, const struct bytes *argv,
-                       int argc, struct bytes *key)
+bool command_first_key(const struct command *c,
+                       const struct bytes *argv,
+                       int argc,
+                       struct bytes *key)
 {
     struct first_key f = {bytes_of(NULL, 0), false};
 
@@ -295,8 +304,10 @@ static int name_words(const struct command *c)
     return c->parent == NULL ? 1 : 2;
 }
 
-struct blob *command_encode(const struct command *c, uint8_t marks,
-                            const struct bytes *argv, int argc)
+struct blob *command_encode(const struct command *c,
+                            uint8_t marks,
+                            const struct bytes *argv,
+                            int argc)
 {
     int names = name_words(c);
     size_t size = COMMAND_HEADER;
@@ -372,7 +383,9 @@ void command_words_release(struct command_words *w)
     w->argc = 0;
 }
 
-static void run(struct machine *m, struct bytes command, bool may_write,
+static void run(struct machine *m,
+                struct bytes command,
+                bool may_write,
                 struct buf *reply)
 {
     struct command_words w;
@@ -393,7 +406,9 @@ static void run(struct machine *m, struct bytes command, bool may_write,
     command_words_release(&w);
 }
 
-void command_run(void *ctx, struct machine *m, struct bytes command,
+void command_run(void *ctx,
+                 struct machine *m,
+                 struct bytes command,
                  struct buf *reply)
 {
     struct buf unwanted = BUF_INIT;

@@ -20,12 +20,12 @@
 struct machine;
 
 enum command_flag {
-    CMD_READ = 1 << 0,  /* reads the machine, changes nothing */
-    CMD_WRITE = 1 << 1, /* goes through the log */
-    CMD_LOCAL = 1 << 2, /* needs no cluster; the connection answers */
-    CMD_ADMIN = 1 << 3, /* for the operator */
-    CMD_CONN = 1 << 4,  /* changes the connection it comes from */
-    CMD_NODE = 1 << 5,  /* answered from what the node knows of itself */
+    CMD_READ = 1 << 0,    /* reads the machine, changes nothing */
+    CMD_WRITE = 1 << 1,   /* goes through the log */
+    CMD_LOCAL = 1 << 2,   /* needs no cluster; the connection answers */
+    CMD_ADMIN = 1 << 3,   /* for the operator */
+    CMD_CONN = 1 << 4,    /* changes the connection it comes from */
+    CMD_NODE = 1 << 5,    /* answered from what the node knows of itself */
     CMD_NOMULTI = 1 << 6, /* not between MULTI and EXEC */
     CMD_OPEN = 1 << 7,    /* answered before the node has a cluster */
     CMD_HIDDEN = 1 << 8,  /* internal: no client can name it */
@@ -45,7 +45,9 @@ enum {
  *         admission and at apply what is well-formed, so the two never
  *         differ. With NULL nothing is written unless it is an error.
  * @reply  one reply is appended. */
-typedef void command_fn(struct machine *m, const struct bytes *argv, int argc,
+typedef void command_fn(struct machine *m,
+                        const struct bytes *argv,
+                        int argc,
                         struct buf *reply);
 
 struct command {
@@ -57,10 +59,10 @@ struct command {
     int first_key;      /* place of the first key, 0: none */
     int last_key;       /* negative: from the end */
     int step;
-    const char *group;  /* "string", "connection", ... */
+    const char *group;   /* "string", "connection", ... */
     command_fn *handler; /* NULL: not for the machine */
-    const char *syntax; /* arguments, for help */
-    const char *help;   /* one line */
+    const char *syntax;  /* arguments, for help */
+    const char *help;    /* one line */
 };
 
 /* All rows, parents and subcommands; @n is set to their number. */
@@ -82,25 +84,33 @@ static inline bool command_has(const struct command *c, uint32_t flags)
 
 /* Find the row for @argv, subcommand included, and check the number of words.
  * NULL: the reply was appended, an error or what HELP asked for. */
-const struct command *command_find(const struct bytes *argv, int argc,
+const struct command *command_find(const struct bytes *argv,
+                                   int argc,
                                    struct buf *reply);
 /* The syntax alone: true, or an error reply was appended. */
-bool command_check(const struct command *c, const struct bytes *argv, int argc,
+bool command_check(const struct command *c,
+                   const struct bytes *argv,
+                   int argc,
                    struct buf *reply);
 
 /* May it stand in a TXN, and so between MULTI and EXEC? */
 bool command_nests(const struct command *c);
 /* Does @argv write? CMD_WRITE, except that a TXN of reads alone does not. */
-bool command_writes(const struct command *c, const struct bytes *argv,
+bool command_writes(const struct command *c,
+                    const struct bytes *argv,
                     int argc);
 /* Give @fn each key of @argv, nested commands of ONCE and TXN included, until
  * it returns false. What is malformed has no keys. */
-void command_each_key(const struct command *c, const struct bytes *argv,
-                      int argc, bool (*fn)(void *ctx, struct bytes key),
+void command_each_key(const struct command *c,
+                      const struct bytes *argv,
+                      int argc,
+                      bool (*fn)(void *ctx, struct bytes key),
                       void *ctx);
 /* The first key: true and *@key (borrowed), or false when it names none. */
-bool command_first_key(const struct command *c, const struct bytes *argv,
-                       int argc, struct bytes *key);
+bool command_first_key(const struct command *c,
+                       const struct bytes *argv,
+                       int argc,
+                       struct bytes *key);
 /* The text of "unknown command", "wrong number of arguments". */
 void command_error_arity(const struct command *c, struct buf *reply);
 /* CRC16 of the key (of its {tag}), modulo 16384. */
@@ -123,15 +133,17 @@ enum command_mark {
 };
 
 /* One reference for the caller. */
-struct blob *command_encode(const struct command *c, uint8_t marks,
-                            const struct bytes *argv, int argc);
+struct blob *command_encode(const struct command *c,
+                            uint8_t marks,
+                            const struct bytes *argv,
+                            int argc);
 
 /* Words of decoded command bytes. */
 struct command_words {
     const struct command *command;
     uint8_t marks;
     int argc;
-    struct bytes *argv; /* strings borrowed from the bytes */
+    struct bytes *argv;                  /* strings borrowed from the bytes */
     struct bytes few[COMMAND_WORDS_FEW]; /* private: do not copy the struct */
 };
 /* 0, HF_EINVAL for bytes that are no command. @out unchanged on failure. */
@@ -141,7 +153,9 @@ void command_words_release(struct command_words *w);
 /* The machine's hook: execute command bytes, append one reply. Bytes that
  * are no command, and commands that the machine does not execute, get an
  * error reply that is the same on every node. @ctx is not used. */
-void command_run(void *ctx, struct machine *m, struct bytes command,
+void command_run(void *ctx,
+                 struct machine *m,
+                 struct bytes command,
                  struct buf *reply);
 /* The same for a read outside of the log: what would write is refused. */
 void command_read(struct machine *m, struct bytes command, struct buf *reply);
@@ -150,8 +164,10 @@ void command_read(struct machine *m, struct bytes command, struct buf *reply);
 
 /* PING, ECHO and COMMAND [COUNT | LIST | DOCS | INFO | GETKEYS]: those that
  * need neither machine nor connection. */
-void command_local(const struct command *c, const struct bytes *argv,
-                   int argc, struct buf *reply);
+void command_local(const struct command *c,
+                   const struct bytes *argv,
+                   int argc,
+                   struct buf *reply);
 /* The generated part of docs/PROTOCOL.md, as Markdown. */
 void command_markdown(struct buf *out);
 

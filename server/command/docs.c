@@ -11,9 +11,8 @@ static const struct flag_name {
     uint32_t flag;
     const char *name;
 } flag_names[] = {
-    {CMD_WRITE, "write"},     {CMD_READ, "readonly"},
-    {CMD_ADMIN, "admin"},     {CMD_OPEN, "loading"},
-    {CMD_OPEN, "stale"},      {CMD_NOMULTI, "no_multi"},
+    {CMD_WRITE, "write"},  {CMD_READ, "readonly"}, {CMD_ADMIN, "admin"},
+    {CMD_OPEN, "loading"}, {CMD_OPEN, "stale"},    {CMD_NOMULTI, "no_multi"},
 };
 enum { FLAG_NAMES = sizeof flag_names / sizeof flag_names[0] };
 
@@ -190,8 +189,7 @@ static void name_reply(const struct command *c, struct buf *reply)
     resp_bulk_str(reply, c->name);
 }
 
-static void command_info(const struct bytes *argv, int argc,
-                         struct buf *reply)
+static void command_info(const struct bytes *argv, int argc, struct buf *reply)
 {
     if (argc <= 2) {
         resp_array(reply, listed_count());
@@ -203,15 +201,14 @@ static void command_info(const struct bytes *argv, int argc,
         const struct command *c = by_full_name(argv[i]);
 
         if (c == NULL) {
-            resp_null_array(reply);
+            resp_null(reply);
         } else {
             row_reply(c, reply);
         }
     }
 }
 
-static void command_docs(const struct bytes *argv, int argc,
-                         struct buf *reply)
+static void command_docs(const struct bytes *argv, int argc, struct buf *reply)
 {
     size_t known = 0;
 
@@ -245,15 +242,17 @@ static bool key_add(void *ctx, struct bytes key)
     return true;
 }
 
-static void command_getkeys(const struct bytes *argv, int argc,
+static void command_getkeys(const struct bytes *argv,
+                            int argc,
                             struct buf *reply)
 {
     struct key_list keys = {BUF_INIT, 0};
     const struct command *c;
 
-    if (argc < 3) {
-        resp_error(reply, "ERR wrong number of arguments for "
-                          "'command|getkeys' command");
+    if (argc < 4) {
+        resp_error(reply,
+                   "ERR wrong number of arguments for "
+                   "'command|getkeys' command");
         return;
     }
     c = command_by_name(argv[2]);
@@ -278,8 +277,7 @@ static void command_getkeys(const struct bytes *argv, int argc,
     buf_release(&keys.text);
 }
 
-static void command_cmd(const struct bytes *argv, int argc,
-                        struct buf *reply)
+static void command_cmd(const struct bytes *argv, int argc, struct buf *reply)
 {
     if (argc == 1) {
         command_info(argv, argc, reply);
@@ -301,8 +299,10 @@ static void command_cmd(const struct bytes *argv, int argc,
     }
 }
 
-void command_local(const struct command *c, const struct bytes *argv,
-                   int argc, struct buf *reply)
+void command_local(const struct command *c,
+                   const struct bytes *argv,
+                   int argc,
+                   struct buf *reply)
 {
     if (strcmp(c->name, "ping") == 0) {
         if (argc > 2) {
@@ -371,9 +371,9 @@ static bool is_container(const struct command *c)
 
 void command_markdown(struct buf *out)
 {
-    static const char *const groups[] = {"string",     "keyspace",
+    static const char *const groups[] = {"string",       "keyspace",
                                          "transactions", "connection",
-                                         "server",     "cluster"};
+                                         "server",       "cluster"};
     size_t n, shown = 0, all = 0;
     const struct command *rows = command_table(&n);
 

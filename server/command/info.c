@@ -39,7 +39,8 @@ static const struct edge_counters *counters(const struct node_view *v)
     return v->edge != NULL ? v->edge : &none;
 }
 
-static void section_server(const struct node_view *v, bool cluster,
+static void section_server(const struct node_view *v,
+                           bool cluster,
                            struct buf *b)
 {
     char hex[41];
@@ -60,7 +61,8 @@ static void section_server(const struct node_view *v, bool cluster,
     line_u64(b, "hz", 10);
 }
 
-static void section_clients(const struct node_view *v, bool cluster,
+static void section_clients(const struct node_view *v,
+                            bool cluster,
                             struct buf *b)
 {
     (void)cluster;
@@ -71,7 +73,8 @@ static void section_clients(const struct node_view *v, bool cluster,
     line_u64(b, "parked_requests", v->parked);
 }
 
-static void section_memory(const struct node_view *v, bool cluster,
+static void section_memory(const struct node_view *v,
+                           bool cluster,
                            struct buf *b)
 {
     (void)cluster;
@@ -90,15 +93,16 @@ static void section_memory(const struct node_view *v, bool cluster,
     line_u64(b, "number_of_cached_scripts", 0);
 }
 
-static void section_persistence(const struct node_view *v, bool cluster,
+static void section_persistence(const struct node_view *v,
+                                bool cluster,
                                 struct buf *b)
 {
     (void)cluster;
     line_u64(b, "loading", v->loading);
-    line_u64(b, "rdb_changes_since_last_save",
-             v->last_index - (v->snapshot_index < v->last_index
-                                  ? v->snapshot_index
-                                  : v->last_index));
+    line_u64(
+        b, "rdb_changes_since_last_save",
+        v->last_index - (v->snapshot_index < v->last_index ? v->snapshot_index
+                                                           : v->last_index));
     line_u64(b, "rdb_bgsave_in_progress", 0);
     line_str(b, "rdb_last_bgsave_status", "ok");
     line_u64(b, "aof_enabled", 1);
@@ -108,7 +112,8 @@ static void section_persistence(const struct node_view *v, bool cluster,
     line_u64(b, "disk_bytes", v->disk_bytes);
 }
 
-static void section_stats(const struct node_view *v, bool cluster,
+static void section_stats(const struct node_view *v,
+                          bool cluster,
                           struct buf *b)
 {
     const struct edge_counters *c = counters(v);
@@ -128,7 +133,8 @@ static void section_stats(const struct node_view *v, bool cluster,
     line_u64(b, "pubsub_patterns", 0);
 }
 
-static void section_replication(const struct node_view *v, bool cluster,
+static void section_replication(const struct node_view *v,
+                                bool cluster,
                                 struct buf *b)
 {
     const struct member_view *master = admin_master(v);
@@ -161,7 +167,8 @@ static void section_replication(const struct node_view *v, bool cluster,
             uint16_t port = admin_split(m->cluster_address, host);
 
             buf_printf(b,
-                       "slave%" PRIu64 ":ip=%s,port=%u,state=online,"
+                       "slave%" PRIu64
+                       ":ip=%s,port=%u,state=online,"
                        "offset=%" PRIu64 ",lag=%" PRIu64 "\r\n",
                        n++, host, port, m->match_index, m->lag);
         }
@@ -171,22 +178,23 @@ static void section_replication(const struct node_view *v, bool cluster,
     line_u64(b, "master_repl_offset", v->commit_index);
 }
 
-static void section_cpu(const struct node_view *v, bool cluster,
-                        struct buf *b)
+static void section_cpu(const struct node_view *v, bool cluster, struct buf *b)
 {
     (void)cluster;
     buf_printf(b, "used_cpu_sys:%.6f\r\nused_cpu_user:%.6f\r\n",
                v->cpu_system_s, v->cpu_user_s);
 }
 
-static void section_cluster(const struct node_view *v, bool cluster,
+static void section_cluster(const struct node_view *v,
+                            bool cluster,
                             struct buf *b)
 {
     (void)v;
     line_u64(b, "cluster_enabled", cluster);
 }
 
-static void section_holdfast(const struct node_view *v, bool cluster,
+static void section_holdfast(const struct node_view *v,
+                             bool cluster,
                              struct buf *b)
 {
     (void)cluster;
@@ -202,13 +210,13 @@ static void section_holdfast(const struct node_view *v, bool cluster,
     line_u64(b, "named_sessions", v->sessions);
 }
 
-static void section_keyspace(const struct node_view *v, bool cluster,
+static void section_keyspace(const struct node_view *v,
+                             bool cluster,
                              struct buf *b)
 {
     (void)cluster;
     if (v->keys > 0) {
-        buf_printf(b,
-                   "db0:keys=%" PRIu64 ",expires=%" PRIu64 ",avg_ttl=0\r\n",
+        buf_printf(b, "db0:keys=%" PRIu64 ",expires=%" PRIu64 ",avg_ttl=0\r\n",
                    v->keys, v->keys_expiring);
     }
 }
@@ -217,16 +225,11 @@ static const struct {
     const char *name;
     void (*fn)(const struct node_view *v, bool cluster, struct buf *b);
 } sections[] = {
-    {"Server", section_server},
-    {"Clients", section_clients},
-    {"Memory", section_memory},
-    {"Persistence", section_persistence},
-    {"Stats", section_stats},
-    {"Replication", section_replication},
-    {"CPU", section_cpu},
-    {"Cluster", section_cluster},
-    {"Holdfast", section_holdfast},
-    {"Keyspace", section_keyspace},
+    {"Server", section_server},     {"Clients", section_clients},
+    {"Memory", section_memory},     {"Persistence", section_persistence},
+    {"Stats", section_stats},       {"Replication", section_replication},
+    {"CPU", section_cpu},           {"Cluster", section_cluster},
+    {"Holdfast", section_holdfast}, {"Keyspace", section_keyspace},
 };
 
 static bool wanted(const struct bytes *argv, int argc, const char *section)
@@ -243,8 +246,11 @@ static bool wanted(const struct bytes *argv, int argc, const char *section)
     return false;
 }
 
-void admin_info(const struct node_view *v, bool cluster_port,
-                const struct bytes *argv, int argc, struct buf *reply)
+void admin_info(const struct node_view *v,
+                bool cluster_port,
+                const struct bytes *argv,
+                int argc,
+                struct buf *reply)
 {
     struct buf text = BUF_INIT;
 

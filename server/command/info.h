@@ -5,7 +5,10 @@
 #include "server/command/admin.h"
 #include "server/command/command.h"
 
-void admin_info(const struct node_view *v, bool cluster_port,
-                const struct bytes *argv, int argc, struct buf *reply);
+void admin_info(const struct node_view *v,
+                bool cluster_port,
+                const struct bytes *argv,
+                int argc,
+                struct buf *reply);
 
 #endif

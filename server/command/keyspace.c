@@ -6,7 +6,9 @@
 #include "server/command/args.h"
 #include "server/store/machine.h"
 
-void cmd_del(struct machine *m, const struct bytes *argv, int argc,
+void cmd_del(struct machine *m,
+             const struct bytes *argv,
+             int argc,
              struct buf *reply)
 {
     int64_t gone = 0;
@@ -20,7 +22,9 @@ void cmd_del(struct machine *m, const struct bytes *argv, int argc,
     resp_int(reply, gone);
 }
 
-void cmd_exists(struct machine *m, const struct bytes *argv, int argc,
+void cmd_exists(struct machine *m,
+                const struct bytes *argv,
+                int argc,
                 struct buf *reply)
 {
     int64_t there = 0;
@@ -34,7 +38,9 @@ void cmd_exists(struct machine *m, const struct bytes *argv, int argc,
     resp_int(reply, there);
 }
 
-void cmd_type(struct machine *m, const struct bytes *argv, int argc,
+void cmd_type(struct machine *m,
+              const struct bytes *argv,
+              int argc,
               struct buf *reply)
 {
     (void)argc;
@@ -54,8 +60,10 @@ enum {
     EXPIRE_LT = 1 << 3,
 };
 
-static bool expire_options(const struct bytes *argv, int argc,
-                           unsigned *flags, struct buf *reply)
+static bool expire_options(const struct bytes *argv,
+                           int argc,
+                           unsigned *flags,
+                           struct buf *reply)
 {
     static const char *const words[] = {"NX", "XX", "GT", "LT"};
 
@@ -75,18 +83,22 @@ static bool expire_options(const struct bytes *argv, int argc,
         *flags |= 1u << w;
     }
     if ((*flags & EXPIRE_NX) != 0 && *flags != EXPIRE_NX) {
-        return args_fail(reply, "ERR NX and XX, GT or LT options at the "
-                                "same time are not compatible");
+        return args_fail(reply,
+                         "ERR NX and XX, GT or LT options at the "
+                         "same time are not compatible");
     }
     if ((*flags & EXPIRE_GT) != 0 && (*flags & EXPIRE_LT) != 0) {
-        return args_fail(reply, "ERR GT and LT options at the same time are "
-                                "not compatible");
+        return args_fail(reply,
+                         "ERR GT and LT options at the same time are "
+                         "not compatible");
     }
     return true;
 }
 
 /* Unlike SET, these take times in the past: the key is then removed. */
-static bool expire_time(const struct bytes *argv, bool relative, int64_t *ms,
+static bool expire_time(const struct bytes *argv,
+                        bool relative,
+                        int64_t *ms,
                         struct buf *reply)
 {
     bool seconds = argv[0].n > 0 && (argv[0].p[0] | 0x20) == 'e';
@@ -108,7 +120,9 @@ static bool expire_time(const struct bytes *argv, bool relative, int64_t *ms,
 }
 
 /* EXPIRE PEXPIRE EXPIREAT PEXPIREAT: told apart by the name. */
-void cmd_expire(struct machine *m, const struct bytes *argv, int argc,
+void cmd_expire(struct machine *m,
+                const struct bytes *argv,
+                int argc,
                 struct buf *reply)
 {
     bool relative = argv[0].n > 1 && (argv[0].p[argv[0].n - 1] | 0x20) == 'e';
@@ -143,7 +157,9 @@ void cmd_expire(struct machine *m, const struct bytes *argv, int argc,
 }
 
 /* TTL PTTL EXPIRETIME PEXPIRETIME: told apart by the name. */
-void cmd_ttl(struct machine *m, const struct bytes *argv, int argc,
+void cmd_ttl(struct machine *m,
+             const struct bytes *argv,
+             int argc,
              struct buf *reply)
 {
     bool millis = argv[0].n > 0 && (argv[0].p[0] | 0x20) == 'p';
@@ -164,7 +180,9 @@ void cmd_ttl(struct machine *m, const struct bytes *argv, int argc,
     resp_int(reply, (int64_t)(millis ? ms : (ms + 500) / 1000));
 }
 
-void cmd_persist(struct machine *m, const struct bytes *argv, int argc,
+void cmd_persist(struct machine *m,
+                 const struct bytes *argv,
+                 int argc,
                  struct buf *reply)
 {
     const struct item *it;
@@ -194,15 +212,16 @@ struct scan {
     size_t n;
 };
 
-static bool scan_parse(const struct bytes *argv, int argc, struct scan *sc,
+static bool scan_parse(const struct bytes *argv,
+                       int argc,
+                       struct scan *sc,
                        struct buf *reply)
 {
     int64_t count;
 
     memset(sc, 0, sizeof *sc);
     sc->count = 10;
-    if (!args_u64(argv[1], &sc->cursor) ||
-        sc->cursor >> MAP_CURSOR_BITS != 0) {
+    if (!args_u64(argv[1], &sc->cursor) || sc->cursor >> MAP_CURSOR_BITS != 0) {
         return args_fail(reply, "ERR invalid cursor");
     }
     for (int i = 2; i < argc; i += 2) {
@@ -216,8 +235,8 @@ static bool scan_parse(const struct bytes *argv, int argc, struct scan *sc,
             if (count < 1) {
                 return args_fail(reply, ERR_SYNTAX);
             }
-            sc->count = count < SCAN_COUNT_MAX ? (uint64_t)count
-                                               : SCAN_COUNT_MAX;
+            sc->count =
+                count < SCAN_COUNT_MAX ? (uint64_t)count : SCAN_COUNT_MAX;
         } else if (bytes_ieq(argv[i], "MATCH")) {
             sc->pattern = argv[i + 1];
             sc->match = true;
@@ -235,14 +254,15 @@ static void scan_found(void *ctx, const struct item *it)
     struct scan *sc = ctx;
 
     sc->count -= sc->count > 0;
-    if (!sc->none &&
-        (!sc->match || command_glob(sc->pattern, item_key(it)))) {
+    if (!sc->none && (!sc->match || command_glob(sc->pattern, item_key(it)))) {
         resp_bulk(&sc->found, item_key(it));
         sc->n++;
     }
 }
 
-void cmd_scan(struct machine *m, const struct bytes *argv, int argc,
+void cmd_scan(struct machine *m,
+              const struct bytes *argv,
+              int argc,
               struct buf *reply)
 {
     enum { STEP = 16, STEPS_MAX = SCAN_COUNT_MAX / STEP + 1 };
@@ -256,9 +276,9 @@ void cmd_scan(struct machine *m, const struct bytes *argv, int argc,
     /* In small steps, so that long keys cannot make a huge reply. Each step
      * looks at a bounded number of buckets, keys or not. */
     for (int i = 0; i < STEPS_MAX; i++) {
-        sc.cursor = store_scan(machine_store(m), sc.cursor,
-                               sc.count < STEP ? sc.count : STEP, scan_found,
-                               &sc);
+        sc.cursor =
+            store_scan(machine_store(m), sc.cursor,
+                       sc.count < STEP ? sc.count : STEP, scan_found, &sc);
         if (sc.cursor == 0 || sc.count == 0 || sc.found.n > SCAN_BYTES) {
             break;
         }
@@ -272,7 +292,9 @@ void cmd_scan(struct machine *m, const struct bytes *argv, int argc,
     (void)args_fits(reply, start);
 }
 
-void cmd_keys(struct machine *m, const struct bytes *argv, int argc,
+void cmd_keys(struct machine *m,
+              const struct bytes *argv,
+              int argc,
               struct buf *reply)
 {
     struct buf found = BUF_INIT;
@@ -299,7 +321,9 @@ void cmd_keys(struct machine *m, const struct bytes *argv, int argc,
     (void)args_fits(reply, start);
 }
 
-void cmd_dbsize(struct machine *m, const struct bytes *argv, int argc,
+void cmd_dbsize(struct machine *m,
+                const struct bytes *argv,
+                int argc,
                 struct buf *reply)
 {
     (void)argv;
@@ -309,7 +333,9 @@ void cmd_dbsize(struct machine *m, const struct bytes *argv, int argc,
     }
 }
 
-void cmd_flushall(struct machine *m, const struct bytes *argv, int argc,
+void cmd_flushall(struct machine *m,
+                  const struct bytes *argv,
+                  int argc,
                   struct buf *reply)
 {
     if (argc > 2 || (argc == 2 && !bytes_ieq(argv[1], "ASYNC") &&
@@ -332,7 +358,9 @@ struct range {
     bool rev;
 };
 
-static bool range_parse(const struct bytes *argv, int argc, struct range *r,
+static bool range_parse(const struct bytes *argv,
+                        int argc,
+                        struct range *r,
                         struct buf *reply)
 {
     *r = (struct range){argv[1], argv[2], UINT64_MAX, false};
@@ -372,7 +400,9 @@ static const struct item *range_first(const struct store *s,
     return it;
 }
 
-void cmd_range(struct machine *m, const struct bytes *argv, int argc,
+void cmd_range(struct machine *m,
+               const struct bytes *argv,
+               int argc,
                struct buf *reply)
 {
     struct buf found = BUF_INIT;

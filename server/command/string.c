@@ -29,10 +29,10 @@ enum {
 };
 
 struct set_options {
-    unsigned flags;      /* enum set_flag */
-    struct bytes ifeq;   /* SET_IFEQ */
-    struct bytes time;   /* SET_TIMES: as written */
-    int64_t ms;          /* SET_TIMES: span or moment */
+    unsigned flags;    /* enum set_flag */
+    struct bytes ifeq; /* SET_IFEQ */
+    struct bytes time; /* SET_TIMES: as written */
+    int64_t ms;        /* SET_TIMES: span or moment */
 };
 
 /* A word of the table below: @excludes are the flags it cannot stand with;
@@ -66,9 +66,13 @@ static const struct set_word *set_word_find(struct bytes s, unsigned allowed)
     return NULL;
 }
 
-static bool set_parse(const struct bytes *argv, int argc, int from,
-                      unsigned allowed, const char *name,
-                      struct set_options *o, struct buf *reply)
+static bool set_parse(const struct bytes *argv,
+                      int argc,
+                      int from,
+                      unsigned allowed,
+                      const char *name,
+                      struct set_options *o,
+                      struct buf *reply)
 {
     memset(o, 0, sizeof *o);
     for (int i = from; i < argc; i++) {
@@ -84,11 +88,10 @@ static bool set_parse(const struct bytes *argv, int argc, int from,
         }
     }
     return (o->flags & SET_TIMES) == 0 ||
-           args_need_time(o->time,
-                          (o->flags & (SET_EX | SET_EXAT)) != 0 ? UNIT_S
-                                                                : UNIT_MS,
-                          (o->flags & (SET_EX | SET_PX)) != 0, name, &o->ms,
-                          reply);
+           args_need_time(
+               o->time,
+               (o->flags & (SET_EX | SET_EXAT)) != 0 ? UNIT_S : UNIT_MS,
+               (o->flags & (SET_EX | SET_PX)) != 0, name, &o->ms, reply);
 }
 
 /* The deadline that the options ask for. Relative ones count from the
@@ -116,7 +119,9 @@ static void reply_item(struct buf *reply, const struct item *it)
     }
 }
 
-void cmd_get(struct machine *m, const struct bytes *argv, int argc,
+void cmd_get(struct machine *m,
+             const struct bytes *argv,
+             int argc,
              struct buf *reply)
 {
     (void)argc;
@@ -137,7 +142,9 @@ static bool set_condition(const struct set_options *o, const struct item *old)
            (old != NULL && bytes_eq(item_value(old), o->ifeq));
 }
 
-void cmd_set(struct machine *m, const struct bytes *argv, int argc,
+void cmd_set(struct machine *m,
+             const struct bytes *argv,
+             int argc,
              struct buf *reply)
 {
     struct set_options o;
@@ -146,8 +153,8 @@ void cmd_set(struct machine *m, const struct bytes *argv, int argc,
     bool go;
 
     if (!set_parse(argv, argc, 3,
-                   SET_CONDITION | SET_GET | SET_KEEPTTL | SET_TIMES, "set",
-                   &o, reply) ||
+                   SET_CONDITION | SET_GET | SET_KEEPTTL | SET_TIMES, "set", &o,
+                   reply) ||
         !args_need_key(argv[1], reply) || m == NULL) {
         return;
     }
@@ -166,7 +173,9 @@ void cmd_set(struct machine *m, const struct bytes *argv, int argc,
     }
 }
 
-void cmd_getv(struct machine *m, const struct bytes *argv, int argc,
+void cmd_getv(struct machine *m,
+              const struct bytes *argv,
+              int argc,
               struct buf *reply)
 {
     const struct item *it;
@@ -186,7 +195,9 @@ void cmd_getv(struct machine *m, const struct bytes *argv, int argc,
     resp_int(reply, (int64_t)it->mod_rev);
 }
 
-void cmd_setnx(struct machine *m, const struct bytes *argv, int argc,
+void cmd_setnx(struct machine *m,
+               const struct bytes *argv,
+               int argc,
                struct buf *reply)
 {
     bool absent;
@@ -202,7 +213,9 @@ void cmd_setnx(struct machine *m, const struct bytes *argv, int argc,
     resp_int(reply, absent);
 }
 
-void cmd_setex(struct machine *m, const struct bytes *argv, int argc,
+void cmd_setex(struct machine *m,
+               const struct bytes *argv,
+               int argc,
                struct buf *reply)
 {
     bool seconds = bytes_ieq(argv[0], "setex");
@@ -219,7 +232,9 @@ void cmd_setex(struct machine *m, const struct bytes *argv, int argc,
     resp_ok(reply);
 }
 
-void cmd_getdel(struct machine *m, const struct bytes *argv, int argc,
+void cmd_getdel(struct machine *m,
+                const struct bytes *argv,
+                int argc,
                 struct buf *reply)
 {
     (void)argc;
@@ -230,7 +245,9 @@ void cmd_getdel(struct machine *m, const struct bytes *argv, int argc,
     store_delete(machine_store(m), argv[1]);
 }
 
-void cmd_getex(struct machine *m, const struct bytes *argv, int argc,
+void cmd_getex(struct machine *m,
+               const struct bytes *argv,
+               int argc,
                struct buf *reply)
 {
     struct set_options o;
@@ -248,15 +265,17 @@ void cmd_getex(struct machine *m, const struct bytes *argv, int argc,
     if (it == NULL || o.flags == 0) {
         return;
     }
-    if ((o.flags & SET_TIMES) != 0 && set_deadline(s, &o, it) <=
-                                          store_time(s)) {
+    if ((o.flags & SET_TIMES) != 0 &&
+        set_deadline(s, &o, it) <= store_time(s)) {
         store_delete(s, argv[1]);
         return;
     }
     store_set_deadline(s, argv[1], set_deadline(s, &o, it));
 }
 
-void cmd_mget(struct machine *m, const struct bytes *argv, int argc,
+void cmd_mget(struct machine *m,
+              const struct bytes *argv,
+              int argc,
               struct buf *reply)
 {
     size_t start = reply->n;
@@ -274,12 +293,14 @@ void cmd_mget(struct machine *m, const struct bytes *argv, int argc,
 }
 
 /* Keys and values in turn, and all of them. */
-static bool need_pairs(const struct bytes *argv, int argc, const char *name,
+static bool need_pairs(const struct bytes *argv,
+                       int argc,
+                       const char *name,
                        struct buf *reply)
 {
     if (argc % 2 == 0) {
-        resp_errorf(reply,
-                    "ERR wrong number of arguments for '%s' command", name);
+        resp_errorf(reply, "ERR wrong number of arguments for '%s' command",
+                    name);
         return false;
     }
     return args_need_keys(argv, argc, 1, 2, reply);
@@ -292,7 +313,9 @@ static void put_pairs(struct store *s, const struct bytes *argv, int argc)
     }
 }
 
-void cmd_mset(struct machine *m, const struct bytes *argv, int argc,
+void cmd_mset(struct machine *m,
+              const struct bytes *argv,
+              int argc,
               struct buf *reply)
 {
     if (!need_pairs(argv, argc, "mset", reply) || m == NULL) {
@@ -302,7 +325,9 @@ void cmd_mset(struct machine *m, const struct bytes *argv, int argc,
     resp_ok(reply);
 }
 
-void cmd_msetnx(struct machine *m, const struct bytes *argv, int argc,
+void cmd_msetnx(struct machine *m,
+                const struct bytes *argv,
+                int argc,
                 struct buf *reply)
 {
     if (!need_pairs(argv, argc, "msetnx", reply) || m == NULL) {
@@ -318,7 +343,9 @@ void cmd_msetnx(struct machine *m, const struct bytes *argv, int argc,
     resp_int(reply, 1);
 }
 
-void cmd_append(struct machine *m, const struct bytes *argv, int argc,
+void cmd_append(struct machine *m,
+                const struct bytes *argv,
+                int argc,
                 struct buf *reply)
 {
     const struct item *old;
@@ -332,8 +359,9 @@ void cmd_append(struct machine *m, const struct bytes *argv, int argc,
     old = store_get(machine_store(m), argv[1]);
     was = old == NULL ? bytes_of("", 0) : item_value(old);
     if (argv[2].n > VALUE_MAX || was.n > VALUE_MAX - argv[2].n) {
-        resp_error(reply, "ERR string exceeds maximum allowed size "
-                          "(proto-max-bulk-len)");
+        resp_error(reply,
+                   "ERR string exceeds maximum allowed size "
+                   "(proto-max-bulk-len)");
         return;
     }
     resp_int(reply, (int64_t)(was.n + argv[2].n));
@@ -345,13 +373,14 @@ void cmd_append(struct machine *m, const struct bytes *argv, int argc,
     if (argv[2].n > 0) {
         memcpy(whole + was.n, argv[2].p, argv[2].n);
     }
-    store_put(machine_store(m), argv[1],
-              bytes_of(whole, was.n + argv[2].n),
+    store_put(machine_store(m), argv[1], bytes_of(whole, was.n + argv[2].n),
               old == NULL ? 0 : item_deadline(old));
     free(whole);
 }
 
-void cmd_strlen(struct machine *m, const struct bytes *argv, int argc,
+void cmd_strlen(struct machine *m,
+                const struct bytes *argv,
+                int argc,
                 struct buf *reply)
 {
     const struct item *it;
@@ -365,7 +394,9 @@ void cmd_strlen(struct machine *m, const struct bytes *argv, int argc,
 }
 
 /* Add @by to the integer at @key, keeping its deadline. */
-static void increment(struct machine *m, struct bytes key, int64_t by,
+static void increment(struct machine *m,
+                      struct bytes key,
+                      int64_t by,
                       struct buf *reply)
 {
     const struct item *old;
@@ -390,21 +421,27 @@ static void increment(struct machine *m, struct bytes key, int64_t by,
     resp_int(reply, v);
 }
 
-void cmd_incr(struct machine *m, const struct bytes *argv, int argc,
+void cmd_incr(struct machine *m,
+              const struct bytes *argv,
+              int argc,
               struct buf *reply)
 {
     (void)argc;
     increment(m, argv[1], 1, reply);
 }
 
-void cmd_decr(struct machine *m, const struct bytes *argv, int argc,
+void cmd_decr(struct machine *m,
+              const struct bytes *argv,
+              int argc,
               struct buf *reply)
 {
     (void)argc;
     increment(m, argv[1], -1, reply);
 }
 
-void cmd_incrby(struct machine *m, const struct bytes *argv, int argc,
+void cmd_incrby(struct machine *m,
+                const struct bytes *argv,
+                int argc,
                 struct buf *reply)
 {
     int64_t by;
@@ -415,7 +452,9 @@ void cmd_incrby(struct machine *m, const struct bytes *argv, int argc,
     }
 }
 
-void cmd_decrby(struct machine *m, const struct bytes *argv, int argc,
+void cmd_decrby(struct machine *m,
+                const struct bytes *argv,
+                int argc,
                 struct buf *reply)
 {
     int64_t by;

@@ -7,15 +7,14 @@
 
 static const struct command rows[] = {
 #define X(id, name, arity, flags, first, last, step, group, fn, syntax, help) \
-    {id,   #name, NULL,  arity, flags,  first, last,                          \
-     step, group, fn, syntax, help},
+    {id, #name, NULL, arity, flags, first, last, step, group, fn, syntax, help},
     COMMANDS(X)
 #undef X
-#define S(id, parent, name, arity, flags, first, last, step, group, fn,   \
-          syntax, help)                                                   \
-    {id,   #name, #parent, arity, flags, first, last,                     \
-     step, group, fn, syntax, help},
-    SUBCOMMANDS(S)
+#define S(id, parent, name, arity, flags, first, last, step, group, fn, \
+          syntax, help)                                                 \
+    {id,   #name, #parent, arity, flags,  first,                        \
+     last, step,  group,   fn,    syntax, help},
+        SUBCOMMANDS(S)
 #undef S
 };
 
@@ -49,8 +48,8 @@ static size_t parent_seed(const char *parent)
 static void build(void)
 {
     for (size_t i = 0; i < ROWS; i++) {
-        size_t at = slot_of(bytes_str(rows[i].name),
-                            parent_seed(rows[i].parent));
+        size_t at =
+            slot_of(bytes_str(rows[i].name), parent_seed(rows[i].parent));
 
         while (by_name[at] != NULL) {
             at = (at + 1) % SLOTS;
@@ -71,9 +70,9 @@ static const struct command *find(const char *parent, struct bytes name)
         const struct command *c = by_name[at];
 
         if (bytes_ieq(name, c->name) &&
-            (parent == NULL ? c->parent == NULL
-                            : c->parent != NULL &&
-                                  strcmp(c->parent, parent) == 0)) {
+            (parent == NULL
+                 ? c->parent == NULL
+                 : c->parent != NULL && strcmp(c->parent, parent) == 0)) {
             return c;
         }
     }
@@ -105,9 +104,8 @@ const struct command *command_sub(const struct command *parent,
 
 void command_full_name(const struct command *c, char out[48])
 {
-    int n = c->parent == NULL
-                ? snprintf(out, 48, "%s", c->name)
-                : snprintf(out, 48, "%s|%s", c->parent, c->name);
+    int n = c->parent == NULL ? snprintf(out, 48, "%s", c->name)
+                              : snprintf(out, 48, "%s|%s", c->parent, c->name);
 
     hf_assert(n > 0 && n < 48);
 }

@@ -30,8 +30,7 @@ static bool arity_fits(const struct command *c, int argc)
 }
 
 /* The row of a nested command that may stand in a TXN. */
-static bool nested_check(const struct bytes *argv, int argc,
-                         struct buf *reply)
+static bool nested_check(const struct bytes *argv, int argc, struct buf *reply)
 {
     const struct command *c = command_by_name(argv[0]);
 
@@ -39,8 +38,7 @@ static bool nested_check(const struct bytes *argv, int argc,
         return args_fail(reply, "ERR unknown command in a transaction");
     }
     if (!command_nests(c)) {
-        return args_fail(reply,
-                         "ERR Command not allowed inside a transaction");
+        return args_fail(reply, "ERR Command not allowed inside a transaction");
     }
     if (!arity_fits(c, argc)) {
         command_error_arity(c, reply);
@@ -49,7 +47,9 @@ static bool nested_check(const struct bytes *argv, int argc,
     return true;
 }
 
-bool txn_parse(const struct bytes *argv, int argc, struct txn *t,
+bool txn_parse(const struct bytes *argv,
+               int argc,
+               struct txn *t,
                struct buf *reply)
 {
     uint64_t revision;
@@ -102,7 +102,8 @@ struct bytes txn_condition(const struct txn *t, int i, uint64_t *revision)
     return t->argv[2 + 2 * i];
 }
 
-const struct command *txn_next(struct txn *t, const struct bytes **argv,
+const struct command *txn_next(struct txn *t,
+                               const struct bytes **argv,
                                int *argc)
 {
     uint64_t n = 0;
@@ -131,7 +132,9 @@ static bool conditions_hold(struct machine *m, const struct txn *t)
     return true;
 }
 
-void cmd_txn(struct machine *m, const struct bytes *argv, int argc,
+void cmd_txn(struct machine *m,
+             const struct bytes *argv,
+             int argc,
              struct buf *reply)
 {
     size_t start = reply->n;
@@ -160,7 +163,9 @@ void cmd_txn(struct machine *m, const struct bytes *argv, int argc,
     }
 }
 
-bool once_parse(const struct bytes *argv, int argc, struct once *o,
+bool once_parse(const struct bytes *argv,
+                int argc,
+                struct once *o,
                 struct buf *reply)
 {
     memset(o, 0, sizeof *o);
@@ -170,8 +175,7 @@ bool once_parse(const struct bytes *argv, int argc, struct once *o,
     }
     if (argc == 3 && bytes_ieq(argv[1], "CLOSE")) {
         o->verb = ONCE_CLOSE;
-        return args_u64(argv[2], &o->session) ||
-               args_fail(reply, ERR_NOT_INT);
+        return args_u64(argv[2], &o->session) || args_fail(reply, ERR_NOT_INT);
     }
     o->verb = ONCE_COMMAND;
     if (argc < 4) {
@@ -185,8 +189,7 @@ bool once_parse(const struct bytes *argv, int argc, struct once *o,
     if (o->command == NULL) {
         return false;
     }
-    if (o->command->handler == NULL ||
-        (o->command->flags & CMD_WRITE) == 0 ||
+    if (o->command->handler == NULL || (o->command->flags & CMD_WRITE) == 0 ||
         o->command->handler == cmd_once) {
         return args_fail(reply, "ERR ONCE takes a command that writes");
     }
@@ -197,30 +200,34 @@ static void once_refuse(enum once_verdict v, struct buf *reply)
 {
     switch (v) {
         case ONCE_REPLAY_TOO_LARGE:
-            resp_error(reply, "UNKNOWN applied before; its reply was too "
-                              "large to keep");
+            resp_error(reply,
+                       "UNKNOWN applied before; its reply was too "
+                       "large to keep");
             break;
         case ONCE_LOWER:
-            resp_error(reply, "UNKNOWN a later request of this session was "
-                              "applied; this one perhaps before it");
+            resp_error(reply,
+                       "UNKNOWN a later request of this session was "
+                       "applied; this one perhaps before it");
             break;
         case ONCE_HIGHER:
             resp_error(reply, "ERR number is not the next of this session");
             break;
         default:
-            resp_error(reply, "NOSESSION this session was never opened, or "
-                              "expired; nothing was applied now");
+            resp_error(reply,
+                       "NOSESSION this session was never opened, or "
+                       "expired; nothing was applied now");
             break;
     }
 }
 
-static void once_command(struct machine *m, const struct once *o,
-                         const struct bytes *argv, int argc,
+static void once_command(struct machine *m,
+                         const struct once *o,
+                         const struct bytes *argv,
+                         int argc,
                          struct buf *reply)
 {
     struct bytes saved = bytes_of(NULL, 0);
-    enum once_verdict v =
-        machine_once_begin(m, o->session, o->number, &saved);
+    enum once_verdict v = machine_once_begin(m, o->session, o->number, &saved);
     size_t start = reply->n;
 
     if (v == ONCE_RUN || (v == ONCE_REPLAY && mutant(ONCE_AGAIN))) {
@@ -234,7 +241,9 @@ static void once_command(struct machine *m, const struct once *o,
     }
 }
 
-void cmd_once(struct machine *m, const struct bytes *argv, int argc,
+void cmd_once(struct machine *m,
+              const struct bytes *argv,
+              int argc,
               struct buf *reply)
 {
     struct once o;
@@ -268,7 +277,9 @@ void cmd_once(struct machine *m, const struct bytes *argv, int argc,
 }
 
 /* What WATCH asks: not for clients, so its reply has no promise to keep. */
-void cmd_revs(struct machine *m, const struct bytes *argv, int argc,
+void cmd_revs(struct machine *m,
+              const struct bytes *argv,
+              int argc,
               struct buf *reply)
 {
     if (!args_need_keys(argv, argc, 1, 1, reply) || m == NULL) {
@@ -276,7 +287,6 @@ void cmd_revs(struct machine *m, const struct bytes *argv, int argc,
     }
     resp_array(reply, (size_t)argc - 1);
     for (int i = 1; i < argc; i++) {
-        resp_int(reply, (int64_t)store_revision_of(machine_store(m),
-                                                   argv[i]));
+        resp_int(reply, (int64_t)store_revision_of(machine_store(m), argv[i]));
     }
 }

@@ -7,19 +7,22 @@
 
 struct txn {
     const struct bytes *argv;
-    int conditions;   /* pairs (key, revision) from argv[2] */
+    int conditions; /* pairs (key, revision) from argv[2] */
     int commands;
-    int at;           /* argv[at]: words of the next command, its words */
-    int left;         /* commands not yet given by txn_next() */
+    int at;   /* argv[at]: words of the next command, its words */
+    int left; /* commands not yet given by txn_next() */
 };
 
 /* Check the shape of @argv, nested commands' names and numbers of words
  * included. False: an error reply was appended. */
-bool txn_parse(const struct bytes *argv, int argc, struct txn *t,
+bool txn_parse(const struct bytes *argv,
+               int argc,
+               struct txn *t,
                struct buf *reply);
 struct bytes txn_condition(const struct txn *t, int i, uint64_t *revision);
 /* The next nested command; NULL after the last. */
-const struct command *txn_next(struct txn *t, const struct bytes **argv,
+const struct command *txn_next(struct txn *t,
+                               const struct bytes **argv,
                                int *argc);
 
 enum once_verb { ONCE_OPEN, ONCE_CLOSE, ONCE_COMMAND };
@@ -31,7 +34,9 @@ struct once {
     const struct command *command; /* its words are argv[3] and on */
 };
 
-bool once_parse(const struct bytes *argv, int argc, struct once *o,
+bool once_parse(const struct bytes *argv,
+                int argc,
+                struct once *o,
                 struct buf *reply);
 
 #endif

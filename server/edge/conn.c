@@ -102,10 +102,15 @@ static void pause_reading(struct conn *c, bool paused)
     }
 }
 
+static uint64_t taken(const struct conn *c)
+{
+    return c->written - net_pending(c->net);
+}
+
 static void stall_watch(struct conn *c)
 {
     if (output_full(c) && !env_timer_armed(&c->stall)) {
-        c->stall_unsent = net_pending(c->net);
+        c->stall_taken = taken(c);
         env_timer_start(c->edge->env, &c->stall,
                         env_now_us(c->edge->env) +
                             (uint64_t)c->edge->opt.output_stall_s * 1000000);
@@ -128,8 +133,7 @@ void conn_process(struct conn *c)
         /* Others first: the rest comes in the next turn. */
         env_timer_start(c->edge->env, &c->more, env_now_us(c->edge->env));
     }
-    pause_reading(c, c->quitting || env_timer_armed(&c->more) ||
-                         !may_begin(c));
+    pause_reading(c, c->quitting || env_timer_armed(&c->more) || !may_begin(c));
     stall_watch(c);
 }
 
@@ -164,7 +168,8 @@ static void too_slow(struct conn *c, const char *why)
 {
     c->edge->counters.slow_closed++;
     log_warn(c->edge->log,
-             "client %" PRIu64 " at %s does not read its replies (%zu bytes "
+             "client %" PRIu64
+             " at %s does not read its replies (%zu bytes "
              "unsent, %s); closing",
              c->id, c->net->remote, net_pending(c->net), why);
     conn_doom(c);
@@ -194,6 +199,7 @@ void conn_reply(struct conn *c, struct bytes reply)
     }
     hf_assert(rv == 0); /* replies are our own work */
     c->edge->counters.output_bytes += reply.n;
+    c->written += reply.n;
     net_write(c->net, reply.p, reply.n);
     buf_release(&other);
     if (net_pending(c->net) > c->edge->opt.output_max &&
@@ -209,7 +215,7 @@ static void on_stall(struct env_timer *t)
     if (!output_full(c)) {
         return;
     }
-    if (net_pending(c->net) >= c->stall_unsent) {
+    if (taken(c) == c->stall_taken) {
         too_slow(c, "nothing taken for too long");
         return;
     }
@@ -231,8 +237,8 @@ void conn_op_submit(struct conn_op *o)
 {
     struct conn *c = o->conn;
 
-    o->bytes = sizeof *o + o->reply.n +
-               (o->op.command != NULL ? o->op.command->n : 0);
+    o->bytes =
+        sizeof *o + o->reply.n + (o->op.command != NULL ? o->op.command->n : 0);
     c->pending++;
     c->pending_bytes += o->bytes;
     c->edge->unanswered++;
@@ -328,9 +334,9 @@ static void on_idle(struct env_timer *t)
         c->active_us + (uint64_t)c->edge->opt.idle_timeout_s * 1000000;
 
     if (c->pending > 0 || env_now_us(c->edge->env) < due) {
-        env_timer_start(c->edge->env, t,
-                        c->pending > 0 ? env_now_us(c->edge->env) + 1000000
-                                       : due);
+        env_timer_start(
+            c->edge->env, t,
+            c->pending > 0 ? env_now_us(c->edge->env) + 1000000 : due);
         return;
     }
     log_info(c->edge->log, "client %" PRIu64 " at %s: idle; closing", c->id,
@@ -388,8 +394,7 @@ static const struct net_conn_cbs callbacks = {
     .on_close = on_close,
 };
 
-struct conn *conn_new(struct edge *e, enum edge_port port,
-                      struct net_conn *net)
+struct conn *conn_new(struct edge *e, enum edge_port port, struct net_conn *net)
 {
     struct conn *c = hf_calloc(1, sizeof *c);
 
@@ -414,9 +419,9 @@ struct conn *conn_new(struct edge *e, enum edge_port port,
     }
     e->head = c;
     if (e->opt.idle_timeout_s > 0) {
-        env_timer_start(e->env, &c->idle,
-                        c->active_us +
-                            (uint64_t)e->opt.idle_timeout_s * 1000000);
+        env_timer_start(
+            e->env, &c->idle,
+            c->active_us + (uint64_t)e->opt.idle_timeout_s * 1000000);
     }
     return c;
 }

@@ -30,40 +30,43 @@
 #include "server/node/client.h"
 
 enum {
-    CONN_TURN_COMMANDS = 128,     /* begun per turn; the rest waits its turn */
-    CONN_PIPELINE_MAX = 4096,     /* commands in flight */
+    CONN_TURN_COMMANDS = 128, /* begun per turn; the rest waits its turn */
+    CONN_PIPELINE_MAX = 4096, /* commands in flight */
     CONN_PIPELINE_BYTES = 16 << 20,
-    CONN_WINDOW_BYTES = 8 << 20,  /* replies in flight, as far as foreseen */
-    CONN_OUTPUT_SOFT = 1 << 20,   /* unsent; then no command is begun */
-    CONN_LINGER_MS = 1000,        /* a last reply may take to leave */
-    CONN_NAME_MAX = 256,          /* CLIENT SETNAME; beyond: -ERR */
-    MULTI_COMMANDS_MAX = 10000,   /* beyond: -ERR, then EXECABORT */
-    WATCH_KEYS_MAX = 10000,       /* beyond: -ERR */
+    CONN_WINDOW_BYTES = 8 << 20, /* replies in flight, as far as foreseen */
+    CONN_OUTPUT_SOFT = 1 << 20,  /* unsent; then no command is begun */
+    CONN_LINGER_MS = 1000,       /* a last reply may take to leave */
+    CONN_NAME_MAX = 256,         /* CLIENT SETNAME; beyond: -ERR */
+    MULTI_COMMANDS_MAX = 10000,  /* beyond: -ERR, then EXECABORT */
+    WATCH_KEYS_MAX = 10000,      /* beyond: -ERR */
 };
 
 struct edge_options {
     uint32_t maxclients;
-    uint32_t idle_timeout_s;  /* 0: connections may be silent for ever */
-    size_t request_max;       /* bytes of one request */
-    size_t output_max;        /* unsent bytes; beyond: closed */
-    uint32_t output_stall_s;  /* no byte taken for so long: closed */
+    uint32_t idle_timeout_s; /* 0: connections may be silent for ever */
+    size_t request_max;      /* bytes of one request */
+    size_t output_max;       /* unsent bytes; beyond: closed */
+    uint32_t output_stall_s; /* no byte taken for so long: closed */
 };
-#define EDGE_OPTIONS_DEFAULT                                          \
-    {                                                                 \
-        .maxclients = 10000, .idle_timeout_s = 0,                     \
-        .request_max = LIM_REQUEST, .output_max = (size_t)256 << 20,  \
-        .output_stall_s = 60                                          \
+#define EDGE_OPTIONS_DEFAULT                                                  \
+    {                                                                         \
+        .maxclients = 10000, .idle_timeout_s = 0, .request_max = LIM_REQUEST, \
+        .output_max = (size_t)256 << 20, .output_stall_s = 60                 \
     }
 
 enum edge_port { EDGE_PLAIN, EDGE_CLUSTER, EDGE_PORTS };
 
 struct edge;
 
-struct edge *edge_new(struct env *env, struct node *node,
-                      const struct edge_options *opt, struct logger *log);
+struct edge *edge_new(struct env *env,
+                      struct node *node,
+                      const struct edge_options *opt,
+                      struct logger *log);
 /* Listen on "host:port" for @port; once per kind. 0, or an error code with
  * the reason in @em. */
-int edge_listen(struct edge *e, enum edge_port port, const char *hostport,
+int edge_listen(struct edge *e,
+                enum edge_port port,
+                const char *hostport,
                 struct errmsg *em);
 uint16_t edge_port_number(const struct edge *e, enum edge_port port);
 /* Stop taking connections; those that are there go on. */

@@ -56,19 +56,20 @@ struct conn {
     unsigned turn; /* commands it may still begin in this turn */
 
     /* operations */
-    size_t pending;       /* submitted, unanswered */
-    size_t pending_bytes; /* their commands */
-    size_t reply_peak;    /* size of late replies, decaying */
-    struct env_task task; /* ends it, or goes on with @in */
+    size_t pending;        /* submitted, unanswered */
+    size_t pending_bytes;  /* their commands */
+    size_t reply_peak;     /* size of late replies, decaying */
+    struct env_task task;  /* ends it, or goes on with @in */
     struct env_timer more; /* goes on with @in in the next turn; lingers */
     struct env_timer idle;
     struct env_timer stall;
-    size_t stall_unsent; /* unsent bytes when @stall was armed */
+    uint64_t written;     /* bytes given to the socket, ever */
+    uint64_t stall_taken; /* of them sent when @stall was armed */
 
     /* ending */
-    bool quitting; /* no further command is begun */
+    bool quitting;  /* no further command is begun */
     bool lingering; /* closes when its output has left */
-    bool doomed;   /* closes in its task */
+    bool doomed;    /* closes in its task */
     uint64_t linger_us;
 
     /* of the turn */
@@ -107,7 +108,8 @@ struct conn_op {
 };
 
 /* conn.c */
-struct conn *conn_new(struct edge *e, enum edge_port port,
+struct conn *conn_new(struct edge *e,
+                      enum edge_port port,
                       struct net_conn *net);
 void conn_close(struct conn *c); /* at once; not from inside an operation */
 void conn_doom(struct conn *c);  /* at once, from anywhere */
@@ -130,7 +132,10 @@ void multi_forget(struct conn *c);
 void watch_forget(struct conn *c);
 
 /* local.c: now is its turn. */
-void local_run(struct conn *c, const struct command *cmd,
-               const struct bytes *argv, int argc, struct buf *reply);
+void local_run(struct conn *c,
+               const struct command *cmd,
+               const struct bytes *argv,
+               int argc,
+               struct buf *reply);
 
 #endif

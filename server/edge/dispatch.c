@@ -73,8 +73,10 @@ static void answer_error(struct conn *c, const char *text)
 }
 
 /* Run @cmd when all before it are answered. */
-static void answer_in_turn(struct conn *c, const struct command *cmd,
-                           const struct bytes *argv, int argc)
+static void answer_in_turn(struct conn *c,
+                           const struct command *cmd,
+                           const struct bytes *argv,
+                           int argc)
 {
     struct conn_op *o;
 
@@ -101,15 +103,17 @@ static void node_done(struct client_op *op, struct bytes reply)
     conn_op_free(o);
 }
 
-static void submit(struct conn *c, enum client_op_kind kind,
-                   const struct command *cmd, const struct bytes *argv,
+static void submit(struct conn *c,
+                   enum client_op_kind kind,
+                   const struct command *cmd,
+                   const struct bytes *argv,
                    int argc)
 {
     struct conn_op *o = conn_op_new(c, kind);
 
     o->op.command = command_encode(
-        cmd, c->port == EDGE_CLUSTER && kind == OP_NODE ? COMMAND_CLUSTER_PORT
-                                                        : 0,
+        cmd,
+        c->port == EDGE_CLUSTER && kind == OP_NODE ? COMMAND_CLUSTER_PORT : 0,
         argv, argc);
     o->op.done = node_done;
     conn_op_submit(o);
@@ -118,8 +122,11 @@ static void submit(struct conn *c, enum client_op_kind kind,
 /* On the cluster port of a node that does not lead, whatever names a key or
  * writes is sent to the leader; reads stay after READONLY. While no leader is
  * known it is parked here like on the plain port. */
-static bool moved(struct conn *c, const struct command *cmd,
-                  const struct bytes *argv, int argc, struct buf *reply)
+static bool moved(struct conn *c,
+                  const struct command *cmd,
+                  const struct bytes *argv,
+                  int argc,
+                  struct buf *reply)
 {
     struct bytes key = bytes_of("", 0);
     const char *leader;
@@ -181,8 +188,11 @@ static void do_discard(struct conn *c, const struct bytes *argv, int argc)
 }
 
 /* Why @cmd cannot be queued: an error reply was appended. */
-static bool queue_refuses(struct conn *c, const struct command *cmd,
-                          const struct bytes *argv, int argc, size_t bytes,
+static bool queue_refuses(struct conn *c,
+                          const struct command *cmd,
+                          const struct bytes *argv,
+                          int argc,
+                          size_t bytes,
                           struct buf *reply)
 {
     enum { WORDS_MAX = LIM_ARGS - 2 * WATCH_KEYS_MAX - 16 };
@@ -199,8 +209,10 @@ static bool queue_refuses(struct conn *c, const struct command *cmd,
     return reply->n > 0;
 }
 
-static void queue_command(struct conn *c, const struct command *cmd,
-                          const struct bytes *argv, int argc)
+static void queue_command(struct conn *c,
+                          const struct command *cmd,
+                          const struct bytes *argv,
+                          int argc)
 {
     struct buf reply = BUF_INIT;
     size_t bytes = 4;
@@ -239,17 +251,18 @@ void watch_forget(struct conn *c)
     c->watch_epoch++;
 }
 
-static void watch_add(struct conn *c, const struct command_words *w,
+static void watch_add(struct conn *c,
+                      const struct command_words *w,
                       const struct resp_value *revisions)
 {
     size_t n = (size_t)w->argc - 1;
 
-    c->watched = hf_realloc(c->watched,
-                            (c->n_watched + n) * sizeof *c->watched);
+    c->watched =
+        hf_realloc(c->watched, (c->n_watched + n) * sizeof *c->watched);
     for (size_t i = 0; i < n; i++) {
-        c->watched[c->n_watched++] = (struct watched){
-            blob_copy(w->argv[i + 1].p, w->argv[i + 1].n),
-            (uint64_t)revisions->items[i].i};
+        c->watched[c->n_watched++] =
+            (struct watched){blob_copy(w->argv[i + 1].p, w->argv[i + 1].n),
+                             (uint64_t)revisions->items[i].i};
     }
 }
 
@@ -293,7 +306,37 @@ static void watch_done(struct client_op *op, struct bytes reply)
     conn_op_free(o);
 }
 
-/* The revisions come by a linearizable read, after READONLY too. */
+/* The revisions come by a linearizable read, after READONLY too: what was
+ * sent before and after stays stale, so this one is alone meanwhile. */
+static void watch_submit(struct conn *c, const struct bytes *argv, int argc)
+{
+    struct conn_op *o = conn_op_new(c, OP_READ);
+
+    o->op.command =
+        command_encode(command_by_name(bytes_str("revs")), 0, argv, argc);
+    o->op.done = watch_done;
+    o->epoch = c->watch_epoch;
+    o->keys = (size_t)argc - 1;
+    if (c->stale) {
+        client_set_stale(c->client, false, 0);
+        c->held = true;
+    }
+    conn_op_submit(o);
+}
+
+static void watch_turn(struct client_op *op)
+{
+    struct conn_op *o = HF_CONTAINER_OF(op, struct conn_op, op);
+    struct conn *c = o->conn;
+    struct command_words w;
+
+    hf_assert(command_decode(blob_bytes(op->command), &w) == 0);
+    c->held = false;
+    watch_submit(c, w.argv, w.argc);
+    command_words_release(&w);
+    conn_op_free(o);
+}
+
 static void do_watch(struct conn *c, const struct bytes *argv, int argc)
 {
     const struct command *revs = command_by_name(bytes_str("revs"));
@@ -314,16 +357,15 @@ static void do_watch(struct conn *c, const struct bytes *argv, int argc)
         answer_error(c, "ERR too many watched keys");
         return;
     }
-    o = conn_op_new(c, OP_READ);
-    o->op.command = command_encode(revs, 0, argv, argc);
-    o->op.done = watch_done;
-    o->epoch = c->watch_epoch;
-    o->keys = keys;
     c->watching += keys;
-    if (c->stale) {
-        client_set_stale(c->client, false, 0);
-        c->held = true;
+    if (!c->stale || c->pending == 0) {
+        watch_submit(c, argv, argc);
+        return;
     }
+    o = conn_op_new(c, OP_LOCAL);
+    o->op.command = command_encode(revs, 0, argv, argc);
+    o->op.local = watch_turn;
+    c->held = true;
     conn_op_submit(o);
 }
 
@@ -366,8 +408,7 @@ static void exec_words(struct conn *c, struct exec_words *x)
 
     *x = (struct exec_words){
         hf_malloc(words * sizeof *x->argv), 0,
-        hf_malloc((2 + c->n_watched + c->queue_commands) * sizeof *x->text),
-        0};
+        hf_malloc((2 + c->n_watched + c->queue_commands) * sizeof *x->text), 0};
     if (c->exec_once.n > 0) {
         push(x, bytes_str("once"));
         push(x, rd_lbytes(&once));
@@ -398,8 +439,9 @@ static void exec_submit(struct conn *c)
     struct exec_words x;
 
     if (c->watch_broken) {
-        resp_error(&reply, "EXECABORT Transaction discarded because of "
-                           "previous errors.");
+        resp_error(&reply,
+                   "EXECABORT Transaction discarded because of "
+                   "previous errors.");
         dispatch_answer(c, &reply);
     } else {
         exec_words(c, &x);
@@ -429,8 +471,9 @@ static void do_exec(struct conn *c, const struct bytes *argv, int argc)
     if (c->multi_dirty && !mutant(EDGE_DIRTY_EXEC)) {
         multi_forget(c);
         watch_forget(c);
-        answer_error(c, "EXECABORT Transaction discarded because of previous "
-                        "errors.");
+        answer_error(c,
+                     "EXECABORT Transaction discarded because of previous "
+                     "errors.");
         return;
     }
     buf_clear(&c->exec_once);
@@ -457,7 +500,9 @@ static void do_quit(struct conn *c, const struct bytes *argv, int argc)
 
 /* RESET READONLY READWRITE: the rest of the pipeline waits for their turn,
  * as earlier reads must still be of the kind that they were sent as. */
-static void hold(struct conn *c, const char *name, const struct bytes *argv,
+static void hold(struct conn *c,
+                 const char *name,
+                 const struct bytes *argv,
                  int argc)
 {
     c->held = true;
@@ -486,15 +531,17 @@ static const struct {
     void (*fn)(struct conn *c, const struct bytes *argv, int argc);
     bool in_multi; /* acts there too, instead of being queued or refused */
 } at_dispatch[] = {
-    {"multi", do_multi, true},        {"exec", do_exec, true},
-    {"discard", do_discard, true},    {"watch", do_watch, true},
-    {"reset", do_reset, true},        {"quit", do_quit, true},
-    {"unwatch", do_unwatch, false},   {"readonly", do_readonly, false},
+    {"multi", do_multi, true},          {"exec", do_exec, true},
+    {"discard", do_discard, true},      {"watch", do_watch, true},
+    {"reset", do_reset, true},          {"quit", do_quit, true},
+    {"unwatch", do_unwatch, false},     {"readonly", do_readonly, false},
     {"readwrite", do_readwrite, false},
 };
 
-static bool acts_now(struct conn *c, const struct command *cmd,
-                     const struct bytes *argv, int argc)
+static bool acts_now(struct conn *c,
+                     const struct command *cmd,
+                     const struct bytes *argv,
+                     int argc)
 {
     if ((cmd->flags & CMD_CONN) == 0 || cmd->parent != NULL) {
         return false;
@@ -515,8 +562,7 @@ void dispatch(struct conn *c, const struct bytes *argv, int argc)
     const struct command *cmd;
 
     c->edge->counters.commands++;
-    if (argc == 4 && bytes_ieq(argv[3], "EXEC") &&
-        bytes_ieq(argv[0], "ONCE")) {
+    if (argc == 4 && bytes_ieq(argv[3], "EXEC") && bytes_ieq(argv[0], "ONCE")) {
         do_exec(c, argv, argc);
         return;
     }

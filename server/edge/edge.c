@@ -5,8 +5,10 @@
 #include "base/mutant.h"
 #include "server/edge/conn_int.h"
 
-struct edge *edge_new(struct env *env, struct node *node,
-                      const struct edge_options *opt, struct logger *log)
+struct edge *edge_new(struct env *env,
+                      struct node *node,
+                      const struct edge_options *opt,
+                      struct logger *log)
 {
     struct edge *e = hf_calloc(1, sizeof *e);
 
@@ -31,8 +33,7 @@ static void refuse(struct conn *c)
     conn_finish(c);
 }
 
-static void accepted(struct edge *e, enum edge_port port,
-                     struct net_conn *net)
+static void accepted(struct edge *e, enum edge_port port, struct net_conn *net)
 {
     struct conn *c = conn_new(e, port, net);
 
@@ -57,7 +58,9 @@ static void accepted_cluster(void *data, struct net_conn *net)
     accepted(data, EDGE_CLUSTER, net);
 }
 
-int edge_listen(struct edge *e, enum edge_port port, const char *hostport,
+int edge_listen(struct edge *e,
+                enum edge_port port,
+                const char *hostport,
                 struct errmsg *em)
 {
     int rv;

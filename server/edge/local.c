@@ -19,12 +19,16 @@ static bool plain_name(struct bytes s)
 
 /* ---- names ---- */
 
-static bool set_name(struct buf *to, struct bytes name, const char *what,
+static bool set_name(struct buf *to,
+                     struct bytes name,
+                     const char *what,
                      struct buf *reply)
 {
     if (!plain_name(name)) {
-        resp_errorf(reply, "ERR %s cannot contain spaces, newlines or special "
-                           "characters.", what);
+        resp_errorf(reply,
+                    "ERR %s cannot contain spaces, newlines or special "
+                    "characters.",
+                    what);
         return false;
     }
     if (name.n > CONN_NAME_MAX) {
@@ -37,7 +41,8 @@ static bool set_name(struct buf *to, struct bytes name, const char *what,
     return true;
 }
 
-static void client_setinfo(struct conn *c, const struct bytes *argv,
+static void client_setinfo(struct conn *c,
+                           const struct bytes *argv,
                            struct buf *reply)
 {
     bool name = bytes_ieq(argv[2], "LIB-NAME");
@@ -60,28 +65,30 @@ static void client_info(struct conn *c, struct buf *reply)
     uint64_t now = env_now_ms(env);
     struct buf t = BUF_INIT;
 
-    buf_printf(&t,
-               "id=%" PRIu64 " addr=%s laddr=:%u fd=-1 name=%.*s age=%" PRIu64
-               " idle=%" PRIu64 " flags=%s db=0 sub=0 psub=0 ssub=0 multi=%d"
-               " qbuf=%zu qbuf-free=%zu argv-mem=0 multi-mem=%zu rbs=0 rbp=0"
-               " obl=0 oll=0 omem=%zu tot-mem=%zu events=r cmd=client|info"
-               " user=default redir=-1 resp=%d lib-name=%.*s lib-ver=%.*s\n",
-               c->id, c->net->remote, edge_port_number(c->edge, c->port),
-               (int)c->name.n, c->name.n > 0 ? (const char *)c->name.p : "",
-               (now - c->born_ms) / 1000,
-               (now - c->active_us / 1000) / 1000, c->stale ? "r" : "N", -1,
-               c->in.n - c->in_at, c->in.cap - c->in.n, c->queue.n,
-               net_pending(c->net), c->in.cap + c->queue.cap + sizeof *c,
-               c->resp3 ? 3 : 2, (int)c->lib_name.n,
-               c->lib_name.n > 0 ? (const char *)c->lib_name.p : "",
-               (int)c->lib_ver.n,
-               c->lib_ver.n > 0 ? (const char *)c->lib_ver.p : "");
+    buf_printf(
+        &t,
+        "id=%" PRIu64 " addr=%s laddr=:%u fd=-1 name=%.*s age=%" PRIu64
+        " idle=%" PRIu64
+        " flags=%s db=0 sub=0 psub=0 ssub=0 multi=%d"
+        " qbuf=%zu qbuf-free=%zu argv-mem=0 multi-mem=%zu rbs=0 rbp=0"
+        " obl=0 oll=0 omem=%zu tot-mem=%zu events=r cmd=client|info"
+        " user=default redir=-1 resp=%d lib-name=%.*s lib-ver=%.*s\n",
+        c->id, c->net->remote, edge_port_number(c->edge, c->port),
+        (int)c->name.n, c->name.n > 0 ? (const char *)c->name.p : "",
+        (now - c->born_ms) / 1000, (now - c->active_us / 1000) / 1000,
+        c->stale ? "r" : "N", -1, c->in.n - c->in_at, c->in.cap - c->in.n,
+        c->queue.n, net_pending(c->net), c->in.cap + c->queue.cap + sizeof *c,
+        c->resp3 ? 3 : 2, (int)c->lib_name.n,
+        c->lib_name.n > 0 ? (const char *)c->lib_name.p : "", (int)c->lib_ver.n,
+        c->lib_ver.n > 0 ? (const char *)c->lib_ver.p : "");
     resp_verbatim(reply, buf_bytes(&t));
     buf_release(&t);
 }
 
-static void client_sub(struct conn *c, const struct command *cmd,
-                       const struct bytes *argv, struct buf *reply)
+static void client_sub(struct conn *c,
+                       const struct command *cmd,
+                       const struct bytes *argv,
+                       struct buf *reply)
 {
     if (strcmp(cmd->name, "id") == 0) {
         resp_int(reply, (int64_t)c->id);
@@ -116,8 +123,7 @@ static void hello_reply(struct conn *c, struct buf *reply)
     resp_bulk_str(reply, "id");
     resp_int(reply, (int64_t)c->id);
     resp_bulk_str(reply, "mode");
-    resp_bulk_str(reply,
-                  c->port == EDGE_CLUSTER ? "cluster" : "standalone");
+    resp_bulk_str(reply, c->port == EDGE_CLUSTER ? "cluster" : "standalone");
     resp_bulk_str(reply, "role");
     resp_bulk_str(reply,
                   c->port == EDGE_PLAIN || node_is_leader(c->edge->node) ||
@@ -128,7 +134,9 @@ static void hello_reply(struct conn *c, struct buf *reply)
     resp_array(reply, 0);
 }
 
-static void hello(struct conn *c, const struct bytes *argv, int argc,
+static void hello(struct conn *c,
+                  const struct bytes *argv,
+                  int argc,
                   struct buf *reply)
 {
     const struct bytes *name = NULL;
@@ -145,8 +153,9 @@ static void hello(struct conn *c, const struct bytes *argv, int argc,
     }
     for (int i = 2; i < argc; i++) {
         if (bytes_ieq(argv[i], "AUTH") && i + 2 < argc) {
-            resp_error(reply, "ERR AUTH is not supported: this server has no "
-                              "users and no passwords");
+            resp_error(reply,
+                       "ERR AUTH is not supported: this server has no "
+                       "users and no passwords");
             return;
         }
         if (!bytes_ieq(argv[i], "SETNAME") || i + 1 >= argc) {
@@ -173,7 +182,9 @@ static void stale_reads(struct conn *c, bool on, uint64_t max_age_ms)
     client_set_stale(c->client, on, max_age_ms);
 }
 
-static void readonly(struct conn *c, const struct bytes *argv, int argc,
+static void readonly(struct conn *c,
+                     const struct bytes *argv,
+                     int argc,
                      struct buf *reply)
 {
     int64_t ms = 0;
@@ -200,8 +211,7 @@ static void reset(struct conn *c, struct buf *reply)
     resp_simple(reply, "RESET");
 }
 
-static void select_db(const struct conn *c, struct bytes db,
-                      struct buf *reply)
+static void select_db(const struct conn *c, struct bytes db, struct buf *reply)
 {
     int64_t n;
 
@@ -216,8 +226,11 @@ static void select_db(const struct conn *c, struct bytes db,
     }
 }
 
-void local_run(struct conn *c, const struct command *cmd,
-               const struct bytes *argv, int argc, struct buf *reply)
+void local_run(struct conn *c,
+               const struct command *cmd,
+               const struct bytes *argv,
+               int argc,
+               struct buf *reply)
 {
     const char *name = cmd->name;
 

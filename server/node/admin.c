@@ -52,19 +52,6 @@ static enum node_role admin_role(struct node *n, const struct conf *c)
     return m != NULL && m->role == CONF_VOTER ? NODE_FOLLOWER : NODE_LEARNER;
 }
 
-/* Heard of within two election timeouts? What a follower knows of the others
- * is what the leader last announced; of itself and the leader it knows. */
-static bool admin_alive(struct node *n, uint64_t id)
-{
-    struct peer_state *p = node_peer_state(n, id);
-
-    if (id == n->id) {
-        return true;
-    }
-    return p != NULL && p->heard_us != 0 &&
-           env_now_us(n->env) - p->heard_us < 2 * n->cfg.election_ms * 1000;
-}
-
 static unsigned admin_seat(struct node *n, const struct member *m)
 {
     for (unsigned i = 0; i < machine_seats(n->machine); i++) {
@@ -79,7 +66,6 @@ static void admin_member(struct node *n, const struct conf *c,
                          const struct member *m, struct member_view *v)
 {
     const struct conf_member *cm = conf_find(c, m->id);
-    struct peer_state *p = node_peer_state(n, m->id);
     uint64_t last = driver_last(&n->driver);
 
     memset(v, 0, sizeof *v);
@@ -89,14 +75,8 @@ static void admin_member(struct node *n, const struct conf *c,
     snprintf(v->peer_address, sizeof v->peer_address, "%s", m->peer);
     v->voter = cm != NULL && cm->role == CONF_VOTER;
     v->self = m->id == n->id;
-    v->alive = admin_alive(n, m->id);
-    if (v->self) {
-        v->match_index = driver_durable(&n->driver);
-    } else if (driver_role(&n->driver) == DRIVER_LEADER) {
-        v->match_index = driver_match(&n->driver, m->id);
-    } else if (p != NULL) {
-        v->match_index = p->applied;
-    }
+    v->alive = node_alive(n, m->id);
+    v->match_index = node_match(n, m->id);
     v->lag = last > v->match_index ? last - v->match_index : 0;
     v->seat = admin_seat(n, m);
 }

@@ -56,6 +56,11 @@ bool client_is_stale(const struct client *c, uint64_t *max_age_ms)
     return c->stale;
 }
 
+bool client_reads_alone(const struct client *c)
+{
+    return c->reads_out == 1;
+}
+
 uint64_t client_min_index(const struct client *c)
 {
     return c->min_index;

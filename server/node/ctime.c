@@ -43,8 +43,8 @@ static void ctime_hear_wall(struct node *n, uint64_t from, uint64_t wall_ms)
 void ctime_observe(struct node *n, uint64_t from, uint64_t estimate_ms,
                    uint64_t wall_ms)
 {
-    /* Beyond year 2514 the other side is not serious. */
-    if (estimate_ms > UINT64_C(0x0FFFFFFFFFF) || from == 0) {
+    /* Beyond year 2527 the other side is not serious. */
+    if (estimate_ms > UINT64_C(0x0FFFFFFFFFFF) || from == 0) {
         return;
     }
     ctime_hear_wall(n, from, wall_ms);

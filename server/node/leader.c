@@ -125,6 +125,14 @@ void leader_announce(struct node *n)
     node_envelope(n, &b);
     buf_u64(&b, l->term);
     buf_u32(&b, n->ready_flags);
+    buf_u32(&b, (uint32_t)machine_members(n->machine));
+    for (unsigned i = 0; i < machine_members(n->machine); i++) {
+        uint64_t id = machine_member_at(n->machine, i)->id;
+
+        buf_u64(&b, id);
+        buf_u64(&b, node_match(n, id));
+        buf_u8(&b, node_alive(n, id) ? 1 : 0);
+    }
     for (unsigned i = 0; i < machine_members(n->machine); i++) {
         uint64_t id = machine_member_at(n->machine, i)->id;
 

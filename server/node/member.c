@@ -880,13 +880,24 @@ static void member_tell_state(struct node *n)
     buf_release(&b);
 }
 
+/* A learner never stands for election: one that was removed remembers its
+ * last leader for ever. */
+static bool leader_is_heard(struct node *n)
+{
+    uint64_t leader = driver_leader(&n->driver);
+
+    return leader != 0 &&
+           (leader == n->id || node_now_ms(n) - n->driver.contact <=
+                                   2 * n->cfg.election_ms);
+}
+
 void member_tick(struct node *n)
 {
     struct membership *m = &n->member;
     uint64_t now = env_now_us(n->env);
 
     if (n->running) {
-        if (driver_leader(&n->driver) != 0) {
+        if (leader_is_heard(n)) {
             m->no_leader_us = 0;
         } else if (m->no_leader_us == 0) {
             m->no_leader_us = now;

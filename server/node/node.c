@@ -71,6 +71,31 @@ struct peer_state *node_peer_state(struct node *n, uint64_t id)
     return oldest;
 }
 
+bool node_alive(struct node *n, uint64_t id)
+{
+    struct peer_state *p = node_peer_state(n, id);
+    uint64_t now = env_now_us(n->env);
+    uint64_t limit = 2 * n->cfg.election_ms * 1000;
+
+    if (id == n->id || (p->heard_us != 0 && now - p->heard_us < limit)) {
+        return true;
+    }
+    return n->leader.term == 0 && p->told_alive && now - p->told_us < limit;
+}
+
+uint64_t node_match(struct node *n, uint64_t id)
+{
+    struct peer_state *p = node_peer_state(n, id);
+
+    if (id == n->id) {
+        return driver_durable(&n->driver);
+    }
+    if (driver_role(&n->driver) == DRIVER_LEADER) {
+        return driver_match(&n->driver, id);
+    }
+    return p->told_match;
+}
+
 uint64_t node_ready_leader(const struct node *n)
 {
     struct driver *d = (struct driver *)(uintptr_t)&n->driver;
@@ -434,8 +459,13 @@ static void op_apply(void *o, uint64_t index, const struct entry *e)
 
     n->applying = index;
     if (e->type == ENTRY_COMMAND) {
+        uint64_t expired = machine_expired(n->machine);
         int rv = machine_apply(n->machine, index, e->data);
 
+        expired = machine_expired(n->machine) - expired;
+        if (expired > 0) {
+            node_event(n, NODE_EV_EXPIRE, expired, index);
+        }
         if (rv != 0) {
             /* The same on every node; nothing changed. */
             log_error(n->log, "entry %llu: %s", (unsigned long long)index,
@@ -599,14 +629,32 @@ static void node_applied_task(struct env_task *t)
 
 /* ---- messages of peers ---- */
 
+static void on_leader_told(struct node *n, uint64_t id, struct reader *r)
+{
+    uint64_t match = rd_u64(r);
+    bool alive = rd_u8(r) != 0;
+    struct peer_state *p;
+
+    if (reader_ok(r)) {
+        p = node_peer_state(n, id);
+        p->told_us = env_now_us(n->env);
+        p->told_match = match;
+        p->told_alive = alive;
+    }
+}
+
 static void on_leader_msg(struct node *n, uint64_t from, struct reader *r)
 {
     uint64_t term = rd_u64(r);
     uint32_t flags = rd_u32(r);
+    uint32_t k = rd_u32(r);
     bool news;
 
-    if (!reader_done(r) || term < driver_term(&n->driver)) {
+    if (!reader_ok(r) || term < driver_term(&n->driver)) {
         return;
+    }
+    for (uint32_t i = 0; i < k && reader_ok(r); i++) {
+        on_leader_told(n, rd_u64(r), r);
     }
     news = n->ready_leader != from || n->ready_term != term;
     n->ready_leader = from;
@@ -873,10 +921,17 @@ static int node_new_data(struct node *n, const uint8_t cluster[ID_BYTES],
     struct wal_recover_in in;
     struct wal_recovered rec;
     struct wal_cbs cbs = {on_durable, on_log_fatal, n};
+    struct snap_file none;
     int rv;
 
     memcpy(as.cluster_id, cluster, ID_BYTES);
     as.node_id = id;
+    /* Makes the directory that snapshots go to. */
+    rv = snap_open(n->env->disk, &as, &none, em);
+    if (rv != 0) {
+        return rv;
+    }
+    snap_file_release(&none);
     rv = vote_open(&n->vote, n->env->disk, &as, false, em);
     if (rv != 0) {
         return rv;

@@ -51,6 +51,10 @@ struct peer_state {
     uint64_t heard_us; /* any message of it; 0: never */
     uint64_t applied;
     bool no_room;
+    /* What the leader last announced of it (on followers). */
+    uint64_t told_us; /* when; 0: never */
+    uint64_t told_match;
+    bool told_alive;
 };
 
 struct node {
@@ -136,6 +140,11 @@ uint64_t node_ready_leader(const struct node *n);
 unsigned node_leader_flags(const struct node *n);
 void node_op_cancel(struct node *n, struct client_op *op);
 struct peer_state *node_peer_state(struct node *n, uint64_t id);
+/* Was @id heard of within two election timeouts? Of other followers a
+ * follower knows what the leader announces. */
+bool node_alive(struct node *n, uint64_t id);
+/* The last index that @id is known to have; 0: nothing is known. */
+uint64_t node_match(struct node *n, uint64_t id);
 static inline uint64_t node_now_ms(struct node *n)
 {
     return env_now_ms(n->env);
@@ -161,6 +170,8 @@ void client_op_reply(struct client_op *op, struct bytes reply, uint64_t index);
 void client_op_error(struct client_op *op, const char *line);
 bool client_is_stale(const struct client *c, uint64_t *max_age_ms);
 uint64_t client_min_index(const struct client *c);
+/* The read that begins now is the only one without a reply. */
+bool client_reads_alone(const struct client *c);
 
 /* ---- admin.c ---- */
 void admin_begin(struct node *n, struct client_op *op);

@@ -162,7 +162,9 @@ static bool read_stale(struct node *n, struct client_op *op)
         n->machine == NULL || !n->running || driver_installing(&n->driver)) {
         return false;
     }
-    if (driver_applied(&n->driver) < client_min_index(op->client)) {
+    /* An earlier read of the connection may yet show newer data. */
+    if (!client_reads_alone(op->client) ||
+        driver_applied(&n->driver) < client_min_index(op->client)) {
         return false;
     }
     if (bound_ms != 0 && !mutant(STALE_UNBOUNDED) &&

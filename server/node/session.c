@@ -186,7 +186,9 @@ static bool session_send_remote(struct node *n, uint64_t leader)
     buf_u64(&b, s->sent);
     while (to < s->next && b.n < SESSION_SEND_MAX) {
         struct numbered *q = slot(s, to);
-        bool as_void = to < s->voiding;
+        /* One applied already, with an earlier one still open, only keeps
+         * its place: the store takes no number twice. */
+        bool as_void = to < s->voiding || q->resolved;
 
         buf_u8(&b, as_void ? NUMBERED_VOID : NUMBERED_REQUEST);
         buf_lbytes(&b, as_void ? bytes_of(NULL, 0) : blob_bytes(q->command));
@@ -207,7 +209,7 @@ static void session_send_local(struct node *n)
 
     while (s->sent < s->next) {
         struct numbered *q = slot(s, s->sent);
-        bool as_void = s->sent < s->voiding;
+        bool as_void = s->sent < s->voiding || q->resolved;
 
         if (leader_take(n, s->id, s->sent, as_void,
                         as_void ? bytes_of(NULL, 0)

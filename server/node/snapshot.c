@@ -84,6 +84,7 @@ static void take_count(struct node *n, struct snapshot_job *j)
     if (driver_first(&n->driver) > 1) {
         wal_trim(n->wal, driver_first(&n->driver) - 1);
     }
+    s->log_bytes = wal_bytes(n->wal);
     j->work.fn = retire_fn;
     j->work.done = retire_done;
     env_work(n->env, ENV_POOL, &j->work);
@@ -139,11 +140,17 @@ static void snapshot_take(struct node *n)
 static bool snapshot_due(struct node *n)
 {
     uint64_t limit = n->snapshot.last_bytes / 4 * 3;
+    uint64_t log = wal_bytes(n->wal);
 
     if (limit < n->cfg.snapshot_floor) {
         limit = n->cfg.snapshot_floor;
     }
-    return wal_bytes(n->wal) >= limit;
+    /* The log goes by whole segments: what the last snapshot could not take
+     * away is no reason for another. */
+    if (log < n->snapshot.log_bytes) {
+        n->snapshot.log_bytes = log;
+    }
+    return log - n->snapshot.log_bytes >= limit;
 }
 
 void snapshot_tick(struct node *n)

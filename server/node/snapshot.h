@@ -47,6 +47,7 @@ struct snapshotter {
     struct snapshot_job *taking;     /* NULL: none */
     struct snapshot_job *installing; /* NULL: none */
     uint64_t last_bytes;  /* size of the last one, uncompressed */
+    uint64_t log_bytes;   /* of the log that was left after it */
     uint64_t file_bytes;  /* size of its file */
     uint64_t file_crc;
     uint64_t index;       /* of the newest durable one; 0: none */

@@ -75,6 +75,11 @@ uint64_t machine_index(const struct machine *m)
     return m->base.index;
 }
 
+uint64_t machine_expired(const struct machine *m)
+{
+    return m->expired;
+}
+
 uint64_t machine_time(const struct machine *m)
 {
     return store_time(m->store);
@@ -588,7 +593,7 @@ static void apply_time(struct machine *m, uint64_t time_ms, uint8_t flags)
         m->base.once_floor_ms =
             floor < m->base.once_idle_ms ? UINT64_MAX : floor;
     }
-    store_expire(m->store, LIM_EXPIRE_PER_ENTRY);
+    m->expired += store_expire(m->store, LIM_EXPIRE_PER_ENTRY);
     once_expire(m);
 }
 

@@ -28,10 +28,10 @@ struct member {
     uint64_t id; /* given out by the cluster from 1; never reused */
     uint8_t dir_id[HF_ID_SIZE];
     char peer[LIM_ADDR];
-    char client[LIM_ADDR];  /* plain port */
-    char cluster[LIM_ADDR]; /* cluster port */
-    uint64_t session;       /* open node session; 0: none */
-    uint64_t last_number;   /* last number applied in it */
+    char client[LIM_ADDR];     /* plain port */
+    char cluster[LIM_ADDR];    /* cluster port */
+    uint64_t session;          /* open node session; 0: none */
+    uint64_t last_number;      /* last number applied in it */
     uint8_t nonce[HF_ID_SIZE]; /* of the OPEN that opened it */
 };
 
@@ -194,6 +194,7 @@ bool entry_iter_next(struct entry_iter *it, struct entry_view *out);
 struct store *machine_store(struct machine *m);
 uint64_t machine_index(const struct machine *m); /* last applied; 0: none */
 uint64_t machine_time(const struct machine *m);
+uint64_t machine_expired(const struct machine *m); /* keys, since the start */
 /* Earliest unlogged deadline, 0: none (store_next_deadline()). */
 uint64_t machine_next_deadline(const struct machine *m);
 /* True when the next entry would remove expired keys or sessions: a leader

@@ -36,6 +36,7 @@ struct machine {
     struct map *named;
     struct machine_base base;
     uint64_t saved_bytes; /* of all saved replies */
+    uint64_t expired;     /* keys removed by time, since the start */
     bool id_taken;        /* this entry's index is already a session's id */
     bool applying;
     struct buf reply;

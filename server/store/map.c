@@ -545,7 +545,7 @@ bool map_build_add(struct map *m,
     struct item *it;
 
     if (leaf != NULL &&
-        entry_cmp(leaf, leaf->n - 1U, key_prefix(key), key) >= 0) {
+        bytes_cmp(item_key(leaf->min[leaf->n - 1U]), key) >= 0) {
         return false;
     }
     it = item_new(m, key, value, deadline);

@@ -13,14 +13,16 @@ enum {
 };
 
 /* Entry i of a leaf is an item; entry i of an inner node is a child, and
- * min[i] the smallest item below it. prefix[i] is the first part of min[i]'s
- * sort key (tree_prefix()), so that most comparisons stay in the node. */
+ * min[i] the smallest item below it. In the key tree all keys of a node share
+ * their first @skip bytes, and prefix[i] is the next 8 bytes of min[i]'s key
+ * as a number that sorts like them; in the tree of deadlines it is the
+ * deadline. So most comparisons stay in the node. */
 struct map_node {
     uint64_t born; /* generation of the map that made it */
     uint16_t n;
     bool leaf;
     bool owns; /* of the key tree: can be frozen, and its leaves own items */
-    uint32_t unused;
+    uint32_t skip;
     uint64_t prefix[NODE_MAX];
     struct item *min[NODE_MAX];
 };
@@ -125,22 +127,15 @@ void map_retire_node(struct map *m, struct map_node *n);
 bool map_node_shared(const struct map *m, const struct map_node *n);
 
 /* map_tree.c. An item is in a tree under its own key and deadline. */
-uint64_t tree_prefix(const struct tree *t, const struct item *it);
-uint64_t key_prefix(struct bytes key);
 /* Put @it in; the item with an equal sort key that it replaced, or NULL. */
 struct item *tree_insert(struct map *m, struct tree *t, struct item *it);
 /* Take @it out, which must be in @t. */
 void tree_remove(struct map *m, struct tree *t, const struct item *it);
-/* Items with a (prefix) below @prefix. */
-uint64_t tree_rank(const struct map_node *root, uint64_t prefix);
+/* Items with a deadline below @deadline. */
+uint64_t tree_rank(const struct map_node *root, uint64_t deadline);
 void tree_append(struct map *m, struct item *it);
 void tree_append_end(struct map *m);
 void tree_check(const struct map *m, const struct tree *t);
-int entry_cmp(const struct map_node *n,
-              unsigned i,
-              uint64_t prefix,
-              struct bytes key);
-
 /* map_hash.c */
 void hash_init(struct map *m, unsigned depth);
 /* The place that points to the item with @key, NULL when there is none. */

@@ -5,48 +5,91 @@
 
 #include "server/store/map_int.h"
 
-/* The first 8 bytes as a number that sorts like them; short keys are padded
- * with zeros, so equal prefixes decide nothing. */
-uint64_t key_prefix(struct bytes key)
+/* Where an item is in a tree; @deadline counts only in that of deadlines. */
+struct sort_key {
+    uint64_t deadline;
+    struct bytes key;
+};
+
+static struct sort_key sort_key_of(const struct item *it)
+{
+    struct sort_key k = {item_deadline(it), item_key(it)};
+
+    return k;
+}
+
+/* 8 bytes from @skip on as a number that sorts like them; short keys are
+ * padded with zeros, so equal prefixes decide nothing. */
+static uint64_t key_prefix(struct bytes key, size_t skip)
 {
     uint64_t v = 0;
+    size_t left = key.n > skip ? key.n - skip : 0;
 
-    if (key.n > 0) {
-        memcpy(&v, key.p, key.n < 8 ? key.n : 8);
+    if (left >= 8) {
+        memcpy(&v, key.p + skip, 8);
+    } else if (left > 0) {
+        memcpy(&v, key.p + skip, left);
     }
     return be64toh(v);
 }
 
-uint64_t tree_prefix(const struct tree *t, const struct item *it)
+static uint64_t node_prefix(const struct map_node *n, const struct item *it)
 {
-    return t->by_deadline ? item_deadline(it) : key_prefix(item_key(it));
+    return n->owns ? key_prefix(item_key(it), n->skip) : item_deadline(it);
 }
 
-int entry_cmp(const struct map_node *n,
-              unsigned i,
-              uint64_t prefix,
-              struct bytes key)
+static size_t common(struct bytes a, struct bytes b)
 {
-    if (n->prefix[i] != prefix) {
-        return n->prefix[i] < prefix ? -1 : 1;
+    size_t max = a.n < b.n ? a.n : b.n;
+    size_t i = 0;
+
+    while (i < max && a.p[i] == b.p[i]) {
+        i++;
     }
-    return bytes_cmp(item_key(n->min[i]), key);
+    return i;
+}
+
+/* How @key compares with the bytes that all keys of @n share; 0: it has them
+ * too. */
+static int skip_cmp(const struct map_node *n, struct bytes key)
+{
+    struct bytes first;
+    int c;
+
+    if (n->skip == 0 || n->n == 0) {
+        return 0;
+    }
+    first = item_key(n->min[0]);
+    if (key.n < n->skip) {
+        c = key.n == 0 ? 0 : memcmp(key.p, first.p, key.n);
+        return c == 0 ? -1 : c;
+    }
+    return memcmp(key.p, first.p, n->skip);
 }
 
 /* First entry at or after the sort key. */
 static unsigned lower_bound(const struct map_node *n,
-                            uint64_t prefix,
-                            struct bytes key,
+                            struct sort_key k,
                             bool *equal)
 {
     unsigned lo = 0;
     unsigned hi = n->n;
+    int c = n->owns ? skip_cmp(n, k.key) : 0;
+    uint64_t prefix;
 
     *equal = false;
+    if (c != 0) {
+        return c < 0 ? 0 : hi;
+    }
+    prefix = n->owns ? key_prefix(k.key, n->skip) : k.deadline;
     while (lo < hi) {
         unsigned mid = (lo + hi) / 2;
-        int c = entry_cmp(n, mid, prefix, key);
 
+        if (n->prefix[mid] != prefix) {
+            c = n->prefix[mid] < prefix ? -1 : 1;
+        } else {
+            c = bytes_cmp(item_key(n->min[mid]), k.key);
+        }
         if (c == 0) {
             *equal = true;
             return mid;
@@ -61,14 +104,53 @@ static unsigned lower_bound(const struct map_node *n,
 }
 
 /* The child below which the sort key belongs. */
-static unsigned child_of(const struct map_node *n,
-                         uint64_t prefix,
-                         struct bytes key)
+static unsigned child_of(const struct map_node *n, struct sort_key k)
 {
     bool equal;
-    unsigned i = lower_bound(n, prefix, key, &equal);
+    unsigned i = lower_bound(n, k, &equal);
 
     return equal || i == 0 ? i : i - 1;
+}
+
+static void node_set_skip(struct map_node *n, size_t skip)
+{
+    n->skip = (uint32_t)skip;
+    for (unsigned i = 0; i < n->n; i++) {
+        n->prefix[i] = node_prefix(n, n->min[i]);
+    }
+}
+
+/* @it is about to become an entry of @n: skip no more than it shares. */
+static void node_admit(struct map_node *n, const struct item *it)
+{
+    size_t shared;
+
+    if (n->skip == 0) {
+        return;
+    }
+    if (n->n == 0) {
+        n->skip = 0;
+    } else if (skip_cmp(n, item_key(it)) != 0) {
+        shared = common(item_key(n->min[0]), item_key(it));
+        node_set_skip(n, shared);
+    }
+}
+
+/* Skip what all keys share, where that gains something: the window of 8
+ * bytes then shows where they differ. */
+static void node_tighten(struct map_node *n)
+{
+    const size_t worth = 4;
+    size_t shared;
+
+    if (!n->owns || n->n < 2) {
+        return;
+    }
+    /* Sorted: what the first and the last share, all share. */
+    shared = common(item_key(n->min[0]), item_key(n->min[n->n - 1U]));
+    if (shared > n->skip + worth) {
+        node_set_skip(n, shared);
+    }
 }
 
 static struct map_node *node_new(struct map *m, bool leaf, bool owns)
@@ -80,7 +162,7 @@ static struct map_node *node_new(struct map *m, bool leaf, bool owns)
     n->n = 0;
     n->leaf = leaf;
     n->owns = owns;
-    n->unused = 0;
+    n->skip = 0;
     map_account(m, size);
     return n;
 }
@@ -117,7 +199,6 @@ static uint64_t node_count(const struct map_node *n)
 
 /* What is put into a node: an item (child NULL), or a child. */
 struct entry {
-    uint64_t prefix;
     struct item *min;
     struct map_node *child;
     uint64_t count;
@@ -125,7 +206,7 @@ struct entry {
 
 static struct entry entry_of_child(struct map_node *c)
 {
-    struct entry e = {c->prefix[0], c->min[0], c, node_count(c)};
+    struct entry e = {c->min[0], c, node_count(c)};
 
     return e;
 }
@@ -135,9 +216,10 @@ static void node_insert(struct map_node *n, unsigned at, struct entry e)
     size_t tail = (size_t)n->n - at;
 
     hf_assert(n->n < NODE_MAX && at <= n->n);
+    node_admit(n, e.min);
     memmove(n->prefix + at + 1, n->prefix + at, tail * sizeof n->prefix[0]);
     memmove(n->min + at + 1, n->min + at, tail * sizeof n->min[0]);
-    n->prefix[at] = e.prefix;
+    n->prefix[at] = node_prefix(n, e.min);
     n->min[at] = e.min;
     if (!n->leaf) {
         struct map_inner *x = inner(n);
@@ -166,7 +248,7 @@ static void node_delete(struct map_node *n, unsigned at)
     n->n--;
 }
 
-/* Append entries @from.. of @src to @dst. */
+/* Append entries @from.. of @src to @dst, which are all after its own. */
 static void node_move(struct map_node *dst, struct map_node *src, unsigned from)
 {
     unsigned k = src->n - from;
@@ -182,6 +264,12 @@ static void node_move(struct map_node *dst, struct map_node *src, unsigned from)
                k * sizeof(uint64_t));
     }
     dst->n = (uint16_t)(at + k);
+    if (at == 0) {
+        dst->skip = src->skip;
+    } else if (dst->owns) {
+        node_set_skip(dst, common(item_key(dst->min[0]),
+                                  item_key(dst->min[dst->n - 1U])));
+    }
 }
 
 struct path {
@@ -193,15 +281,14 @@ struct path {
 /* Go down to the leaf of the sort key, owning every node on the way. */
 static struct map_node *descend(struct map *m,
                                 struct tree *t,
-                                uint64_t prefix,
-                                struct bytes key,
+                                struct sort_key k,
                                 struct path *p)
 {
     struct map_node *n = node_own(m, &t->root);
 
     p->depth = 0;
     while (!n->leaf) {
-        unsigned i = child_of(n, prefix, key);
+        unsigned i = child_of(n, k);
 
         hf_assert(p->depth < MAP_DEPTH_MAX - 1);
         p->node[p->depth] = n;
@@ -216,8 +303,12 @@ static void parent_min(struct map_node *parent,
                        unsigned at,
                        const struct map_node *child)
 {
-    parent->prefix[at] = child->prefix[0];
+    if (parent->min[at] == child->min[0]) {
+        return;
+    }
+    node_admit(parent, child->min[0]);
     parent->min[at] = child->min[0];
+    parent->prefix[at] = node_prefix(parent, parent->min[at]);
 }
 
 /* Insert where there is no room: half of the entries, or none when the new
@@ -238,6 +329,8 @@ static struct map_node *split_insert(struct map *m,
     } else {
         node_insert(n, at, e);
     }
+    node_tighten(n);
+    node_tighten(right);
     return right;
 }
 
@@ -292,8 +385,8 @@ static void insert_up(struct map *m,
 
 struct item *tree_insert(struct map *m, struct tree *t, struct item *it)
 {
-    struct bytes key = item_key(it);
-    struct entry e = {tree_prefix(t, it), it, NULL, 1};
+    struct sort_key k = sort_key_of(it);
+    struct entry e = {it, NULL, 1};
     struct path p;
     struct map_node *n;
     unsigned at;
@@ -302,8 +395,8 @@ struct item *tree_insert(struct map *m, struct tree *t, struct item *it)
     if (t->root == NULL) {
         t->root = node_new(m, true, !t->by_deadline);
     }
-    n = descend(m, t, e.prefix, key, &p);
-    at = lower_bound(n, e.prefix, key, &equal);
+    n = descend(m, t, k, &p);
+    at = lower_bound(n, k, &equal);
     if (!equal) {
         insert_up(m, t, &p, n, at, e);
         t->count++;
@@ -357,12 +450,11 @@ static void lower_root(struct map *m, struct tree *t)
 
 void tree_remove(struct map *m, struct tree *t, const struct item *it)
 {
-    struct bytes key = item_key(it);
-    uint64_t prefix = tree_prefix(t, it);
+    struct sort_key k = sort_key_of(it);
     struct path p;
-    struct map_node *n = descend(m, t, prefix, key, &p);
+    struct map_node *n = descend(m, t, k, &p);
     bool equal;
-    unsigned at = lower_bound(n, prefix, key, &equal);
+    unsigned at = lower_bound(n, k, &equal);
 
     hf_assert(equal);
     node_delete(n, at);
@@ -386,14 +478,14 @@ void tree_remove(struct map *m, struct tree *t, const struct item *it)
     lower_root(m, t);
 }
 
-uint64_t tree_rank(const struct map_node *n, uint64_t prefix)
+uint64_t tree_rank(const struct map_node *n, uint64_t deadline)
 {
     uint64_t rank = 0;
 
     while (n != NULL) {
         unsigned i = 0;
 
-        while (i < n->n && n->prefix[i] < prefix) {
+        while (i < n->n && n->prefix[i] < deadline) {
             i++;
         }
         if (n->leaf) {
@@ -430,6 +522,7 @@ static void append_at(struct map *m, unsigned level, struct entry e)
             node_insert(n, n->n, e);
             return;
         }
+        node_tighten(n);
         m->open[level] = node_new(m, level == 0, true);
         node_insert(m->open[level], 0, e);
         e = entry_of_child(n);
@@ -438,7 +531,7 @@ static void append_at(struct map *m, unsigned level, struct entry e)
 
 void tree_append(struct map *m, struct item *it)
 {
-    struct entry e = {tree_prefix(&m->keys, it), it, NULL, 1};
+    struct entry e = {it, NULL, 1};
 
     append_at(m, 0, e);
     m->keys.count++;
@@ -465,6 +558,16 @@ void tree_append_end(struct map *m)
 
 /* ---- checks ---- */
 
+static bool in_order(const struct tree *t,
+                     const struct item *a,
+                     const struct item *b)
+{
+    if (t->by_deadline && item_deadline(a) != item_deadline(b)) {
+        return item_deadline(a) < item_deadline(b);
+    }
+    return bytes_cmp(item_key(a), item_key(b)) < 0;
+}
+
 static uint64_t check_node(const struct map *m,
                            const struct tree *t,
                            const struct map_node *n,
@@ -475,10 +578,10 @@ static uint64_t check_node(const struct map *m,
     hf_assert(n->n > 0 && n->n <= NODE_MAX && depth < MAP_DEPTH_MAX);
     hf_assert(n->owns == !t->by_deadline && n->born <= m->gen);
     for (unsigned i = 0; i < n->n; i++) {
-        hf_assert(n->prefix[i] == tree_prefix(t, n->min[i]));
+        hf_assert(n->prefix[i] == node_prefix(n, n->min[i]));
+        hf_assert(common(item_key(n->min[0]), item_key(n->min[i])) >= n->skip);
         if (i > 0) {
-            hf_assert(entry_cmp(n, i - 1, n->prefix[i], item_key(n->min[i])) <
-                      0);
+            hf_assert(in_order(t, n->min[i - 1], n->min[i]));
         }
         if (n->leaf) {
             count++;
@@ -589,21 +692,21 @@ static bool iter_seek(struct map_iter *it,
                       const struct map_node *n,
                       struct bytes key)
 {
-    uint64_t prefix = key_prefix(key);
+    struct sort_key k = {0, key};
 
     it->depth = 0;
     if (n == NULL) {
         return false;
     }
     for (;;) {
-        unsigned at = child_of(n, prefix, key);
+        unsigned at = child_of(n, k);
 
         if (at == n->n) {
             at--;
         }
         iter_push(it, n, at);
         if (n->leaf) {
-            return entry_cmp(n, at, prefix, key) <= 0;
+            return bytes_cmp(item_key(n->min[at]), key) <= 0;
         }
         n = cinner(n)->child[at];
     }

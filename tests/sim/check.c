@@ -22,30 +22,31 @@ struct seen {
 };
 
 struct slot {
-    struct check* c;
+    struct check *c;
     struct node_observer obs;
     int n;
     uint64_t applied; /* 0: nothing since start */
     uint64_t first;   /* index of terms[0] */
-    uint64_t* terms;  /* of the log, from first on */
+    uint64_t *terms;  /* of the log, from first on */
     size_t terms_n;
     size_t terms_cap;
 };
 
 struct check {
-    uint64_t (*now)(void* data);
-    void* now_data;
+    uint64_t (*now)(void *data);
+    void *now_data;
     struct slot slots[CHECK_SLOTS];
-    struct entry* applied; /* by index */
+    struct entry *applied; /* by index */
     size_t applied_cap;
     uint64_t applied_max;
-    struct seen* seen; /* open addressing, a power of two */
+    struct seen *seen; /* open addressing, a power of two */
     size_t seen_n;
     size_t seen_cap;
-    uint64_t* leaders; /* by term: id */
+    uint64_t *leaders; /* by term: id */
     size_t leaders_cap;
     uint64_t leader_changes;
-    int last_leader; /* slot, -1: none yet */
+    uint64_t top_term; /* of any leader */
+    int last_leader;   /* slot, -1: none yet */
     uint64_t events[NODE_EV_COUNT];
     uint64_t hash;
     bool verbose;
@@ -55,7 +56,7 @@ struct check {
 
 /* ---- verdict ---- */
 
-void check_fail(struct check* c, const char* fmt, ...)
+void check_fail(struct check *c, const char *fmt, ...)
 {
     va_list ap;
     int n;
@@ -74,10 +75,10 @@ void check_fail(struct check* c, const char* fmt, ...)
     }
 }
 
-static void say(struct check* c, const char* fmt, ...)
+static void say(struct check *c, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
 
-static void say(struct check* c, const char* fmt, ...)
+static void say(struct check *c, const char *fmt, ...)
 {
     va_list ap;
 
@@ -113,7 +114,7 @@ static uint64_t hash_bytes(int type, struct bytes b)
 
 /* ---- tables ---- */
 
-static struct entry* applied_at(struct check* c, uint64_t index)
+static struct entry *applied_at(struct check *c, uint64_t index)
 {
     if (index >= c->applied_cap) {
         size_t old = c->applied_cap;
@@ -130,7 +131,9 @@ static struct entry* applied_at(struct check* c, uint64_t index)
     return &c->applied[index];
 }
 
-static size_t seen_place(const struct seen* t, size_t cap, uint64_t index,
+static size_t seen_place(const struct seen *t,
+                         size_t cap,
+                         uint64_t index,
                          uint64_t term)
 {
     size_t i = (size_t)mix(index, term) & (cap - 1);
@@ -141,11 +144,11 @@ static size_t seen_place(const struct seen* t, size_t cap, uint64_t index,
     return i;
 }
 
-static struct seen* seen_at(struct check* c, uint64_t index, uint64_t term)
+static struct seen *seen_at(struct check *c, uint64_t index, uint64_t term)
 {
     if ((c->seen_n + 1) * 2 > c->seen_cap) {
         size_t cap = c->seen_cap == 0 ? 8192 : c->seen_cap * 2;
-        struct seen* t = hf_calloc(cap, sizeof *t);
+        struct seen *t = hf_calloc(cap, sizeof *t);
 
         for (size_t i = 0; i < c->seen_cap; i++) {
             if (c->seen[i].index != 0) {
@@ -162,13 +165,17 @@ static struct seen* seen_at(struct check* c, uint64_t index, uint64_t term)
 
 /* ---- what nodes report ---- */
 
-static void on_append(void* self, uint64_t id, uint64_t index, uint64_t term,
-                      int type, struct bytes payload)
+static void on_append(void *self,
+                      uint64_t id,
+                      uint64_t index,
+                      uint64_t term,
+                      int type,
+                      struct bytes payload)
 {
-    struct slot* sl = self;
-    struct check* c = sl->c;
+    struct slot *sl = self;
+    struct check *c = sl->c;
     uint64_t h = hash_bytes(type, payload);
-    struct seen* sn = seen_at(c, index, term);
+    struct seen *sn = seen_at(c, index, term);
 
     c->hash = mix(c->hash, index * 31 + term);
     if (sn->index == 0) {
@@ -181,12 +188,9 @@ static void on_append(void* self, uint64_t id, uint64_t index, uint64_t term,
                    sl->n, (unsigned long long)id, (unsigned long long)index,
                    (unsigned long long)term);
     }
-    if (sl->terms_n == 0 || index < sl->first) {
+    /* A log that begins anew, at its start or after a snapshot. */
+    if (index < sl->first || index > sl->first + sl->terms_n) {
         sl->first = index;
-        sl->terms_n = 0;
-    }
-    if (index > sl->first + sl->terms_n) {
-        sl->first = index; /* a log that begins anew after a snapshot */
         sl->terms_n = 0;
     }
     sl->terms_n = (size_t)(index - sl->first);
@@ -200,14 +204,11 @@ static void on_append(void* self, uint64_t id, uint64_t index, uint64_t term,
 }
 
 /* Everything applied anywhere must be in a new leader's log. */
-static void check_complete(struct slot* sl, uint64_t term)
+static void check_complete(struct slot *sl, uint64_t term)
 {
-    struct check* c = sl->c;
+    struct check *c = sl->c;
     uint64_t last = sl->first + sl->terms_n - 1;
 
-    if (sl->terms_n == 0) {
-        return;
-    }
     if (last < c->applied_max) {
         check_fail(c,
                    "n%d leads term %llu with a log up to %llu; %llu was "
@@ -227,10 +228,10 @@ static void check_complete(struct slot* sl, uint64_t term)
     }
 }
 
-static void on_leader(void* self, uint64_t id, uint64_t term)
+static void on_leader(void *self, uint64_t id, uint64_t term)
 {
-    struct slot* sl = self;
-    struct check* c = sl->c;
+    struct slot *sl = self;
+    struct check *c = sl->c;
 
     if (term >= c->leaders_cap) {
         size_t old = c->leaders_cap;
@@ -254,12 +255,17 @@ static void on_leader(void* self, uint64_t id, uint64_t term)
         c->last_leader = sl->n - 1;
     }
     c->leaders[term] = id;
-    check_complete(sl, term);
+    /* One that slept since its election may lead behind a later one's back:
+     * it need not have what that one committed. */
+    if (term >= c->top_term) {
+        c->top_term = term;
+        check_complete(sl, term);
+    }
 }
 
-static void check_digest(struct slot* sl, uint64_t index, uint64_t digest)
+static void check_digest(struct slot *sl, uint64_t index, uint64_t digest)
 {
-    struct entry* e = applied_at(sl->c, index);
+    struct entry *e = applied_at(sl->c, index);
 
     if (digest == 0) {
         return;
@@ -272,12 +278,17 @@ static void check_digest(struct slot* sl, uint64_t index, uint64_t digest)
     }
 }
 
-static void on_apply(void* self, uint64_t id, uint64_t index, uint64_t term,
-                     int type, struct bytes payload, uint64_t digest)
+static void on_apply(void *self,
+                     uint64_t id,
+                     uint64_t index,
+                     uint64_t term,
+                     int type,
+                     struct bytes payload,
+                     uint64_t digest)
 {
-    struct slot* sl = self;
-    struct check* c = sl->c;
-    struct entry* e = applied_at(c, index);
+    struct slot *sl = self;
+    struct check *c = sl->c;
+    struct entry *e = applied_at(c, index);
     uint64_t h = hash_bytes(type, payload);
 
     (void)id;
@@ -305,12 +316,16 @@ static void on_apply(void* self, uint64_t id, uint64_t index, uint64_t term,
         (unsigned long long)term);
 }
 
-static void on_state(void* self, uint64_t id, uint64_t index, uint64_t term,
-                     uint64_t digest, struct bytes config)
+static void on_state(void *self,
+                     uint64_t id,
+                     uint64_t index,
+                     uint64_t term,
+                     uint64_t digest,
+                     struct bytes config)
 {
-    struct slot* sl = self;
-    struct check* c = sl->c;
-    struct entry* e = applied_at(c, index);
+    struct slot *sl = self;
+    struct check *c = sl->c;
+    struct entry *e = applied_at(c, index);
 
     (void)id;
     (void)config;
@@ -331,17 +346,23 @@ static void on_state(void* self, uint64_t id, uint64_t index, uint64_t term,
     }
     check_digest(sl, index, digest);
     sl->applied = index;
+    /* The log is empty now, or will be told anew. */
+    sl->first = index + 1;
+    sl->terms_n = 0;
 }
 
-static const char* const event_names[NODE_EV_COUNT] = {
+static const char *const event_names[NODE_EV_COUNT] = {
     "truncate", "install", "snapshot", "membership", "torn",
     "resend",   "void",    "expire",   "transfer",   "nospace"};
 
-static void on_event(void* self, uint64_t id, enum node_event what, uint64_t a,
+static void on_event(void *self,
+                     uint64_t id,
+                     enum node_event what,
+                     uint64_t a,
                      uint64_t b)
 {
-    struct slot* sl = self;
-    struct check* c = sl->c;
+    struct slot *sl = self;
+    struct check *c = sl->c;
 
     say(c, "n%d (id %llu) %s %llu %llu", sl->n, (unsigned long long)id,
         event_names[what], (unsigned long long)a, (unsigned long long)b);
@@ -355,18 +376,19 @@ static void on_event(void* self, uint64_t id, enum node_event what, uint64_t a,
 
 /* ---- life ---- */
 
-struct check* check_new(uint64_t (*now)(void* data), void* data)
+struct check *check_new(uint64_t (*now)(void *data), void *data)
 {
-    struct check* c = hf_calloc(1, sizeof *c);
+    struct check *c = hf_calloc(1, sizeof *c);
 
     c->now = now;
     c->last_leader = -1;
     c->now_data = data;
     for (int i = 0; i < CHECK_SLOTS; i++) {
-        struct slot* sl = &c->slots[i];
+        struct slot *sl = &c->slots[i];
 
         sl->c = c;
         sl->n = i + 1;
+        sl->first = 1;
         sl->obs = (struct node_observer){.self = sl,
                                          .on_leader = on_leader,
                                          .on_append = on_append,
@@ -377,7 +399,7 @@ struct check* check_new(uint64_t (*now)(void* data), void* data)
     return c;
 }
 
-void check_free(struct check* c)
+void check_free(struct check *c)
 {
     for (int i = 0; i < CHECK_SLOTS; i++) {
         free(c->slots[i].terms);
@@ -388,63 +410,64 @@ void check_free(struct check* c)
     free(c);
 }
 
-const struct node_observer* check_observer(struct check* c, int slot)
+const struct node_observer *check_observer(struct check *c, int slot)
 {
     return &c->slots[slot].obs;
 }
 
-void check_died(struct check* c, int slot)
+void check_died(struct check *c, int slot)
 {
     c->slots[slot].applied = 0;
     c->slots[slot].terms_n = 0;
+    c->slots[slot].first = 1;
 }
 
-void check_wiped(struct check* c, int slot)
+void check_wiped(struct check *c, int slot)
 {
     check_died(c, slot);
 }
 
-bool check_failed(const struct check* c)
+bool check_failed(const struct check *c)
 {
     return c->failed;
 }
 
-const char* check_text(const struct check* c)
+const char *check_text(const struct check *c)
 {
     return c->text;
 }
 
-uint64_t check_count(const struct check* c, enum node_event what)
+uint64_t check_count(const struct check *c, enum node_event what)
 {
     return c->events[what];
 }
 
-uint64_t check_leaders(const struct check* c)
+uint64_t check_leaders(const struct check *c)
 {
     return c->leader_changes;
 }
 
-int check_last_leader(const struct check* c)
+int check_last_leader(const struct check *c)
 {
     return c->last_leader;
 }
 
-uint64_t check_applied(const struct check* c, int slot)
+uint64_t check_applied(const struct check *c, int slot)
 {
     return c->slots[slot].applied;
 }
 
-uint64_t check_applied_max(const struct check* c)
+uint64_t check_applied_max(const struct check *c)
 {
     return c->applied_max;
 }
 
-void check_verbose(struct check* c, bool on)
+void check_verbose(struct check *c, bool on)
 {
     c->verbose = on;
 }
 
-uint64_t check_hash(const struct check* c)
+uint64_t check_hash(const struct check *c)
 {
     return c->hash;
 }

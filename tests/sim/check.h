@@ -20,29 +20,29 @@ enum { CHECK_SLOTS = 8 };
 struct check;
 
 /* @now gives virtual microseconds for messages. */
-struct check* check_new(uint64_t (*now)(void* data), void* data);
-void check_free(struct check* c);
+struct check *check_new(uint64_t (*now)(void *data), void *data);
+void check_free(struct check *c);
 
 /* Where machine @slot reports to; valid as long as @c. */
-const struct node_observer* check_observer(struct check* c, int slot);
+const struct node_observer *check_observer(struct check *c, int slot);
 /* The process of @slot died: what it had not made durable is forgotten. */
-void check_died(struct check* c, int slot);
+void check_died(struct check *c, int slot);
 /* Its data were wiped: it is somebody else from now on. */
-void check_wiped(struct check* c, int slot);
+void check_wiped(struct check *c, int slot);
 
-void check_fail(struct check* c, const char* fmt, ...)
+void check_fail(struct check *c, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
-bool check_failed(const struct check* c);
-const char* check_text(const struct check* c); /* "" when all is well */
+bool check_failed(const struct check *c);
+const char *check_text(const struct check *c); /* "" when all is well */
 
-uint64_t check_count(const struct check* c, enum node_event what);
-uint64_t check_leaders(const struct check* c); /* leader changes */
-int check_last_leader(const struct check* c);  /* its slot; -1: none yet */
-uint64_t check_applied(const struct check* c, int slot); /* index */
-uint64_t check_applied_max(const struct check* c);
+uint64_t check_count(const struct check *c, enum node_event what);
+uint64_t check_leaders(const struct check *c); /* leader changes */
+int check_last_leader(const struct check *c);  /* its slot; -1: none yet */
+uint64_t check_applied(const struct check *c, int slot); /* index */
+uint64_t check_applied_max(const struct check *c);
 /* Print everything reported, as it comes. */
-void check_verbose(struct check* c, bool on);
+void check_verbose(struct check *c, bool on);
 /* Hash of everything reported, for comparing two runs of one seed. */
-uint64_t check_hash(const struct check* c);
+uint64_t check_hash(const struct check *c);
 
 #endif

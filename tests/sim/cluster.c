@@ -18,13 +18,13 @@ enum {
 };
 
 struct machine_slot {
-    struct cluster* cl;
+    struct cluster *cl;
     int i;
     char addr[64];
-    struct disk* disk;
-    struct env* env; /* NULL: no process */
-    struct node* node;
-    struct edge* edge;
+    struct disk *disk;
+    struct env *env; /* NULL: no process */
+    struct node *node;
+    struct edge *edge;
     uint64_t started_us;
     bool ended; /* the node said that it is done */
     int status;
@@ -40,7 +40,7 @@ struct cluster {
     uint64_t exits[EXITS];
 };
 
-static bool disk_dead(struct disk* d)
+static bool disk_dead(struct disk *d)
 {
     return disk_sim_dead(d);
 }
@@ -51,9 +51,9 @@ static const struct sim_disk_ops disk_ops = {
     .dead = disk_dead,
 };
 
-struct cluster* cluster_new(const struct cluster_config* cfg)
+struct cluster *cluster_new(const struct cluster_config *cfg)
 {
-    struct cluster* cl = hf_calloc(1, sizeof *cl);
+    struct cluster *cl = hf_calloc(1, sizeof *cl);
     char addr[64];
 
     hf_assert(cfg->nodes <= CLUSTER_MAX);
@@ -61,7 +61,7 @@ struct cluster* cluster_new(const struct cluster_config* cfg)
     cl->cfg = *cfg;
     cl->warm_since = UINT64_MAX;
     for (int i = 0; i < cfg->nodes; i++) {
-        struct machine_slot* m = &cl->m[i];
+        struct machine_slot *m = &cl->m[i];
 
         snprintf(addr, sizeof addr, "10.0.0.%d", i + 1);
         m->cl = cl;
@@ -76,30 +76,30 @@ struct cluster* cluster_new(const struct cluster_config* cfg)
     return cl;
 }
 
-int cluster_nodes(const struct cluster* cl)
+int cluster_nodes(const struct cluster *cl)
 {
     return cl->cfg.nodes;
 }
 
-const char* cluster_addr(const struct cluster* cl, int i)
+const char *cluster_addr(const struct cluster *cl, int i)
 {
     return cl->m[i].addr;
 }
 
-int cluster_client_host(const struct cluster* cl, int i)
+int cluster_client_host(const struct cluster *cl, int i)
 {
     return cl->cfg.nodes + i;
 }
 
 /* ---- time without a cold start ---- */
 
-static void warm_update(struct cluster* cl)
+static void warm_update(struct cluster *cl)
 {
     uint64_t now = sim_now_us(cl->cfg.s);
     int warm = 0;
 
     for (int i = 0; i < cl->cfg.nodes; i++) {
-        const struct machine_slot* m = &cl->m[i];
+        const struct machine_slot *m = &cl->m[i];
 
         warm += m->env != NULL && now - m->started_us > WARM_US;
     }
@@ -110,7 +110,7 @@ static void warm_update(struct cluster* cl)
     }
 }
 
-uint64_t cluster_warm_since(const struct cluster* cl)
+uint64_t cluster_warm_since(const struct cluster *cl)
 {
     return cl->warm_since;
 }
@@ -118,7 +118,7 @@ uint64_t cluster_warm_since(const struct cluster* cl)
 /* ---- the end of a process ---- */
 
 /* Free what the dead process held. */
-static void bury(struct machine_slot* m)
+static void bury(struct machine_slot *m)
 {
     hf_assert(sim_env_dead(m->env));
     if (m->edge != NULL) {
@@ -136,18 +136,18 @@ static void bury(struct machine_slot* m)
     warm_update(m->cl);
 }
 
-static void lose_power(struct machine_slot* m)
+static void lose_power(struct machine_slot *m)
 {
-    struct sim* s = m->cl->cfg.s;
+    struct sim *s = m->cl->cfg.s;
 
     bury(m);
     disk_sim_crash(m->disk, rng_next(sim_rng(s)));
     sim_host_power(s, m->i, false);
 }
 
-void cluster_power_cut(struct cluster* cl, int i)
+void cluster_power_cut(struct cluster *cl, int i)
 {
-    struct machine_slot* m = &cl->m[i];
+    struct machine_slot *m = &cl->m[i];
 
     if (m->env == NULL) {
         return;
@@ -156,9 +156,9 @@ void cluster_power_cut(struct cluster* cl, int i)
     lose_power(m);
 }
 
-void cluster_kill(struct cluster* cl, int i)
+void cluster_kill(struct cluster *cl, int i)
 {
-    struct machine_slot* m = &cl->m[i];
+    struct machine_slot *m = &cl->m[i];
 
     if (m->env == NULL) {
         return;
@@ -168,7 +168,7 @@ void cluster_kill(struct cluster* cl, int i)
     disk_sim_kill(m->disk);
 }
 
-void cluster_power_cut_at(struct cluster* cl, int i, uint64_t k)
+void cluster_power_cut_at(struct cluster *cl, int i, uint64_t k)
 {
     if (cl->m[i].env != NULL) {
         disk_sim_dies_after(cl->m[i].disk, k);
@@ -176,10 +176,10 @@ void cluster_power_cut_at(struct cluster* cl, int i, uint64_t k)
 }
 
 /* The disk died under the process, as ordered. */
-static void on_env_exit(void* data, struct env* e, int status)
+static void on_env_exit(void *data, struct env *e, int status)
 {
-    struct machine_slot* m = data;
-    struct sim* s = m->cl->cfg.s;
+    struct machine_slot *m = data;
+    struct sim *s = m->cl->cfg.s;
 
     (void)e;
     hf_assert(status == SIM_EXIT_DISK);
@@ -188,11 +188,11 @@ static void on_env_exit(void* data, struct env* e, int status)
 }
 
 /* A node that ended by itself: what a service manager would do. */
-static void reap(void* data)
+static void reap(void *data)
 {
-    struct machine_slot* m = data;
-    struct cluster* cl = m->cl;
-    struct sim* s = cl->cfg.s;
+    struct machine_slot *m = data;
+    struct cluster *cl = m->cl;
+    struct sim *s = cl->cfg.s;
     int status = m->status;
 
     if (m->env == NULL || !m->ended) {
@@ -211,10 +211,10 @@ static void reap(void* data)
     cluster_start_later(cl, m->i, 300000 + rng_below(sim_rng(s), 500000));
 }
 
-static void on_node_exit(void* data, enum node_exit status, const char* why)
+static void on_node_exit(void *data, enum node_exit status, const char *why)
 {
-    struct machine_slot* m = data;
-    struct sim* s = m->cl->cfg.s;
+    struct machine_slot *m = data;
+    struct sim *s = m->cl->cfg.s;
 
     m->ended = true;
     m->status = (int)status;
@@ -222,14 +222,14 @@ static void on_node_exit(void* data, enum node_exit status, const char* why)
     sim_at(s, sim_now_us(s), reap, m);
 }
 
-static void on_node_ready(void* data)
+static void on_node_ready(void *data)
 {
     (void)data;
 }
 
-static void on_node_room(void* data)
+static void on_node_room(void *data)
 {
-    struct machine_slot* m = data;
+    struct machine_slot *m = data;
 
     if (m->edge != NULL) {
         edge_on_room(m->edge);
@@ -238,9 +238,9 @@ static void on_node_room(void* data)
 
 /* ---- the start of one ---- */
 
-static void fill_config(struct machine_slot* m, struct node_config* nc)
+static void fill_config(struct machine_slot *m, struct node_config *nc)
 {
-    struct cluster* cl = m->cl;
+    struct cluster *cl = m->cl;
     int ip = m->i + 1;
 
     *nc = cl->cfg.node;
@@ -257,10 +257,10 @@ static void fill_config(struct machine_slot* m, struct node_config* nc)
 }
 
 /* What main() of the server does. */
-static void process_main(void* data)
+static void process_main(void *data)
 {
-    struct machine_slot* m = data;
-    struct check* c = m->cl->cfg.c;
+    struct machine_slot *m = data;
+    struct check *c = m->cl->cfg.c;
     struct node_config nc;
     struct node_cbs cbs = {m, on_node_exit, on_node_ready, on_node_room};
     struct edge_options eo = EDGE_OPTIONS_DEFAULT;
@@ -283,15 +283,15 @@ static void process_main(void* data)
     }
 }
 
-static void check_warm(void* data)
+static void check_warm(void *data)
 {
     warm_update(data);
 }
 
-void cluster_start(struct cluster* cl, int i)
+void cluster_start(struct cluster *cl, int i)
 {
-    struct machine_slot* m = &cl->m[i];
-    struct sim* s = cl->cfg.s;
+    struct machine_slot *m = &cl->m[i];
+    struct sim *s = cl->cfg.s;
 
     if (m->env != NULL) {
         return;
@@ -306,31 +306,31 @@ void cluster_start(struct cluster* cl, int i)
     sim_at(s, m->started_us + WARM_US + 1000, check_warm, cl);
 }
 
-static void start_due(void* data)
+static void start_due(void *data)
 {
-    struct machine_slot* m = data;
+    struct machine_slot *m = data;
 
     if (sim_now_us(m->cl->cfg.s) >= m->start_at) {
         cluster_start(m->cl, m->i);
     }
 }
 
-void cluster_start_later(struct cluster* cl, int i, uint64_t us)
+void cluster_start_later(struct cluster *cl, int i, uint64_t us)
 {
-    struct machine_slot* m = &cl->m[i];
+    struct machine_slot *m = &cl->m[i];
 
     m->start_at = sim_now_us(cl->cfg.s) + us;
     sim_at(cl->cfg.s, m->start_at, start_due, m);
 }
 
-bool cluster_up(const struct cluster* cl, int i)
+bool cluster_up(const struct cluster *cl, int i)
 {
     return cl->m[i].env != NULL;
 }
 
-static void stop_in(void* data)
+static void stop_in(void *data)
 {
-    struct machine_slot* m = data;
+    struct machine_slot *m = data;
 
     if (m->node != NULL && !m->ended) {
         if (m->edge != NULL) {
@@ -340,18 +340,18 @@ static void stop_in(void* data)
     }
 }
 
-void cluster_stop(struct cluster* cl, int i)
+void cluster_stop(struct cluster *cl, int i)
 {
-    struct machine_slot* m = &cl->m[i];
+    struct machine_slot *m = &cl->m[i];
 
     if (m->env != NULL) {
         sim_env_post(m->env, stop_in, m);
     }
 }
 
-void cluster_wipe(struct cluster* cl, int i)
+void cluster_wipe(struct cluster *cl, int i)
 {
-    struct machine_slot* m = &cl->m[i];
+    struct machine_slot *m = &cl->m[i];
 
     hf_assert(m->env == NULL);
     m->wipe = false;
@@ -359,32 +359,32 @@ void cluster_wipe(struct cluster* cl, int i)
     check_wiped(cl->cfg.c, i);
 }
 
-void cluster_disk_speed(struct cluster* cl, int i, uint64_t factor)
+void cluster_disk_speed(struct cluster *cl, int i, uint64_t factor)
 {
     disk_sim_set_cost(cl->m[i].disk, SYNC_US * factor, MIB_US * factor);
 }
 
-void cluster_disk_room(struct cluster* cl, int i, uint64_t bytes)
+void cluster_disk_room(struct cluster *cl, int i, uint64_t bytes)
 {
-    struct disk* d = cl->m[i].disk;
+    struct disk *d = cl->m[i].disk;
 
     disk_sim_set_room(
         d, bytes == UINT64_MAX ? UINT64_MAX : disk_sim_used(d) + bytes);
 }
 
-uint64_t cluster_node_id(const struct cluster* cl, int i)
+uint64_t cluster_node_id(const struct cluster *cl, int i)
 {
-    const struct machine_slot* m = &cl->m[i];
+    const struct machine_slot *m = &cl->m[i];
 
     return m->node == NULL || m->ended ? 0 : node_id(m->node);
 }
 
-uint64_t cluster_exits(const struct cluster* cl, enum node_exit status)
+uint64_t cluster_exits(const struct cluster *cl, enum node_exit status)
 {
     return cl->exits[status];
 }
 
-void cluster_free(struct cluster* cl)
+void cluster_free(struct cluster *cl)
 {
     for (int i = 0; i < cl->cfg.nodes; i++) {
         cluster_kill(cl, i);

@@ -12,44 +12,44 @@ enum { CLUSTER_MAX = 5, CLUSTER_CLIENT_HOSTS = 2 };
 struct cluster;
 
 struct cluster_config {
-    struct sim* s;
-    struct check* c;
+    struct sim *s;
+    struct check *c;
     int nodes;
     struct node_config node; /* addresses are filled in */
-    struct logger* log;
+    struct logger *log;
 };
 
-struct cluster* cluster_new(const struct cluster_config* cfg);
-void cluster_free(struct cluster* cl);
+struct cluster *cluster_new(const struct cluster_config *cfg);
+void cluster_free(struct cluster *cl);
 
-int cluster_nodes(const struct cluster* cl);
+int cluster_nodes(const struct cluster *cl);
 /* "host:port" of the plain port. */
-const char* cluster_addr(const struct cluster* cl, int i);
+const char *cluster_addr(const struct cluster *cl, int i);
 /* Hosts of clients follow those of the nodes. */
-int cluster_client_host(const struct cluster* cl, int i);
+int cluster_client_host(const struct cluster *cl, int i);
 
-void cluster_start(struct cluster* cl, int i); /* power on, if it is off */
-bool cluster_up(const struct cluster* cl, int i);
+void cluster_start(struct cluster *cl, int i); /* power on, if it is off */
+bool cluster_up(const struct cluster *cl, int i);
 /* The end of a process, in three ways. */
-void cluster_power_cut(struct cluster* cl, int i);
-void cluster_kill(struct cluster* cl, int i);
-void cluster_stop(struct cluster* cl, int i); /* orderly; takes a while */
+void cluster_power_cut(struct cluster *cl, int i);
+void cluster_kill(struct cluster *cl, int i);
+void cluster_stop(struct cluster *cl, int i); /* orderly; takes a while */
 /* A power cut after @k more changes on its disk, wherever that is. */
-void cluster_power_cut_at(struct cluster* cl, int i, uint64_t k);
+void cluster_power_cut_at(struct cluster *cl, int i, uint64_t k);
 /* Start it @us from now, unless it is up by then. */
-void cluster_start_later(struct cluster* cl, int i, uint64_t us);
+void cluster_start_later(struct cluster *cl, int i, uint64_t us);
 /* The data directory is gone. Only while it is down. */
-void cluster_wipe(struct cluster* cl, int i);
+void cluster_wipe(struct cluster *cl, int i);
 
-void cluster_disk_speed(struct cluster* cl, int i, uint64_t factor);
+void cluster_disk_speed(struct cluster *cl, int i, uint64_t factor);
 /* Leave @bytes free; UINT64_MAX: plenty. */
-void cluster_disk_room(struct cluster* cl, int i, uint64_t bytes);
+void cluster_disk_room(struct cluster *cl, int i, uint64_t bytes);
 
-uint64_t cluster_node_id(const struct cluster* cl, int i); /* 0: none */
+uint64_t cluster_node_id(const struct cluster *cl, int i); /* 0: none */
 /* Since when at least a majority was up without interruption; UINT64_MAX if
  * it is not now. Cluster time cannot have jumped since. */
-uint64_t cluster_warm_since(const struct cluster* cl);
+uint64_t cluster_warm_since(const struct cluster *cl);
 /* Processes that ended by themselves, by status. */
-uint64_t cluster_exits(const struct cluster* cl, enum node_exit status);
+uint64_t cluster_exits(const struct cluster *cl, enum node_exit status);
 
 #endif

@@ -288,7 +288,9 @@ static bool in_dir(const char *name, const char *dir)
 }
 
 /* Do @op for readers and remember that it is not durable. */
-static void dir_change(struct sim_disk *s, const char *from, const char *to,
+static void dir_change(struct sim_disk *s,
+                       const char *from,
+                       const char *to,
                        struct inode *ino)
 {
     struct dir_op *op;
@@ -364,7 +366,8 @@ static void cost_move(struct sim_disk *s, size_t n)
 
 /* ---- the calls ---- */
 
-static struct disk_file *file_new(struct sim_disk *s, struct inode *ino,
+static struct disk_file *file_new(struct sim_disk *s,
+                                  struct inode *ino,
                                   int flags)
 {
     struct disk_file *f = hf_calloc(1, sizeof *f);
@@ -392,7 +395,9 @@ static bool parent_missing(struct sim_disk *s, const char *name)
     return ino == NULL || !ino->is_dir;
 }
 
-static int sim_create(struct sim_disk *s, const char *name, int flags,
+static int sim_create(struct sim_disk *s,
+                      const char *name,
+                      int flags,
                       struct disk_file **out)
 {
     int rv = changing(s);
@@ -432,7 +437,9 @@ static int sim_create(struct sim_disk *s, const char *name, int flags,
     return 0;
 }
 
-static int sim_open(struct disk *d, const char *name, int flags,
+static int sim_open(struct disk *d,
+                    const char *name,
+                    int flags,
                     struct disk_file **out)
 {
     struct sim_disk *s = sim_of(d);
@@ -488,7 +495,9 @@ static int64_t sim_pread(struct disk_file *f, void *p, size_t n, uint64_t off)
     return (int64_t)n;
 }
 
-static int sim_pwrite(struct disk_file *f, const void *p, size_t n,
+static int sim_pwrite(struct disk_file *f,
+                      const void *p,
+                      size_t n,
                       uint64_t off)
 {
     struct sim_disk *s = sim_of(f->head.disk);
@@ -503,10 +512,9 @@ static int sim_pwrite(struct disk_file *f, const void *p, size_t n,
     rv = changing(s);
     cost_move(s, n);
     if (rv < 0) { /* some of its first sectors may have arrived */
-        inode_write(f->ino, p,
-                    (size_t)rng_below(&s->rng, n / DISK_SECTOR + 1) *
-                        DISK_SECTOR,
-                    off);
+        inode_write(
+            f->ino, p,
+            (size_t)rng_below(&s->rng, n / DISK_SECTOR + 1) * DISK_SECTOR, off);
         return rv;
     }
     if (rv == 1) {
@@ -633,8 +641,10 @@ static int sim_sync_dir(struct disk *d, const char *dir)
     return 0;
 }
 
-static int sim_list(struct disk *d, const char *dir,
-                    int (*cb)(void *data, const char *name), void *data)
+static int sim_list(struct disk *d,
+                    const char *dir,
+                    int (*cb)(void *data, const char *name),
+                    void *data)
 {
     struct sim_disk *s = sim_of(d);
     int rv = reading(s);
@@ -665,7 +675,7 @@ static int64_t sim_room(struct disk *d)
     uint64_t used = disk_sim_used(d);
 
     s->calls++;
-    return used >= s->room          ? 0
+    return used >= s->room              ? 0
            : s->room - used > INT64_MAX ? INT64_MAX
                                         : (int64_t)(s->room - used);
 }

@@ -32,15 +32,15 @@ struct ev {
     uint64_t at;
     uint64_t seq;
     enum ev_kind kind;
-    void (*fn)(void* data);
-    void* p;
+    void (*fn)(void *data);
+    void *p;
 };
 
 /* ---- what travels from one end of a connection to the other ---- */
 enum seg_kind { SEG_DATA, SEG_HELLO, SEG_FIN, SEG_RST };
 
 struct seg {
-    struct seg* next;
+    struct seg *next;
     enum seg_kind kind;
     uint64_t at; /* arrives then, if the link lets it */
     size_t n;
@@ -51,10 +51,10 @@ struct seg {
  * end. Ends live until sim_free(), because events point to them. */
 struct simconn {
     struct net_conn c; /* first: what the owner sees */
-    struct simconn* all_next;
-    struct simconn* env_next; /* of the same process */
-    struct simenv* env;
-    struct simconn* peer; /* NULL until accepted by the other kernel */
+    struct simconn *all_next;
+    struct simconn *env_next; /* of the same process */
+    struct simenv *env;
+    struct simconn *peer; /* NULL until accepted by the other kernel */
     int host;
     uint64_t id;
     char addr[64];  /* dialled */
@@ -74,13 +74,13 @@ struct simconn {
     bool drain_armed;
     int code;
     size_t drain_below;
-    struct simlisten* listener; /* that took it; NULL: dialled */
+    struct simlisten *listener; /* that took it; NULL: dialled */
     struct buf out;             /* written, not yet taken by the kernel */
     struct buf in;              /* received, not yet read */
     size_t flight;              /* taken by the kernel, not yet read there */
     size_t held;                /* read there, the news of it blocked */
-    struct seg* head;
-    struct seg* tail;
+    struct seg *head;
+    struct seg *tail;
     bool seg_event;
     uint64_t rto;
     uint64_t line_free; /* the line is busy sending until then */
@@ -89,12 +89,12 @@ struct simconn {
 
 struct simlisten {
     struct net_listener l; /* first */
-    struct simlisten* next;
-    struct simenv* env;
+    struct simlisten *next;
+    struct simenv *env;
     uint16_t port;
     bool closed;
-    void (*on_accept)(void* data, struct net_conn* c);
-    void* data;
+    void (*on_accept)(void *data, struct net_conn *c);
+    void *data;
 };
 
 /* ---- a process ---- */
@@ -102,24 +102,24 @@ enum in_kind { IN_WORK, IN_CONN, IN_CALL };
 
 struct in_item {
     enum in_kind kind;
-    void* p;
-    void (*fn)(void* data);
+    void *p;
+    void (*fn)(void *data);
 };
 
 enum work_state { WORK_QUEUED, WORK_STARTED, WORK_HELD, WORK_RAN };
 
 struct simwork {
-    struct simwork* next;
-    struct simenv* env;
-    struct env_work* w;
+    struct simwork *next;
+    struct simenv *env;
+    struct env_work *w;
     enum env_queue q;
     enum work_state state;
 };
 
 struct simenv {
     struct env e; /* first */
-    struct sim* s;
-    struct simenv* all_next;
+    struct sim *s;
+    struct simenv *all_next;
     int id;
     int host;
     bool dead;
@@ -132,17 +132,17 @@ struct simenv {
     uint64_t busy_until;
     uint64_t alarm_at;    /* true time; UINT64_MAX: none */
     uint64_t alarm_ev_at; /* earliest EV_ALARM in the heap */
-    struct in_item* inbox;
+    struct in_item *inbox;
     size_t in_n;
     size_t in_cap;
-    struct simwork* work; /* in order of submission */
-    struct simwork** work_tail;
-    struct simconn* conns;
-    struct simconn** flush;
+    struct simwork *work; /* in order of submission */
+    struct simwork **work_tail;
+    struct simconn *conns;
+    struct simconn **flush;
     size_t flush_n;
     size_t flush_cap;
-    void (*on_exit)(void* data, struct env* e, int status);
-    void* exit_data;
+    void (*on_exit)(void *data, struct env *e, int status);
+    void *exit_data;
 };
 
 struct simhost {
@@ -163,21 +163,21 @@ struct sim {
     uint64_t seq;
     uint64_t trace;
     uint64_t events;
-    struct ev* heap;
+    struct ev *heap;
     size_t heap_n;
     size_t heap_cap;
     struct simhost hosts[SIM_HOSTS];
     int host_n;
     struct sim_link links[SIM_HOSTS][SIM_HOSTS];
-    struct simenv* envs;
-    struct simenv** env_tail;
+    struct simenv *envs;
+    struct simenv **env_tail;
     int env_ids;
-    struct simconn* conns;
+    struct simconn *conns;
     uint64_t conn_ids;
-    struct simlisten* listens;
+    struct simlisten *listens;
     struct sim_disk_ops disk;
     /* The process whose code runs now, and the way out of it. */
-    struct simenv* running;
+    struct simenv *running;
     jmp_buf out;
     int exit_status;
 };
@@ -186,13 +186,13 @@ enum { WALL_BASE_S = 1700000000 };
 
 /* ---- trace ---- */
 
-void sim_trace_mix(struct sim* s, uint64_t v)
+void sim_trace_mix(struct sim *s, uint64_t v)
 {
     s->trace = (s->trace ^ v) * 0x9E3779B97F4A7C15ULL;
     s->trace ^= s->trace >> 29;
 }
 
-static void trace_bytes(struct sim* s, const uint8_t* p, size_t n)
+static void trace_bytes(struct sim *s, const uint8_t *p, size_t n)
 {
     uint64_t h = n;
 
@@ -214,13 +214,16 @@ static void trace_bytes(struct sim* s, const uint8_t* p, size_t n)
 
 /* ---- events ---- */
 
-static bool ev_before(const struct ev* a, const struct ev* b)
+static bool ev_before(const struct ev *a, const struct ev *b)
 {
     return a->at < b->at || (a->at == b->at && a->seq < b->seq);
 }
 
-static void push(struct sim* s, uint64_t at, enum ev_kind kind, void* p,
-                 void (*fn)(void* data))
+static void push(struct sim *s,
+                 uint64_t at,
+                 enum ev_kind kind,
+                 void *p,
+                 void (*fn)(void *data))
 {
     struct ev ev = {at < s->now ? s->now : at, ++s->seq, kind, fn, p};
     size_t i;
@@ -237,7 +240,7 @@ static void push(struct sim* s, uint64_t at, enum ev_kind kind, void* p,
     s->heap[i] = ev;
 }
 
-static struct ev pop(struct sim* s)
+static struct ev pop(struct sim *s)
 {
     struct ev top = s->heap[0];
     struct ev last = s->heap[--s->heap_n];
@@ -265,18 +268,18 @@ static struct ev pop(struct sim* s)
 
 /* ---- clocks ---- */
 
-static uint64_t boot_now(const struct sim* s, int host)
+static uint64_t boot_now(const struct sim *s, int host)
 {
-    const struct simhost* h = &s->hosts[host];
+    const struct simhost *h = &s->hosts[host];
     uint64_t d = s->now - h->ref_true;
 
     return h->ref_boot + d * (uint64_t)(1000000 + h->ppm) / 1000000;
 }
 
 /* The first true time at which the boot clock shows at least @at. */
-static uint64_t true_at(const struct sim* s, int host, uint64_t at)
+static uint64_t true_at(const struct sim *s, int host, uint64_t at)
 {
-    const struct simhost* h = &s->hosts[host];
+    const struct simhost *h = &s->hosts[host];
     uint64_t rate = (uint64_t)(1000000 + h->ppm);
 
     if (at <= h->ref_boot) {
@@ -291,12 +294,12 @@ static uint64_t true_at(const struct sim* s, int host, uint64_t at)
 
 /* ---- a process: inbox, turns ---- */
 
-static struct simenv* se_of(struct env* e)
+static struct simenv *se_of(struct env *e)
 {
-    return (struct simenv*)(void*)e;
+    return (struct simenv *)(void *)e;
 }
 
-static void kick(struct simenv* se)
+static void kick(struct simenv *se)
 {
     uint64_t at = se->s->now + WAKE_US;
 
@@ -307,8 +310,10 @@ static void kick(struct simenv* se)
     push(se->s, at < se->busy_until ? se->busy_until : at, EV_TURN, se, NULL);
 }
 
-static void inbox_add(struct simenv* se, enum in_kind kind, void* p,
-                      void (*fn)(void* data))
+static void inbox_add(struct simenv *se,
+                      enum in_kind kind,
+                      void *p,
+                      void (*fn)(void *data))
 {
     if (se->dead) {
         return;
@@ -321,7 +326,7 @@ static void inbox_add(struct simenv* se, enum in_kind kind, void* p,
     kick(se);
 }
 
-static void conn_ready(struct simconn* sc)
+static void conn_ready(struct simconn *sc)
 {
     if (!sc->in_ready && !sc->closed) {
         sc->in_ready = true;
@@ -331,28 +336,28 @@ static void conn_ready(struct simconn* sc)
 
 /* ---- connections ---- */
 
-static struct simconn* sc_of(struct net_conn* c)
+static struct simconn *sc_of(struct net_conn *c)
 {
-    return (struct simconn*)(void*)c;
+    return (struct simconn *)(void *)c;
 }
 
-static bool cut(const struct sim* s, int from, int to)
+static bool cut(const struct sim *s, int from, int to)
 {
     return s->links[from][to].blocked || !s->hosts[to].up;
 }
 
-static uint64_t latency(struct sim* s, int from, int to)
+static uint64_t latency(struct sim *s, int from, int to)
 {
-    const struct sim_link* l = &s->links[from][to];
+    const struct sim_link *l = &s->links[from][to];
 
     return l->lat_min_us +
            rng_below(&s->rng, l->lat_max_us - l->lat_min_us + 1);
 }
 
-static struct simconn* conn_new(struct simenv* se)
+static struct simconn *conn_new(struct simenv *se)
 {
-    struct sim* s = se->s;
-    struct simconn* sc = hf_calloc(1, sizeof *sc);
+    struct sim *s = se->s;
+    struct simconn *sc = hf_calloc(1, sizeof *sc);
 
     sc->c.env = &se->e;
     sc->env = se;
@@ -367,7 +372,7 @@ static struct simconn* conn_new(struct simenv* se)
     return sc;
 }
 
-static void seg_schedule(struct simconn* sc)
+static void seg_schedule(struct simconn *sc)
 {
     if (!sc->seg_event && sc->head != NULL) {
         sc->seg_event = true;
@@ -376,12 +381,14 @@ static void seg_schedule(struct simconn* sc)
 }
 
 /* Put a segment on the line. */
-static void seg_send(struct simconn* sc, enum seg_kind kind, const void* p,
+static void seg_send(struct simconn *sc,
+                     enum seg_kind kind,
+                     const void *p,
                      size_t n)
 {
-    struct sim* s = sc->env->s;
-    const struct sim_link* l = &s->links[sc->host][sc->peer->host];
-    struct seg* g = hf_malloc(sizeof *g + n);
+    struct sim *s = sc->env->s;
+    const struct sim_link *l = &s->links[sc->host][sc->peer->host];
+    struct seg *g = hf_malloc(sizeof *g + n);
     uint64_t at = sc->line_free > s->now ? sc->line_free : s->now;
 
     g->next = NULL;
@@ -411,10 +418,10 @@ static void seg_send(struct simconn* sc, enum seg_kind kind, const void* p,
     seg_schedule(sc);
 }
 
-static void segs_drop(struct simconn* sc)
+static void segs_drop(struct simconn *sc)
 {
     while (sc->head != NULL) {
-        struct seg* g = sc->head;
+        struct seg *g = sc->head;
 
         sc->head = g->next;
         free(g);
@@ -423,9 +430,9 @@ static void segs_drop(struct simconn* sc)
 }
 
 /* Let the kernel take what it has room for. */
-static void conn_flush(struct simconn* sc)
+static void conn_flush(struct simconn *sc)
 {
-    struct sim* s = sc->env->s;
+    struct sim *s = sc->env->s;
 
     if (sc->closed || !sc->opened || sc->broken) {
         return;
@@ -452,9 +459,9 @@ static void conn_flush(struct simconn* sc)
     }
 }
 
-static void flush_queue(struct simconn* sc)
+static void flush_queue(struct simconn *sc)
 {
-    struct simenv* se = sc->env;
+    struct simenv *se = sc->env;
 
     if (sc->flush_queued || se->dead) {
         return;
@@ -462,16 +469,16 @@ static void flush_queue(struct simconn* sc)
     sc->flush_queued = true;
     if (se->flush_n == se->flush_cap) {
         se->flush_cap = se->flush_cap == 0 ? 32 : se->flush_cap * 2;
-        se->flush = hf_realloc(se->flush, se->flush_cap * sizeof(void*));
+        se->flush = hf_realloc(se->flush, se->flush_cap * sizeof(void *));
     }
     se->flush[se->flush_n++] = sc;
     kick(se);
 }
 
-static void flush_all(struct simenv* se)
+static void flush_all(struct simenv *se)
 {
     for (size_t i = 0; i < se->flush_n; i++) {
-        struct simconn* sc = se->flush[i];
+        struct simconn *sc = se->flush[i];
 
         sc->flush_queued = false;
         conn_flush(sc);
@@ -480,9 +487,9 @@ static void flush_all(struct simenv* se)
 }
 
 /* @n bytes of what @sc sent were read: there is room for more. */
-static void credit(struct simconn* sc, size_t n)
+static void credit(struct simconn *sc, size_t n)
 {
-    struct sim* s = sc->env->s;
+    struct sim *s = sc->env->s;
 
     if (s->links[sc->peer->host][sc->host].blocked) {
         sc->held += n;
@@ -495,9 +502,9 @@ static void credit(struct simconn* sc, size_t n)
     }
 }
 
-static void unlink_conn(struct simconn* sc)
+static void unlink_conn(struct simconn *sc)
 {
-    struct simconn** pp = &sc->env->conns;
+    struct simconn **pp = &sc->env->conns;
 
     while (*pp != sc) {
         hf_assert(*pp != NULL);
@@ -507,7 +514,7 @@ static void unlink_conn(struct simconn* sc)
 }
 
 /* The owner's part ends. Bytes on the line still arrive. */
-static void conn_end(struct simconn* sc)
+static void conn_end(struct simconn *sc)
 {
     bool unread = sc->in.n > 0;
 
@@ -521,7 +528,7 @@ static void conn_end(struct simconn* sc)
     }
 }
 
-static void conn_break(struct simconn* sc, int code)
+static void conn_break(struct simconn *sc, int code)
 {
     if (sc->closed || sc->broken) {
         return;
@@ -533,9 +540,9 @@ static void conn_break(struct simconn* sc, int code)
 }
 
 /* The kernel at @sc's host knows no such connection: tell the sender. */
-static void answer_reset(struct simconn* sc)
+static void answer_reset(struct simconn *sc)
 {
-    struct sim* s = sc->env->s;
+    struct sim *s = sc->env->s;
 
     if (sc->peer != NULL && !cut(s, sc->host, sc->peer->host)) {
         push(s, s->now + latency(s, sc->host, sc->peer->host), EV_RST, sc->peer,
@@ -544,7 +551,7 @@ static void answer_reset(struct simconn* sc)
 }
 
 /* The answer to the first packet of @a's connection came back. */
-static void hello_back(struct simconn* a)
+static void hello_back(struct simconn *a)
 {
     if (!a->broken) {
         a->opening = true;
@@ -554,10 +561,10 @@ static void hello_back(struct simconn* a)
 }
 
 /* A segment from @from reached the kernel of the other end. */
-static void seg_arrive(struct simconn* from, const struct seg* g)
+static void seg_arrive(struct simconn *from, const struct seg *g)
 {
-    struct simconn* to = from->peer;
-    struct sim* s = from->env->s;
+    struct simconn *to = from->peer;
+    struct sim *s = from->env->s;
 
     sim_trace_mix(s, from->id * 4 + (uint64_t)g->kind);
     if (to->closed || to->vanished) {
@@ -592,19 +599,19 @@ static void seg_arrive(struct simconn* from, const struct seg* g)
 
 /* Would the head of @sc's line be lost now? One that cannot be answered by
  * a kernel that does not know the connection is as good as lost. */
-static bool seg_lost(const struct simconn* sc)
+static bool seg_lost(const struct simconn *sc)
 {
-    const struct sim* s = sc->env->s;
-    const struct simconn* to = sc->peer;
+    const struct sim *s = sc->env->s;
+    const struct simconn *to = sc->peer;
 
     return cut(s, sc->host, to->host) ||
            ((to->closed || to->vanished) && cut(s, to->host, sc->host));
 }
 
-static void on_seg(struct simconn* sc)
+static void on_seg(struct simconn *sc)
 {
-    struct sim* s = sc->env->s;
-    struct seg* g = sc->head;
+    struct sim *s = sc->env->s;
+    struct seg *g = sc->head;
 
     sc->seg_event = false;
     if (g == NULL) {
@@ -638,13 +645,15 @@ static void on_seg(struct simconn* sc)
 /* ---- connecting ---- */
 
 /* Split "host:port" or ":port"; false if it makes no sense. */
-static bool split_addr(const char* hostport, char* host, size_t cap,
-                       uint16_t* port)
+static bool split_addr(const char *hostport,
+                       char *host,
+                       size_t cap,
+                       uint16_t *port)
 {
-    const char* colon = strrchr(hostport, ':');
+    const char *colon = strrchr(hostport, ':');
     size_t n;
     long v;
-    char* end;
+    char *end;
 
     if (colon == NULL) {
         return false;
@@ -660,7 +669,7 @@ static bool split_addr(const char* hostport, char* host, size_t cap,
     return true;
 }
 
-static int host_find(const struct sim* s, const char* addr)
+static int host_find(const struct sim *s, const char *addr)
 {
     for (int i = 0; i < s->host_n; i++) {
         if (strcmp(s->hosts[i].addr, addr) == 0) {
@@ -670,10 +679,11 @@ static int host_find(const struct sim* s, const char* addr)
     return -1;
 }
 
-static struct simlisten* listen_find(const struct sim* s, int host,
+static struct simlisten *listen_find(const struct sim *s,
+                                     int host,
                                      uint16_t port)
 {
-    for (struct simlisten* l = s->listens; l != NULL; l = l->next) {
+    for (struct simlisten *l = s->listens; l != NULL; l = l->next) {
         if (!l->closed && l->env->host == host && l->port == port) {
             return l;
         }
@@ -681,18 +691,19 @@ static struct simlisten* listen_find(const struct sim* s, int host,
     return NULL;
 }
 
-static uint16_t port_next(struct simhost* h)
+static uint16_t port_next(struct simhost *h)
 {
     h->next_port = h->next_port < 60000 ? (uint16_t)(h->next_port + 1) : 20001;
     return h->next_port;
 }
 
-static struct net_conn* op_connect(struct env* e, const char* hostport,
-                                   const char* bind_host)
+static struct net_conn *op_connect(struct env *e,
+                                   const char *hostport,
+                                   const char *bind_host)
 {
-    struct simenv* se = se_of(e);
-    struct sim* s = se->s;
-    struct simconn* sc = conn_new(se);
+    struct simenv *se = se_of(e);
+    struct sim *s = se->s;
+    struct simconn *sc = conn_new(se);
     char host[64];
     uint16_t port;
     int to = -1;
@@ -719,13 +730,13 @@ static struct net_conn* op_connect(struct env* e, const char* hostport,
 }
 
 /* The first packet of @a's connection reaches the kernel it dialled. */
-static void on_syn(struct simconn* a)
+static void on_syn(struct simconn *a)
 {
-    struct sim* s = a->env->s;
+    struct sim *s = a->env->s;
     char host[64];
     uint16_t port;
-    struct simlisten* l;
-    struct simconn* b;
+    struct simlisten *l;
+    struct simconn *b;
     int to;
 
     if (!split_addr(a->addr, host, sizeof host, &port)) {
@@ -753,9 +764,9 @@ static void on_syn(struct simconn* a)
 
 /* ---- what the owner calls ---- */
 
-static void op_write(struct net_conn* c, const void* p, size_t n)
+static void op_write(struct net_conn *c, const void *p, size_t n)
 {
-    struct simconn* sc = sc_of(c);
+    struct simconn *sc = sc_of(c);
     size_t before = sc->out.n;
 
     if (sc->env->dead || sc->broken) {
@@ -770,14 +781,14 @@ static void op_write(struct net_conn* c, const void* p, size_t n)
     flush_queue(sc);
 }
 
-static size_t op_pending(const struct net_conn* c)
+static size_t op_pending(const struct net_conn *c)
 {
-    return ((const struct simconn*)(const void*)c)->out.n;
+    return ((const struct simconn *)(const void *)c)->out.n;
 }
 
-static void op_read_pause(struct net_conn* c, bool paused)
+static void op_read_pause(struct net_conn *c, bool paused)
 {
-    struct simconn* sc = sc_of(c);
+    struct simconn *sc = sc_of(c);
 
     if (sc->read_paused && !paused) {
         conn_ready(sc);
@@ -785,22 +796,25 @@ static void op_read_pause(struct net_conn* c, bool paused)
     sc->read_paused = paused;
 }
 
-static void op_close(struct net_conn* c)
+static void op_close(struct net_conn *c)
 {
-    struct simconn* sc = sc_of(c);
+    struct simconn *sc = sc_of(c);
 
     if (!sc->env->dead) {
         conn_end(sc);
     }
 }
 
-static int op_listen(struct env* e, const char* hostport,
-                     void (*on_accept)(void* data, struct net_conn* c),
-                     void* data, struct net_listener** out, struct errmsg* em)
+static int op_listen(struct env *e,
+                     const char *hostport,
+                     void (*on_accept)(void *data, struct net_conn *c),
+                     void *data,
+                     struct net_listener **out,
+                     struct errmsg *em)
 {
-    struct simenv* se = se_of(e);
-    struct sim* s = se->s;
-    struct simlisten* l;
+    struct simenv *se = se_of(e);
+    struct sim *s = se->s;
+    struct simlisten *l;
     char host[64];
     uint16_t port;
 
@@ -827,46 +841,46 @@ static int op_listen(struct env* e, const char* hostport,
     return 0;
 }
 
-static void op_unlisten(struct net_listener* nl)
+static void op_unlisten(struct net_listener *nl)
 {
-    ((struct simlisten*)(void*)nl)->closed = true;
+    ((struct simlisten *)(void *)nl)->closed = true;
 }
 
-static uint16_t op_listen_port(struct net_listener* nl)
+static uint16_t op_listen_port(struct net_listener *nl)
 {
-    return ((struct simlisten*)(void*)nl)->port;
+    return ((struct simlisten *)(void *)nl)->port;
 }
 
-static uint64_t op_now(struct env* e)
+static uint64_t op_now(struct env *e)
 {
-    struct simenv* se = se_of(e);
+    struct simenv *se = se_of(e);
 
     return boot_now(se->s, se->host);
 }
 
-static uint64_t op_wall(struct env* e)
+static uint64_t op_wall(struct env *e)
 {
-    struct simenv* se = se_of(e);
-    const struct simhost* h = &se->s->hosts[se->host];
+    struct simenv *se = se_of(e);
+    const struct simhost *h = &se->s->hosts[se->host];
     int64_t ms = (int64_t)WALL_BASE_S * 1000 + h->wall_off_ms;
 
     ms += (int64_t)(se->s->now * (uint64_t)(1000000 + h->ppm) / 1000000 / 1000);
     return (uint64_t)ms;
 }
 
-static void op_random(struct env* e, void* p, size_t n)
+static void op_random(struct env *e, void *p, size_t n)
 {
-    struct sim* s = se_of(e)->s;
-    uint8_t* d = p;
+    struct sim *s = se_of(e)->s;
+    uint8_t *d = p;
 
     for (size_t i = 0; i < n; i++) {
         d[i] = (uint8_t)rng_next(&s->rng);
     }
 }
 
-static void op_alarm(struct env* e, uint64_t at_us)
+static void op_alarm(struct env *e, uint64_t at_us)
 {
-    struct simenv* se = se_of(e);
+    struct simenv *se = se_of(e);
 
     if (se->dead || se->in_turn) {
         return; /* a turn asks again at its end */
@@ -882,7 +896,7 @@ static void op_alarm(struct env* e, uint64_t at_us)
     }
 }
 
-static void on_alarm(struct simenv* se, uint64_t at)
+static void on_alarm(struct simenv *se, uint64_t at)
 {
     if (se->dead) {
         return;
@@ -900,9 +914,9 @@ static void on_alarm(struct simenv* se, uint64_t at)
 
 /* ---- work off the loop ---- */
 
-static void work_start(struct simwork* sw)
+static void work_start(struct simwork *sw)
 {
-    struct sim* s = sw->env->s;
+    struct sim *s = sw->env->s;
     uint64_t d = 10 + rng_below(&s->rng, 100);
 
     if (sw->q == ENV_POOL && rng_permille(&s->rng, POOL_SLOW_PERMILLE)) {
@@ -913,9 +927,9 @@ static void work_start(struct simwork* sw)
 }
 
 /* The log thread takes the next one when it is idle. */
-static void log_next(struct simenv* se)
+static void log_next(struct simenv *se)
 {
-    for (struct simwork* sw = se->work; sw != NULL; sw = sw->next) {
+    for (struct simwork *sw = se->work; sw != NULL; sw = sw->next) {
         if (sw->q == ENV_LOG) {
             if (sw->state == WORK_QUEUED) {
                 work_start(sw);
@@ -925,10 +939,10 @@ static void log_next(struct simenv* se)
     }
 }
 
-static void op_work(struct env* e, enum env_queue q, struct env_work* w)
+static void op_work(struct env *e, enum env_queue q, struct env_work *w)
 {
-    struct simenv* se = se_of(e);
-    struct simwork* sw;
+    struct simenv *se = se_of(e);
+    struct simwork *sw;
 
     if (se->dead) {
         return;
@@ -946,9 +960,9 @@ static void op_work(struct env* e, enum env_queue q, struct env_work* w)
     }
 }
 
-static void work_remove(struct simenv* se, struct simwork* sw)
+static void work_remove(struct simenv *se, struct simwork *sw)
 {
-    struct simwork** pp = &se->work;
+    struct simwork **pp = &se->work;
 
     while (*pp != sw) {
         pp = &(*pp)->next;
@@ -963,9 +977,9 @@ static void work_remove(struct simenv* se, struct simwork* sw)
 
 static const struct env_ops sim_ops;
 
-static uint64_t disk_cost(struct simenv* se)
+static uint64_t disk_cost(struct simenv *se)
 {
-    struct sim* s = se->s;
+    struct sim *s = se->s;
 
     if (se->e.disk == NULL || s->disk.take_cost_us == NULL) {
         return 0;
@@ -973,19 +987,20 @@ static uint64_t disk_cost(struct simenv* se)
     return s->disk.take_cost_us(se->e.disk);
 }
 
-static bool disk_dead(struct simenv* se)
+static bool disk_dead(struct simenv *se)
 {
-    struct sim* s = se->s;
+    struct sim *s = se->s;
 
     return se->e.disk != NULL && s->disk.dead != NULL &&
            s->disk.dead(se->e.disk);
 }
 
 /* Run @fn(@p) as code of @se. False: it ended the process. */
-static bool guarded(struct simenv* se, void (*fn)(struct simenv*, void*),
-                    void* p)
+static bool guarded(struct simenv *se,
+                    void (*fn)(struct simenv *, void *),
+                    void *p)
 {
-    struct sim* s = se->s;
+    struct sim *s = se->s;
 
     hf_assert(s->running == NULL);
     s->running = se;
@@ -998,16 +1013,16 @@ static bool guarded(struct simenv* se, void (*fn)(struct simenv*, void*),
     return true;
 }
 
-_Noreturn void sim_env_exit(struct env* e, int status)
+_Noreturn void sim_env_exit(struct env *e, int status)
 {
-    struct sim* s = se_of(e)->s;
+    struct sim *s = se_of(e)->s;
 
     hf_assert(s->running == se_of(e));
     s->exit_status = status;
     longjmp(s->out, 1);
 }
 
-static void ended(struct simenv* se, int status, enum sim_kill how)
+static void ended(struct simenv *se, int status, enum sim_kill how)
 {
     sim_trace_mix(se->s, (uint64_t)(uint32_t)status);
     sim_env_kill(&se->e, how);
@@ -1017,7 +1032,7 @@ static void ended(struct simenv* se, int status, enum sim_kill how)
 }
 
 /* After code of @se ran: true if it is still alive. */
-static bool survived(struct simenv* se, bool returned)
+static bool survived(struct simenv *se, bool returned)
 {
     if (disk_dead(se)) {
         ended(se, SIM_EXIT_DISK, SIM_POWER_CUT);
@@ -1030,18 +1045,18 @@ static bool survived(struct simenv* se, bool returned)
     return true;
 }
 
-static void run_fn(struct simenv* se, void* p)
+static void run_fn(struct simenv *se, void *p)
 {
-    struct env_work* w = p;
+    struct env_work *w = p;
 
     (void)se;
     w->fn(w);
 }
 
-static void on_work_run(struct simwork* sw)
+static void on_work_run(struct simwork *sw)
 {
-    struct simenv* se = sw->env;
-    struct sim* s = se->s;
+    struct simenv *se = sw->env;
+    struct sim *s = se->s;
 
     if (se->dead) {
         return; /* freed with the process's other work */
@@ -1056,9 +1071,9 @@ static void on_work_run(struct simwork* sw)
     }
 }
 
-static void on_work_done(struct simwork* sw)
+static void on_work_done(struct simwork *sw)
 {
-    struct simenv* se = sw->env;
+    struct simenv *se = sw->env;
 
     if (se->dead) {
         return;
@@ -1071,11 +1086,11 @@ static void on_work_done(struct simwork* sw)
 
 /* ---- a turn ---- */
 
-static void conn_read(struct simconn* sc)
+static void conn_read(struct simconn *sc)
 {
     while (sc->in.n > 0 && !sc->read_paused && !sc->closed) {
         size_t n = sc->in.n < READ_MAX ? sc->in.n : READ_MAX;
-        uint8_t* p = hf_malloc(n);
+        uint8_t *p = hf_malloc(n);
 
         memcpy(p, sc->in.p, n);
         buf_consume(&sc->in, n);
@@ -1086,7 +1101,7 @@ static void conn_read(struct simconn* sc)
 }
 
 /* False: there is nothing to tell the process, or never will be. */
-static bool conn_accept(struct simconn* sc)
+static bool conn_accept(struct simconn *sc)
 {
     if (sc->closed || (!sc->accepting && !sc->broken && !sc->eof)) {
         return false;
@@ -1102,7 +1117,7 @@ static bool conn_accept(struct simconn* sc)
 }
 
 /* All that has happened to a connection, in order. */
-static void conn_callbacks(struct simconn* sc)
+static void conn_callbacks(struct simconn *sc)
 {
     sc->in_ready = false;
     if (!sc->known && !conn_accept(sc)) {
@@ -1137,7 +1152,7 @@ static void conn_callbacks(struct simconn* sc)
     }
 }
 
-static void turn_body(struct simenv* se, void* p)
+static void turn_body(struct simenv *se, void *p)
 {
     size_t n = se->in_n; /* what comes in meanwhile is for the next turn */
 
@@ -1146,7 +1161,7 @@ static void turn_body(struct simenv* se, void* p)
         struct in_item it = se->inbox[i];
 
         if (it.kind == IN_WORK) {
-            struct env_work* w = it.p;
+            struct env_work *w = it.p;
 
             w->done(w);
         } else if (it.kind == IN_CONN) {
@@ -1162,9 +1177,9 @@ static void turn_body(struct simenv* se, void* p)
     env_turn(&se->e);
 }
 
-static void on_turn(struct simenv* se)
+static void on_turn(struct simenv *se)
 {
-    struct sim* s = se->s;
+    struct sim *s = se->s;
     uint64_t cost;
     bool returned;
 
@@ -1201,7 +1216,7 @@ static void on_turn(struct simenv* se)
     }
 }
 
-static void on_flush(struct simenv* se)
+static void on_flush(struct simenv *se)
 {
     if (se->dead) {
         return;
@@ -1220,19 +1235,19 @@ static void on_flush(struct simenv* se)
 
 /* ---- the machine ---- */
 
-static void on_rst(struct simconn* sc)
+static void on_rst(struct simconn *sc)
 {
     conn_break(sc, HF_EIO);
 }
 
-static void on_connect_timeout(struct simconn* sc)
+static void on_connect_timeout(struct simconn *sc)
 {
     if (!sc->opened && !sc->opening) {
         conn_break(sc, HF_ETIMEOUT);
     }
 }
 
-bool sim_step(struct sim* s, uint64_t until_us)
+bool sim_step(struct sim *s, uint64_t until_us)
 {
     struct ev ev;
 
@@ -1295,9 +1310,9 @@ static const struct env_ops sim_ops = {
     .close = op_close,
 };
 
-struct sim* sim_new(uint64_t seed)
+struct sim *sim_new(uint64_t seed)
 {
-    struct sim* s = hf_calloc(1, sizeof *s);
+    struct sim *s = hf_calloc(1, sizeof *s);
 
     s->rng.s = seed * 0x2545F4914F6CDD1DULL + 99;
     s->now = 1000;
@@ -1311,11 +1326,11 @@ struct sim* sim_new(uint64_t seed)
     return s;
 }
 
-static void env_delete(struct simenv* se)
+static void env_delete(struct simenv *se)
 {
     sim_env_free(&se->e);
     while (se->work != NULL) {
-        struct simwork* sw = se->work;
+        struct simwork *sw = se->work;
 
         se->work = sw->next;
         free(sw);
@@ -1323,17 +1338,17 @@ static void env_delete(struct simenv* se)
     free(se);
 }
 
-void sim_free(struct sim* s)
+void sim_free(struct sim *s)
 {
     while (s->envs != NULL) {
-        struct simenv* se = s->envs;
+        struct simenv *se = s->envs;
 
         se->dead = true;
         s->envs = se->all_next;
         env_delete(se);
     }
     while (s->conns != NULL) {
-        struct simconn* sc = s->conns;
+        struct simconn *sc = s->conns;
 
         s->conns = sc->all_next;
         segs_drop(sc);
@@ -1342,7 +1357,7 @@ void sim_free(struct sim* s)
         free(sc);
     }
     while (s->listens != NULL) {
-        struct simlisten* l = s->listens;
+        struct simlisten *l = s->listens;
 
         s->listens = l->next;
         free(l);
@@ -1351,39 +1366,39 @@ void sim_free(struct sim* s)
     free(s);
 }
 
-void sim_set_disk_ops(struct sim* s, const struct sim_disk_ops* ops)
+void sim_set_disk_ops(struct sim *s, const struct sim_disk_ops *ops)
 {
     s->disk = *ops;
 }
 
-uint64_t sim_now_us(const struct sim* s)
+uint64_t sim_now_us(const struct sim *s)
 {
     return s->now;
 }
 
-uint64_t sim_trace(const struct sim* s)
+uint64_t sim_trace(const struct sim *s)
 {
     return s->trace;
 }
 
-uint64_t sim_events(const struct sim* s)
+uint64_t sim_events(const struct sim *s)
 {
     return s->events;
 }
 
-struct rng* sim_rng(struct sim* s)
+struct rng *sim_rng(struct sim *s)
 {
     return &s->rng;
 }
 
-void sim_at(struct sim* s, uint64_t at_us, void (*fn)(void* data), void* data)
+void sim_at(struct sim *s, uint64_t at_us, void (*fn)(void *data), void *data)
 {
     push(s, at_us, EV_CALL, data, fn);
 }
 
-int sim_host(struct sim* s, const char* addr)
+int sim_host(struct sim *s, const char *addr)
 {
-    struct simhost* h = &s->hosts[s->host_n];
+    struct simhost *h = &s->hosts[s->host_n];
 
     hf_assert(s->host_n < SIM_HOSTS);
     snprintf(h->addr, sizeof h->addr, "%.63s", addr);
@@ -1395,9 +1410,9 @@ int sim_host(struct sim* s, const char* addr)
     return s->host_n++;
 }
 
-static void resume(struct simenv* se)
+static void resume(struct simenv *se)
 {
-    for (struct simwork* sw = se->work; sw != NULL; sw = sw->next) {
+    for (struct simwork *sw = se->work; sw != NULL; sw = sw->next) {
         if (sw->state == WORK_HELD) {
             work_start(sw);
         }
@@ -1411,10 +1426,10 @@ static void resume(struct simenv* se)
     }
 }
 
-void sim_host_pause(struct sim* s, int host, bool paused)
+void sim_host_pause(struct sim *s, int host, bool paused)
 {
     s->hosts[host].paused = paused;
-    for (struct simenv* se = s->envs; se != NULL && !paused;
+    for (struct simenv *se = s->envs; se != NULL && !paused;
          se = se->all_next) {
         if (se->host == host && !se->dead) {
             resume(se);
@@ -1422,14 +1437,14 @@ void sim_host_pause(struct sim* s, int host, bool paused)
     }
 }
 
-bool sim_host_paused(const struct sim* s, int host)
+bool sim_host_paused(const struct sim *s, int host)
 {
     return s->hosts[host].paused;
 }
 
-void sim_host_power(struct sim* s, int host, bool up)
+void sim_host_power(struct sim *s, int host, bool up)
 {
-    struct simhost* h = &s->hosts[host];
+    struct simhost *h = &s->hosts[host];
 
     if (up && !h->up) {
         h->ref_true = s->now;
@@ -1438,38 +1453,38 @@ void sim_host_power(struct sim* s, int host, bool up)
     h->up = up;
 }
 
-void sim_host_wall_step(struct sim* s, int host, int64_t ms)
+void sim_host_wall_step(struct sim *s, int host, int64_t ms)
 {
     s->hosts[host].wall_off_ms += ms;
 }
 
-void sim_host_drift(struct sim* s, int host, int ppm)
+void sim_host_drift(struct sim *s, int host, int ppm)
 {
-    struct simhost* h = &s->hosts[host];
+    struct simhost *h = &s->hosts[host];
     uint64_t boot = boot_now(s, host);
 
     hf_assert(ppm >= -1000 && ppm <= 1000);
     h->ref_true = s->now;
     h->ref_boot = boot;
     h->ppm = ppm;
-    for (struct simenv* se = s->envs; se != NULL; se = se->all_next) {
+    for (struct simenv *se = s->envs; se != NULL; se = se->all_next) {
         if (se->host == host && !se->dead) {
             op_alarm(&se->e, env_next_us(&se->e));
         }
     }
 }
 
-struct sim_link* sim_link(struct sim* s, int from, int to)
+struct sim_link *sim_link(struct sim *s, int from, int to)
 {
     return &s->links[from][to];
 }
 
-void sim_link_healed(struct sim* s, int from, int to)
+void sim_link_healed(struct sim *s, int from, int to)
 {
     if (s->links[from][to].blocked) {
         return;
     }
-    for (struct simconn* sc = s->conns; sc != NULL; sc = sc->all_next) {
+    for (struct simconn *sc = s->conns; sc != NULL; sc = sc->all_next) {
         if (sc->held > 0 && sc->peer->host == from && sc->host == to) {
             size_t n = sc->held;
 
@@ -1479,9 +1494,9 @@ void sim_link_healed(struct sim* s, int from, int to)
     }
 }
 
-void sim_reset_conns(struct sim* s, int a, int b)
+void sim_reset_conns(struct sim *s, int a, int b)
 {
-    for (struct simconn* sc = s->conns; sc != NULL; sc = sc->all_next) {
+    for (struct simconn *sc = s->conns; sc != NULL; sc = sc->all_next) {
         if (sc->peer != NULL && ((sc->host == a && sc->peer->host == b) ||
                                  (sc->host == b && sc->peer->host == a))) {
             conn_break(sc, HF_EIO);
@@ -1489,11 +1504,13 @@ void sim_reset_conns(struct sim* s, int a, int b)
     }
 }
 
-struct env* sim_env_new(struct sim* s, int host, struct disk* disk,
-                        void (*on_exit)(void* data, struct env* e, int status),
-                        void* data)
+struct env *sim_env_new(struct sim *s,
+                        int host,
+                        struct disk *disk,
+                        void (*on_exit)(void *data, struct env *e, int status),
+                        void *data)
 {
-    struct simenv* se = hf_calloc(1, sizeof *se);
+    struct simenv *se = hf_calloc(1, sizeof *se);
 
     hf_assert(host >= 0 && host < s->host_n && s->hosts[host].up);
     env_init(&se->e, &sim_ops);
@@ -1512,10 +1529,10 @@ struct env* sim_env_new(struct sim* s, int host, struct disk* disk,
 
 /* The last moments of the worker threads: what was handed to them is done up
  * to a random disk call. */
-static void work_last(struct simenv* se)
+static void work_last(struct simenv *se)
 {
-    struct sim* s = se->s;
-    struct simwork* sw = se->work;
+    struct sim *s = se->s;
+    struct simwork *sw = se->work;
 
     if (se->e.disk == NULL || s->disk.dies_after == NULL || disk_dead(se)) {
         return;
@@ -1530,7 +1547,7 @@ static void work_last(struct simenv* se)
     }
 }
 
-static void conn_kill(struct simconn* sc, enum sim_kill how)
+static void conn_kill(struct simconn *sc, enum sim_kill how)
 {
     bool unread = sc->in.n > 0;
 
@@ -1544,9 +1561,9 @@ static void conn_kill(struct simconn* sc, enum sim_kill how)
     buf_release(&sc->out);
 }
 
-void sim_env_kill(struct env* e, enum sim_kill how)
+void sim_env_kill(struct env *e, enum sim_kill how)
 {
-    struct simenv* se = se_of(e);
+    struct simenv *se = se_of(e);
 
     if (se->dead) {
         return;
@@ -1554,20 +1571,20 @@ void sim_env_kill(struct env* e, enum sim_kill how)
     hf_assert(se->s->running == NULL);
     se->dead = true;
     work_last(se);
-    for (struct simconn* sc = se->conns; sc != NULL; sc = sc->env_next) {
+    for (struct simconn *sc = se->conns; sc != NULL; sc = sc->env_next) {
         conn_kill(sc, how);
     }
     se->conns = NULL;
-    for (struct simlisten* l = se->s->listens; l != NULL; l = l->next) {
+    for (struct simlisten *l = se->s->listens; l != NULL; l = l->next) {
         if (l->env == se) {
             l->closed = true;
         }
     }
 }
 
-void sim_env_free(struct env* e)
+void sim_env_free(struct env *e)
 {
-    struct simenv* se = se_of(e);
+    struct simenv *se = se_of(e);
 
     hf_assert(se->dead);
     if (!se->freed) {
@@ -1581,22 +1598,22 @@ void sim_env_free(struct env* e)
     }
 }
 
-bool sim_env_dead(const struct env* e)
+bool sim_env_dead(const struct env *e)
 {
-    return ((const struct simenv*)(const void*)e)->dead;
+    return ((const struct simenv *)(const void *)e)->dead;
 }
 
-void sim_env_post(struct env* e, void (*fn)(void* data), void* data)
+void sim_env_post(struct env *e, void (*fn)(void *data), void *data)
 {
     inbox_add(se_of(e), IN_CALL, data, fn);
 }
 
-struct sim* sim_of(struct env* e)
+struct sim *sim_of(struct env *e)
 {
     return se_of(e)->s;
 }
 
-int sim_env_host(const struct env* e)
+int sim_env_host(const struct env *e)
 {
-    return ((const struct simenv*)(const void*)e)->host;
+    return ((const struct simenv *)(const void *)e)->host;
 }

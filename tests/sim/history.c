@@ -32,23 +32,23 @@ struct mark {
 struct key {
     enum hist_kind kind;
     struct buf value; /* lists: the longest seen */
-    struct mark* marks;
+    struct mark *marks;
     size_t marks_n;
     size_t marks_cap;
     uint64_t oks;
     uint64_t maybes;
-    uint32_t* ops;
+    uint32_t *ops;
     size_t ops_n;
     size_t ops_cap;
     uint32_t absent_after; /* registers: 1 once a value was acknowledged */
 };
 
 struct hist {
-    struct check* c;
-    struct op* ops; /* from 1 */
+    struct check *c;
+    struct op *ops; /* from 1 */
     uint32_t ops_n;
     uint32_t ops_cap;
-    struct key* keys;
+    struct key *keys;
     uint32_t keys_n;
     uint32_t keys_cap;
     uint64_t acknowledged;
@@ -57,16 +57,16 @@ struct hist {
     uint64_t reads;
 };
 
-struct hist* hist_new(struct check* c)
+struct hist *hist_new(struct check *c)
 {
-    struct hist* h = hf_calloc(1, sizeof *h);
+    struct hist *h = hf_calloc(1, sizeof *h);
 
     h->c = c;
     h->ops_n = 1;
     return h;
 }
 
-void hist_free(struct hist* h)
+void hist_free(struct hist *h)
 {
     for (uint32_t i = 0; i < h->keys_n; i++) {
         buf_release(&h->keys[i].value);
@@ -78,7 +78,7 @@ void hist_free(struct hist* h)
     free(h);
 }
 
-uint32_t hist_key(struct hist* h, enum hist_kind kind)
+uint32_t hist_key(struct hist *h, enum hist_kind kind)
 {
     if (h->keys_n == h->keys_cap) {
         h->keys_cap = h->keys_cap == 0 ? 64 : h->keys_cap * 2;
@@ -90,7 +90,7 @@ uint32_t hist_key(struct hist* h, enum hist_kind kind)
 
 /* ---- how far a key was known to be, and when ---- */
 
-static void mark(struct key* k, uint64_t now, uint64_t pos)
+static void mark(struct key *k, uint64_t now, uint64_t pos)
 {
     if (k->marks_n > 0 && k->marks[k->marks_n - 1].pos >= pos) {
         return;
@@ -103,7 +103,7 @@ static void mark(struct key* k, uint64_t now, uint64_t pos)
 }
 
 /* What was known strictly before @t. */
-static uint64_t known_before(const struct key* k, uint64_t t)
+static uint64_t known_before(const struct key *k, uint64_t t)
 {
     size_t lo = 0;
     size_t hi = k->marks_n;
@@ -122,9 +122,9 @@ static uint64_t known_before(const struct key* k, uint64_t t)
 
 /* ---- operations ---- */
 
-uint32_t hist_begin(struct hist* h, uint32_t key, uint64_t now)
+uint32_t hist_begin(struct hist *h, uint32_t key, uint64_t now)
 {
-    struct key* k = &h->keys[key];
+    struct key *k = &h->keys[key];
 
     hf_assert(key < h->keys_n);
     if (h->ops_n >= h->ops_cap) {
@@ -150,7 +150,7 @@ void hist_tag(uint32_t op, char tag[HIST_TAG])
 }
 
 /* 0 if it is no tag of ours. */
-static uint32_t tag_op(const struct hist* h, const uint8_t* p)
+static uint32_t tag_op(const struct hist *h, const uint8_t *p)
 {
     uint32_t v = 0;
 
@@ -170,9 +170,9 @@ static uint32_t tag_op(const struct hist* h, const uint8_t* p)
     return v < h->ops_n ? v : 0;
 }
 
-void hist_not_applied(struct hist* h, uint32_t op, uint64_t now)
+void hist_not_applied(struct hist *h, uint32_t op, uint64_t now)
 {
-    struct op* o = &h->ops[op];
+    struct op *o = &h->ops[op];
 
     hf_assert(o->state == OP_OPEN);
     o->state = OP_NOT_APPLIED;
@@ -186,9 +186,9 @@ void hist_not_applied(struct hist* h, uint32_t op, uint64_t now)
     }
 }
 
-void hist_unknown(struct hist* h, uint32_t op, uint64_t now)
+void hist_unknown(struct hist *h, uint32_t op, uint64_t now)
 {
-    struct op* o = &h->ops[op];
+    struct op *o = &h->ops[op];
 
     (void)now;
     hf_assert(o->state == OP_OPEN);
@@ -197,9 +197,9 @@ void hist_unknown(struct hist* h, uint32_t op, uint64_t now)
     h->keys[o->key].maybes++;
 }
 
-static struct op* done(struct hist* h, uint32_t op, uint64_t now)
+static struct op *done(struct hist *h, uint32_t op, uint64_t now)
 {
-    struct op* o = &h->ops[op];
+    struct op *o = &h->ops[op];
 
     hf_assert(o->state == OP_OPEN);
     o->state = OP_OK;
@@ -211,10 +211,10 @@ static struct op* done(struct hist* h, uint32_t op, uint64_t now)
 
 /* ---- lists ---- */
 
-void hist_append_ok(struct hist* h, uint32_t op, uint64_t now, int64_t len)
+void hist_append_ok(struct hist *h, uint32_t op, uint64_t now, int64_t len)
 {
-    struct op* o = done(h, op, now);
-    struct key* k = &h->keys[o->key];
+    struct op *o = done(h, op, now);
+    struct key *k = &h->keys[o->key];
     uint64_t pos = (uint64_t)len / HIST_TAG;
 
     if (len <= 0 || len % HIST_TAG != 0) {
@@ -245,17 +245,17 @@ void hist_append_ok(struct hist* h, uint32_t op, uint64_t now, int64_t len)
 }
 
 /* One more place of a list is known. */
-static void list_extend(struct hist* h, uint32_t key, const uint8_t* tag)
+static void list_extend(struct hist *h, uint32_t key, const uint8_t *tag)
 {
-    struct key* k = &h->keys[key];
+    struct key *k = &h->keys[key];
     uint64_t pos = k->value.n / HIST_TAG + 1;
     uint32_t op = tag_op(h, tag);
-    struct op* o = &h->ops[op];
+    struct op *o = &h->ops[op];
 
     buf_append(&k->value, tag, HIST_TAG);
     if (op == 0 || o->key != key) {
         check_fail(h->c, "list %u: foreign bytes \"%.9s\" at place %llu", key,
-                   (const char*)tag, (unsigned long long)pos);
+                   (const char *)tag, (unsigned long long)pos);
         return;
     }
     if (o->pos != 0 && o->pos != pos) {
@@ -271,9 +271,9 @@ static void list_extend(struct hist* h, uint32_t key, const uint8_t* tag)
     o->pos = pos;
 }
 
-static void list_match(struct hist* h, uint32_t key, struct bytes v)
+static void list_match(struct hist *h, uint32_t key, struct bytes v)
 {
-    struct key* k = &h->keys[key];
+    struct key *k = &h->keys[key];
     size_t common = v.n < k->value.n ? v.n : k->value.n;
 
     if (v.n % HIST_TAG != 0) {
@@ -290,10 +290,14 @@ static void list_match(struct hist* h, uint32_t key, struct bytes v)
     }
 }
 
-void hist_list_read(struct hist* h, uint32_t key, uint64_t began, uint64_t now,
-                    uint64_t age_us, struct bytes v)
+void hist_list_read(struct hist *h,
+                    uint32_t key,
+                    uint64_t began,
+                    uint64_t now,
+                    uint64_t age_us,
+                    struct bytes v)
 {
-    struct key* k = &h->keys[key];
+    struct key *k = &h->keys[key];
     uint64_t since = began > age_us ? began - age_us : 0;
 
     h->reads++;
@@ -309,7 +313,10 @@ void hist_list_read(struct hist* h, uint32_t key, uint64_t began, uint64_t now,
     mark(k, now, v.n / HIST_TAG);
 }
 
-void hist_pair_read(struct hist* h, uint32_t a, uint32_t b, struct bytes va,
+void hist_pair_read(struct hist *h,
+                    uint32_t a,
+                    uint32_t b,
+                    struct bytes va,
                     struct bytes vb)
 {
     if (va.n != vb.n) {
@@ -328,24 +335,24 @@ void hist_pair_read(struct hist* h, uint32_t a, uint32_t b, struct bytes va,
     }
 }
 
-static int by_pos(const void* pa, const void* pb)
+static int by_pos(const void *pa, const void *pb)
 {
-    const struct op* a = *(const struct op* const*)pa;
-    const struct op* b = *(const struct op* const*)pb;
+    const struct op *a = *(const struct op *const *)pa;
+    const struct op *b = *(const struct op *const *)pb;
 
     return a->pos < b->pos ? -1 : a->pos > b->pos;
 }
 
 /* No operation may stand after one that began when it had ended. */
-static void order_check(struct hist* h, uint32_t key)
+static void order_check(struct hist *h, uint32_t key)
 {
-    struct key* k = &h->keys[key];
-    struct op** at = hf_malloc((k->ops_n + 1) * sizeof *at);
+    struct key *k = &h->keys[key];
+    struct op **at = hf_malloc((k->ops_n + 1) * sizeof *at);
     size_t n = 0;
     uint64_t latest = 0;
 
     for (size_t i = 0; i < k->ops_n; i++) {
-        struct op* o = &h->ops[k->ops[i]];
+        struct op *o = &h->ops[k->ops[i]];
 
         if (o->pos != 0) {
             at[n++] = o;
@@ -368,9 +375,9 @@ static void order_check(struct hist* h, uint32_t key)
     free(at);
 }
 
-void hist_list_final(struct hist* h, uint32_t key, struct bytes v)
+void hist_list_final(struct hist *h, uint32_t key, struct bytes v)
 {
-    struct key* k = &h->keys[key];
+    struct key *k = &h->keys[key];
 
     if (v.n < k->value.n) {
         check_fail(h->c, "list %u: lost, %zu bytes at the end, %zu were seen",
@@ -378,7 +385,7 @@ void hist_list_final(struct hist* h, uint32_t key, struct bytes v)
     }
     list_match(h, key, v);
     for (size_t i = 0; i < k->ops_n; i++) {
-        const struct op* o = &h->ops[k->ops[i]];
+        const struct op *o = &h->ops[k->ops[i]];
 
         if (o->state == OP_OK && (o->pos == 0 || o->pos > v.n / HIST_TAG)) {
             check_fail(h->c,
@@ -392,10 +399,10 @@ void hist_list_final(struct hist* h, uint32_t key, struct bytes v)
 
 /* ---- counters ---- */
 
-void hist_incr_ok(struct hist* h, uint32_t op, uint64_t now, int64_t count)
+void hist_incr_ok(struct hist *h, uint32_t op, uint64_t now, int64_t count)
 {
-    struct op* o = done(h, op, now);
-    struct key* k = &h->keys[o->key];
+    struct op *o = done(h, op, now);
+    struct key *k = &h->keys[o->key];
 
     if (count <= 0 || (uint64_t)count <= known_before(k, o->began)) {
         check_fail(h->c, "counter %u: %lld after %llu", o->key,
@@ -406,9 +413,9 @@ void hist_incr_ok(struct hist* h, uint32_t op, uint64_t now, int64_t count)
     mark(k, now, o->pos);
 }
 
-void hist_counter_final(struct hist* h, uint32_t key, int64_t count)
+void hist_counter_final(struct hist *h, uint32_t key, int64_t count)
 {
-    struct key* k = &h->keys[key];
+    struct key *k = &h->keys[key];
 
     order_check(h, key);
     if (count < (int64_t)k->oks || count > (int64_t)(k->oks + k->maybes)) {
@@ -422,20 +429,20 @@ void hist_counter_final(struct hist* h, uint32_t key, int64_t count)
 
 /* ---- registers ---- */
 
-void hist_set_ok(struct hist* h, uint32_t op, uint64_t now)
+void hist_set_ok(struct hist *h, uint32_t op, uint64_t now)
 {
-    struct op* o = done(h, op, now);
+    struct op *o = done(h, op, now);
 
     h->keys[o->key].absent_after = 1;
 }
 
 /* Did a write that began after @o ended also end before @t? */
-static bool overwritten(const struct hist* h, const struct op* o, uint64_t t)
+static bool overwritten(const struct hist *h, const struct op *o, uint64_t t)
 {
-    const struct key* k = &h->keys[o->key];
+    const struct key *k = &h->keys[o->key];
 
     for (size_t i = k->ops_n; i-- > 0;) {
-        const struct op* w = &h->ops[k->ops[i]];
+        const struct op *w = &h->ops[k->ops[i]];
 
         if (w->began <= o->ended) {
             return false; /* those before it began still earlier */
@@ -447,11 +454,12 @@ static bool overwritten(const struct hist* h, const struct op* o, uint64_t t)
     return false;
 }
 
-static bool absent_allowed(const struct hist* h, const struct key* k,
+static bool absent_allowed(const struct hist *h,
+                           const struct key *k,
                            uint64_t began)
 {
     for (size_t i = 0; i < k->ops_n; i++) {
-        const struct op* o = &h->ops[k->ops[i]];
+        const struct op *o = &h->ops[k->ops[i]];
 
         if (o->state == OP_OK && o->ended < began) {
             return false;
@@ -461,10 +469,10 @@ static bool absent_allowed(const struct hist* h, const struct key* k,
 }
 
 /* The operation whose value this is; NULL after a violation. */
-static struct op* value_op(struct hist* h, uint32_t key, struct bytes v)
+static struct op *value_op(struct hist *h, uint32_t key, struct bytes v)
 {
     uint32_t op = v.n >= HIST_TAG ? tag_op(h, v.p) : 0;
-    struct op* o = &h->ops[op];
+    struct op *o = &h->ops[op];
 
     if (op == 0 || o->key != key) {
         check_fail(h->c, "key %u holds foreign bytes", key);
@@ -478,11 +486,14 @@ static struct op* value_op(struct hist* h, uint32_t key, struct bytes v)
     return o;
 }
 
-void hist_reg_read(struct hist* h, uint32_t key, uint64_t began, uint64_t now,
+void hist_reg_read(struct hist *h,
+                   uint32_t key,
+                   uint64_t began,
+                   uint64_t now,
                    struct bytes v)
 {
-    struct key* k = &h->keys[key];
-    struct op* o;
+    struct key *k = &h->keys[key];
+    struct op *o;
 
     h->reads++;
     h->acknowledged++;
@@ -510,16 +521,20 @@ void hist_reg_read(struct hist* h, uint32_t key, uint64_t began, uint64_t now,
 
 /* ---- timed keys: each set once ---- */
 
-void hist_timed_set(struct hist* h, uint32_t op, uint64_t ttl_us)
+void hist_timed_set(struct hist *h, uint32_t op, uint64_t ttl_us)
 {
     h->ops[op].ttl_us = ttl_us;
 }
 
-void hist_timed_read(struct hist* h, uint32_t key, uint64_t began, uint64_t now,
-                     struct bytes v, bool strict)
+void hist_timed_read(struct hist *h,
+                     uint32_t key,
+                     uint64_t began,
+                     uint64_t now,
+                     struct bytes v,
+                     uint64_t warm_us)
 {
-    struct key* k = &h->keys[key];
-    struct op* o;
+    struct key *k = &h->keys[key];
+    struct op *o;
 
     h->reads++;
     h->acknowledged++;
@@ -527,34 +542,38 @@ void hist_timed_read(struct hist* h, uint32_t key, uint64_t began, uint64_t now,
         return;
     }
     o = &h->ops[k->ops[0]];
-    if (v.p != NULL && value_op(h, key, v) != NULL && o->state == OP_OK &&
-        began > o->ended + o->ttl_us + TIMED_LATE_US) {
+    if (v.p != NULL && value_op(h, key, v) == NULL) {
+        return;
+    }
+    if (o->state != OP_OK || began <= o->ended || warm_us >= o->began) {
+        return;
+    }
+    if (v.p != NULL && began > o->ended + o->ttl_us + TIMED_LATE_US) {
         check_fail(h->c, "timed key %u: there %llu us after its deadline", key,
                    (unsigned long long)(began - o->ended - o->ttl_us));
     }
-    if (v.p == NULL && o->state == OP_OK && strict && began > o->ended &&
-        now + TIMED_EARLY_US < o->began + o->ttl_us) {
+    if (v.p == NULL && now + TIMED_EARLY_US < o->began + o->ttl_us) {
         check_fail(h->c, "timed key %u: gone %llu us before its deadline", key,
                    (unsigned long long)(o->began + o->ttl_us - now));
     }
 }
 
-uint64_t hist_acknowledged(const struct hist* h)
+uint64_t hist_acknowledged(const struct hist *h)
 {
     return h->acknowledged;
 }
 
-uint64_t hist_unknowns(const struct hist* h)
+uint64_t hist_unknowns(const struct hist *h)
 {
     return h->unknowns;
 }
 
-uint64_t hist_refused(const struct hist* h)
+uint64_t hist_refused(const struct hist *h)
 {
     return h->refused;
 }
 
-uint64_t hist_reads(const struct hist* h)
+uint64_t hist_reads(const struct hist *h)
 {
     return h->reads;
 }

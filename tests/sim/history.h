@@ -21,52 +21,67 @@ enum { HIST_TAG = 9 };
 
 struct hist;
 
-struct hist* hist_new(struct check* c);
-void hist_free(struct hist* h);
+struct hist *hist_new(struct check *c);
+void hist_free(struct hist *h);
 
 enum hist_kind { HIST_LIST, HIST_COUNTER, HIST_REG, HIST_TIMED };
 
 /* A new key, with a number of its own for the calls below. */
-uint32_t hist_key(struct hist* h, enum hist_kind kind);
+uint32_t hist_key(struct hist *h, enum hist_kind kind);
 
 /* A change of @key begins; returns its operation. */
-uint32_t hist_begin(struct hist* h, uint32_t key, uint64_t now);
+uint32_t hist_begin(struct hist *h, uint32_t key, uint64_t now);
 /* The tag of @op, without NUL: "~" and 8 hexadecimal digits. */
 void hist_tag(uint32_t op, char tag[HIST_TAG]);
 /* Its end: certainly not applied; or nobody knows. */
-void hist_not_applied(struct hist* h, uint32_t op, uint64_t now);
-void hist_unknown(struct hist* h, uint32_t op, uint64_t now);
+void hist_not_applied(struct hist *h, uint32_t op, uint64_t now);
+void hist_unknown(struct hist *h, uint32_t op, uint64_t now);
 /* Lists: the reply was the value's new length. */
-void hist_append_ok(struct hist* h, uint32_t op, uint64_t now, int64_t len);
+void hist_append_ok(struct hist *h, uint32_t op, uint64_t now, int64_t len);
 /* Counters: the reply was the new count. */
-void hist_incr_ok(struct hist* h, uint32_t op, uint64_t now, int64_t count);
+void hist_incr_ok(struct hist *h, uint32_t op, uint64_t now, int64_t count);
 /* Registers and timed keys. */
-void hist_set_ok(struct hist* h, uint32_t op, uint64_t now);
+void hist_set_ok(struct hist *h, uint32_t op, uint64_t now);
 
 /* A read of a list that began at @began and is answered @now with @v; it may
  * be @age_us old at most (0: linearizable). */
-void hist_list_read(struct hist* h, uint32_t key, uint64_t began, uint64_t now,
-                    uint64_t age_us, struct bytes v);
+void hist_list_read(struct hist *h,
+                    uint32_t key,
+                    uint64_t began,
+                    uint64_t now,
+                    uint64_t age_us,
+                    struct bytes v);
 /* Both lists of a pair, read at one moment. */
-void hist_pair_read(struct hist* h, uint32_t a, uint32_t b, struct bytes va,
+void hist_pair_read(struct hist *h,
+                    uint32_t a,
+                    uint32_t b,
+                    struct bytes va,
                     struct bytes vb);
 /* A linearizable read of a register; @v.p NULL: absent. */
-void hist_reg_read(struct hist* h, uint32_t key, uint64_t began, uint64_t now,
+void hist_reg_read(struct hist *h,
+                   uint32_t key,
+                   uint64_t began,
+                   uint64_t now,
                    struct bytes v);
 /* A timed key was set by @op to live @ttl_us. */
-void hist_timed_set(struct hist* h, uint32_t op, uint64_t ttl_us);
-/* @strict: no cold start since it was set, so it may not end early. */
-void hist_timed_read(struct hist* h, uint32_t key, uint64_t began, uint64_t now,
-                     struct bytes v, bool strict);
+void hist_timed_set(struct hist *h, uint32_t op, uint64_t ttl_us);
+/* @warm_us: since then there was no cold start of the cluster. Time may have
+ * jumped, or stood still, for keys set before. */
+void hist_timed_read(struct hist *h,
+                     uint32_t key,
+                     uint64_t began,
+                     uint64_t now,
+                     struct bytes v,
+                     uint64_t warm_us);
 
 /* The value of each key after everything has settled, with no operation
  * running. */
-void hist_list_final(struct hist* h, uint32_t key, struct bytes v);
-void hist_counter_final(struct hist* h, uint32_t key, int64_t count);
+void hist_list_final(struct hist *h, uint32_t key, struct bytes v);
+void hist_counter_final(struct hist *h, uint32_t key, int64_t count);
 
-uint64_t hist_acknowledged(const struct hist* h);
-uint64_t hist_unknowns(const struct hist* h);
-uint64_t hist_refused(const struct hist* h);
-uint64_t hist_reads(const struct hist* h);
+uint64_t hist_acknowledged(const struct hist *h);
+uint64_t hist_unknowns(const struct hist *h);
+uint64_t hist_refused(const struct hist *h);
+uint64_t hist_reads(const struct hist *h);
 
 #endif

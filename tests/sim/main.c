@@ -57,9 +57,9 @@ struct job {
     uint64_t end;
 };
 
-static const char* commit(void)
+static const char *commit(void)
 {
-    const char* env = getenv("HF_COMMIT");
+    const char *env = getenv("HF_COMMIT");
 
 #ifdef HF_COMMIT
     return env != NULL && *env != '\0' ? env : HF_COMMIT;
@@ -68,7 +68,7 @@ static const char* commit(void)
 #endif
 }
 
-static void add(struct totals* t, const struct seed_result* r)
+static void add(struct totals *t, const struct seed_result *r)
 {
     t->seeds++;
     t->failed += !r->ok;
@@ -87,8 +87,9 @@ static void add(struct totals* t, const struct seed_result* r)
 }
 
 /* A seed, and the same once more now and then. */
-static void run_checked(uint64_t seed, const struct seed_options* opt,
-                        struct seed_result* out)
+static void run_checked(uint64_t seed,
+                        const struct seed_options *opt,
+                        struct seed_result *out)
 {
     struct seed_result second;
 
@@ -105,9 +106,9 @@ static void run_checked(uint64_t seed, const struct seed_options* opt,
     }
 }
 
-static void write_all(int fd, const void* p, size_t n)
+static void write_all(int fd, const void *p, size_t n)
 {
-    const char* at = p;
+    const char *at = p;
 
     while (n > 0) {
         ssize_t k = write(fd, at, n);
@@ -123,7 +124,9 @@ static void write_all(int fd, const void* p, size_t n)
     }
 }
 
-static void job_begin(struct job* j, const struct options* o, uint64_t from,
+static void job_begin(struct job *j,
+                      const struct options *o,
+                      uint64_t from,
                       uint64_t end)
 {
     int fds[2];
@@ -149,9 +152,9 @@ static void job_begin(struct job* j, const struct options* o, uint64_t from,
     j->end = end;
 }
 
-static bool read_result(int fd, struct seed_result* r)
+static bool read_result(int fd, struct seed_result *r)
 {
-    char* at = (char*)r;
+    char *at = (char *)r;
     size_t n = sizeof *r;
 
     while (n > 0) {
@@ -170,7 +173,7 @@ static bool read_result(int fd, struct seed_result* r)
 }
 
 /* Take one result, or see that the process has ended, and how. */
-static void job_read(struct job* j, const struct options* o, struct totals* t)
+static void job_read(struct job *j, const struct options *o, struct totals *t)
 {
     struct seed_result r;
     int status = 0;
@@ -199,7 +202,9 @@ static void job_read(struct job* j, const struct options* o, struct totals* t)
     }
 }
 
-static bool more(const struct options* o, const struct totals* t, uint64_t next,
+static bool more(const struct options *o,
+                 const struct totals *t,
+                 uint64_t next,
                  time_t start)
 {
     if (o->stop && t->failed > 0) {
@@ -211,7 +216,7 @@ static bool more(const struct options* o, const struct totals* t, uint64_t next,
     return o->seeds == 0 || next < o->from + o->seeds;
 }
 
-static void run_all(const struct options* o, struct totals* t)
+static void run_all(const struct options *o, struct totals *t)
 {
     struct job jobs[JOBS_MAX] = {{0}};
     uint64_t next = o->from;
@@ -251,7 +256,7 @@ static void run_all(const struct options* o, struct totals* t)
     }
 }
 
-static bool report(const struct totals* t)
+static bool report(const struct totals *t)
 {
     bool rare = false;
 
@@ -292,9 +297,9 @@ static void usage(void)
     exit(2);
 }
 
-static uint64_t number(const char* text)
+static uint64_t number(const char *text)
 {
-    char* end;
+    char *end;
     unsigned long long v;
 
     if (text == NULL) {
@@ -307,7 +312,7 @@ static uint64_t number(const char* text)
     return v;
 }
 
-static void choose_mutant(const char* name)
+static void choose_mutant(const char *name)
 {
     int id = name == NULL ? MUT_NONE : mutant_find(name);
 
@@ -324,11 +329,11 @@ static void choose_mutant(const char* name)
 #endif
 }
 
-static void parse(int argc, char** argv, struct options* o)
+static void parse(int argc, char **argv, struct options *o)
 {
     for (int i = 1; i < argc; i++) {
-        const char* a = argv[i];
-        const char* v = i + 1 < argc ? argv[i + 1] : NULL;
+        const char *a = argv[i];
+        const char *v = i + 1 < argc ? argv[i + 1] : NULL;
 
         if (strcmp(a, "--verbose") == 0) {
             o->seed.verbose = true;
@@ -364,7 +369,7 @@ static void parse(int argc, char** argv, struct options* o)
     }
 }
 
-int main(int argc, char** argv)
+int main(int argc, char **argv)
 {
     struct options o = {.from = 1, .jobs = (int)sysconf(_SC_NPROCESSORS_ONLN)};
     struct totals t = {0};

@@ -3,7 +3,7 @@
 #include "base/assert.h"
 
 /* The number up to the next CRLF; false if that is not there yet. */
-static bool number(struct bytes b, size_t at, int64_t* v, size_t* next)
+static bool number(struct bytes b, size_t at, int64_t *v, size_t *next)
 {
     bool neg = at < b.n && b.p[at] == '-';
     int64_t x = 0;
@@ -19,7 +19,7 @@ static bool number(struct bytes b, size_t at, int64_t* v, size_t* next)
     return false;
 }
 
-static int64_t parse_elem(struct bytes b, struct mini_elem* e)
+static int64_t parse_elem(struct bytes b, struct mini_elem *e)
 {
     size_t next;
     size_t i = 1;
@@ -58,7 +58,7 @@ static int64_t parse_elem(struct bytes b, struct mini_elem* e)
 }
 
 /* An array's elements; nested ones are only counted. */
-static int64_t parse_array(struct bytes b, struct mini_reply* r, int depth)
+static int64_t parse_array(struct bytes b, struct mini_reply *r, int depth)
 {
     int64_t n;
     size_t at;
@@ -93,7 +93,7 @@ static int64_t parse_array(struct bytes b, struct mini_reply* r, int depth)
     return (int64_t)at;
 }
 
-int64_t mini_parse(struct bytes b, struct mini_reply* r)
+int64_t mini_parse(struct bytes b, struct mini_reply *r)
 {
     struct mini_elem e;
     int64_t used;
@@ -115,7 +115,7 @@ int64_t mini_parse(struct bytes b, struct mini_reply* r)
     return used;
 }
 
-void mini_command(struct buf* b, int argc, const struct bytes* argv)
+void mini_command(struct buf *b, int argc, const struct bytes *argv)
 {
     buf_printf(b, "*%d\r\n", argc);
     for (int i = 0; i < argc; i++) {
@@ -125,7 +125,7 @@ void mini_command(struct buf* b, int argc, const struct bytes* argv)
     }
 }
 
-void mini_line(struct buf* b, const char* line)
+void mini_line(struct buf *b, const char *line)
 {
     struct bytes argv[16];
     int argc = 0;
@@ -141,9 +141,9 @@ void mini_line(struct buf* b, const char* line)
     mini_command(b, argc, argv);
 }
 
-static void on_open(struct net_conn* c)
+static void on_open(struct net_conn *c)
 {
-    struct mini* m = c->data;
+    struct mini *m = c->data;
 
     m->open = true;
     if (m->on_open != NULL) {
@@ -151,18 +151,18 @@ static void on_open(struct net_conn* c)
     }
 }
 
-static void on_close(struct net_conn* c, int code)
+static void on_close(struct net_conn *c, int code)
 {
-    struct mini* m = c->data;
+    struct mini *m = c->data;
 
     m->c = NULL;
     m->open = false;
     m->on_close(m, code);
 }
 
-static void on_read(struct net_conn* c, const uint8_t* p, size_t n)
+static void on_read(struct net_conn *c, const uint8_t *p, size_t n)
 {
-    struct mini* m = c->data;
+    struct mini *m = c->data;
     struct mini_reply r;
     int64_t used;
 
@@ -190,7 +190,7 @@ static void on_read(struct net_conn* c, const uint8_t* p, size_t n)
 
 static const struct net_conn_cbs cbs = {on_open, on_read, NULL, on_close};
 
-void mini_connect(struct mini* m, struct env* e, const char* hostport)
+void mini_connect(struct mini *m, struct env *e, const char *hostport)
 {
     mini_close(m);
     buf_clear(&m->in);
@@ -200,7 +200,7 @@ void mini_connect(struct mini* m, struct env* e, const char* hostport)
     m->c->data = m;
 }
 
-void mini_send(struct mini* m, struct buf* b)
+void mini_send(struct mini *m, struct buf *b)
 {
     if (m->c != NULL) {
         net_write(m->c, b->p, b->n);
@@ -208,7 +208,7 @@ void mini_send(struct mini* m, struct buf* b)
     buf_clear(b);
 }
 
-void mini_close(struct mini* m)
+void mini_close(struct mini *m)
 {
     if (m->c != NULL) {
         net_close(m->c);
@@ -217,7 +217,7 @@ void mini_close(struct mini* m)
     }
 }
 
-void mini_release(struct mini* m)
+void mini_release(struct mini *m)
 {
     mini_close(m);
     buf_release(&m->in);

@@ -24,28 +24,28 @@ struct mini_reply {
 
 /* Bytes of the reply at the front of @b, 0 if it is not whole yet, -1 if it
  * is none. */
-int64_t mini_parse(struct bytes b, struct mini_reply* r);
+int64_t mini_parse(struct bytes b, struct mini_reply *r);
 
 /* Append one command of @argc arguments. */
-void mini_command(struct buf* b, int argc, const struct bytes* argv);
+void mini_command(struct buf *b, int argc, const struct bytes *argv);
 /* The same from text, split at spaces. */
-void mini_line(struct buf* b, const char* line);
+void mini_line(struct buf *b, const char *line);
 
 /* One connection. Caller's memory. */
 struct mini {
-    struct net_conn* c; /* NULL: none */
+    struct net_conn *c; /* NULL: none */
     struct buf in;
     bool open;
-    void* data;
-    void (*on_open)(struct mini* m);
-    void (*on_reply)(struct mini* m, const struct mini_reply* r);
-    void (*on_close)(struct mini* m, int code);
+    void *data;
+    void (*on_open)(struct mini *m);
+    void (*on_reply)(struct mini *m, const struct mini_reply *r);
+    void (*on_close)(struct mini *m, int code);
 };
 
-void mini_connect(struct mini* m, struct env* e, const char* hostport);
-void mini_send(struct mini* m, struct buf* b); /* and clears @b */
+void mini_connect(struct mini *m, struct env *e, const char *hostport);
+void mini_send(struct mini *m, struct buf *b); /* and clears @b */
 /* on_close does not come. Harmless without a connection. */
-void mini_close(struct mini* m);
-void mini_release(struct mini* m);
+void mini_close(struct mini *m);
+void mini_release(struct mini *m);
 
 #endif

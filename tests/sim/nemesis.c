@@ -11,10 +11,10 @@ enum {
 };
 
 struct nemesis {
-    struct sim* s;
-    struct cluster* cl;
-    struct workload* w;
-    struct check* c;
+    struct sim *s;
+    struct cluster *cl;
+    struct workload *w;
+    struct check *c;
     uint64_t gap_us;
     bool verbose;
     bool healed;
@@ -28,29 +28,29 @@ struct nemesis {
 
 /* The end of a fault on one machine, or of all cuts (-1). */
 struct undo {
-    struct nemesis* n;
+    struct nemesis *n;
     int i;
 };
 
-static uint64_t pick(struct nemesis* n, uint64_t k)
+static uint64_t pick(struct nemesis *n, uint64_t k)
 {
     return rng_below(sim_rng(n->s), k);
 }
 
-static int any_node(struct nemesis* n)
+static int any_node(struct nemesis *n)
 {
     return (int)pick(n, (uint64_t)cluster_nodes(n->cl));
 }
 
 /* The leader more often than its share. */
-static int victim(struct nemesis* n)
+static int victim(struct nemesis *n)
 {
     int leader = check_last_leader(n->c);
 
     return leader >= 0 && pick(n, 3) == 0 ? leader : any_node(n);
 }
 
-static void say(const struct nemesis* n, const char* what, int i, uint64_t v)
+static void say(const struct nemesis *n, const char *what, int i, uint64_t v)
 {
     if (n->verbose) {
         printf("%11.6f FAULT %s n%d %llu\n", (double)sim_now_us(n->s) / 1e6,
@@ -58,9 +58,9 @@ static void say(const struct nemesis* n, const char* what, int i, uint64_t v)
     }
 }
 
-static void later(struct nemesis* n, uint64_t us, void (*fn)(void*), int i)
+static void later(struct nemesis *n, uint64_t us, void (*fn)(void *), int i)
 {
-    struct undo* u = hf_malloc(sizeof *u);
+    struct undo *u = hf_malloc(sizeof *u);
 
     *u = (struct undo){n, i};
     sim_at(n->s, sim_now_us(n->s) + us, fn, u);
@@ -68,16 +68,16 @@ static void later(struct nemesis* n, uint64_t us, void (*fn)(void*), int i)
 
 /* ---- network ---- */
 
-static void cut(struct nemesis* n, int a, int b)
+static void cut(struct nemesis *n, int a, int b)
 {
     sim_link(n->s, a, b)->blocked = true;
 }
 
-static void links_mend(struct nemesis* n)
+static void links_mend(struct nemesis *n)
 {
     for (int a = 0; a < n->hosts; a++) {
         for (int b = 0; b < n->hosts; b++) {
-            struct sim_link* l = sim_link(n->s, a, b);
+            struct sim_link *l = sim_link(n->s, a, b);
             bool was = l->blocked;
 
             l->blocked = false;
@@ -92,16 +92,16 @@ static void links_mend(struct nemesis* n)
     }
 }
 
-static void mend_due(void* data)
+static void mend_due(void *data)
 {
-    struct undo* u = data;
+    struct undo *u = data;
 
     links_mend(u->n);
     say(u->n, "links mended", 0, 0);
     free(u);
 }
 
-static void split(struct nemesis* n)
+static void split(struct nemesis *n)
 {
     uint64_t side = rng_next(sim_rng(n->s));
 
@@ -116,7 +116,7 @@ static void split(struct nemesis* n)
 }
 
 /* One machine alone, deaf, or mute. */
-static void isolate(struct nemesis* n)
+static void isolate(struct nemesis *n)
 {
     int v = victim(n);
     uint64_t how = pick(n, 3);
@@ -133,7 +133,7 @@ static void isolate(struct nemesis* n)
     say(n, how == 0 ? "isolated" : how == 1 ? "deaf" : "mute", v, 0);
 }
 
-static void one_way(struct nemesis* n)
+static void one_way(struct nemesis *n)
 {
     int a = (int)pick(n, (uint64_t)n->hosts);
     int b = (int)pick(n, (uint64_t)n->hosts);
@@ -142,7 +142,7 @@ static void one_way(struct nemesis* n)
     say(n, "one way", a, (uint64_t)b + 1);
 }
 
-static void rough(struct nemesis* n)
+static void rough(struct nemesis *n)
 {
     uint32_t lat = 1000 + (uint32_t)pick(n, 30000);
     uint32_t loss = (uint32_t)pick(n, 200);
@@ -150,7 +150,7 @@ static void rough(struct nemesis* n)
 
     for (int a = 0; a < n->hosts; a++) {
         for (int b = 0; b < n->hosts; b++) {
-            struct sim_link* l = sim_link(n->s, a, b);
+            struct sim_link *l = sim_link(n->s, a, b);
 
             if (pick(n, 2) == 0) {
                 l->lat_max_us = lat;
@@ -162,7 +162,7 @@ static void rough(struct nemesis* n)
     say(n, "rough network", 0, loss);
 }
 
-static void network(struct nemesis* n)
+static void network(struct nemesis *n)
 {
     switch (pick(n, 5)) {
         case 0:
@@ -182,7 +182,7 @@ static void network(struct nemesis* n)
           -1);
 }
 
-static void resets(struct nemesis* n)
+static void resets(struct nemesis *n)
 {
     int a = (int)pick(n, (uint64_t)n->hosts);
     int b = (int)pick(n, (uint64_t)n->hosts);
@@ -193,16 +193,16 @@ static void resets(struct nemesis* n)
 
 /* ---- processes and machines ---- */
 
-static void resume_due(void* data)
+static void resume_due(void *data)
 {
-    struct undo* u = data;
+    struct undo *u = data;
 
     sim_host_pause(u->n->s, u->i, false);
     say(u->n, "resumed", u->i, 0);
     free(u);
 }
 
-static void pause_one(struct nemesis* n)
+static void pause_one(struct nemesis *n)
 {
     int v = victim(n);
     uint64_t us = 20000 + pick(n, pick(n, 3) == 0 ? 5000000 : 900000);
@@ -212,9 +212,9 @@ static void pause_one(struct nemesis* n)
     later(n, us, resume_due, v);
 }
 
-static void cut_due(void* data)
+static void cut_due(void *data)
 {
-    struct undo* u = data;
+    struct undo *u = data;
 
     /* It wrote too little: cut it now. */
     cluster_power_cut_at(u->n->cl, u->i, UINT64_MAX);
@@ -225,7 +225,7 @@ static void cut_due(void* data)
     free(u);
 }
 
-static void crash(struct nemesis* n)
+static void crash(struct nemesis *n)
 {
     int v = victim(n);
     uint64_t down = pick(n, 2) == 0 ? pick(n, 50000) : pick(n, 2000000);
@@ -252,7 +252,7 @@ static void crash(struct nemesis* n)
     }
 }
 
-static void blackout(struct nemesis* n)
+static void blackout(struct nemesis *n)
 {
     say(n, "power cut of all from", 0, 0);
     for (int i = 0; i < cluster_nodes(n->cl); i++) {
@@ -261,7 +261,7 @@ static void blackout(struct nemesis* n)
     }
 }
 
-static void orderly(struct nemesis* n)
+static void orderly(struct nemesis *n)
 {
     int v = victim(n);
 
@@ -271,16 +271,16 @@ static void orderly(struct nemesis* n)
 
 /* ---- disks and clocks ---- */
 
-static void disk_mend_due(void* data)
+static void disk_mend_due(void *data)
 {
-    struct undo* u = data;
+    struct undo *u = data;
 
     cluster_disk_speed(u->n->cl, u->i, 1);
     cluster_disk_room(u->n->cl, u->i, UINT64_MAX);
     free(u);
 }
 
-static void disk_trouble(struct nemesis* n)
+static void disk_trouble(struct nemesis *n)
 {
     int v = victim(n);
     uint64_t factor = 1ULL << pick(n, 10);
@@ -296,7 +296,7 @@ static void disk_trouble(struct nemesis* n)
     later(n, 200000 + pick(n, 3000000), disk_mend_due, v);
 }
 
-static void clocks(struct nemesis* n)
+static void clocks(struct nemesis *n)
 {
     int v = any_node(n);
     int64_t ms = (int64_t)pick(n, 20000) - 10000;
@@ -312,9 +312,9 @@ static void clocks(struct nemesis* n)
 
 /* ---- membership ---- */
 
-static void ignore_reply(void* data, const char* reply)
+static void ignore_reply(void *data, const char *reply)
 {
-    struct nemesis* n = data;
+    struct nemesis *n = data;
 
     if (n->verbose) {
         printf("%11.6f ADMIN %s\n", (double)sim_now_us(n->s) / 1e6,
@@ -322,7 +322,7 @@ static void ignore_reply(void* data, const char* reply)
     }
 }
 
-static void member_command(struct nemesis* n, const char* verb, int v)
+static void member_command(struct nemesis *n, const char *verb, int v)
 {
     uint64_t id = cluster_node_id(n->cl, v);
     char line[64];
@@ -335,7 +335,7 @@ static void member_command(struct nemesis* n, const char* verb, int v)
     }
 }
 
-static void membership(struct nemesis* n)
+static void membership(struct nemesis *n)
 {
     uint64_t now = sim_now_us(n->s);
     int v = any_node(n);
@@ -358,17 +358,17 @@ static void membership(struct nemesis* n)
 
 /* ---- the course of it ---- */
 
-static void next_fault(void* data);
+static void next_fault(void *data);
 
-static void plan(struct nemesis* n)
+static void plan(struct nemesis *n)
 {
     sim_at(n->s, sim_now_us(n->s) + n->gap_us / 2 + pick(n, n->gap_us),
            next_fault, n);
 }
 
-static void next_fault(void* data)
+static void next_fault(void *data)
 {
-    struct nemesis* n = data;
+    struct nemesis *n = data;
     uint64_t x = pick(n, 100);
 
     if (n->healed) {
@@ -397,11 +397,14 @@ static void next_fault(void* data)
     plan(n);
 }
 
-struct nemesis* nemesis_new(struct sim* s, struct cluster* cl,
-                            struct workload* w, struct check* c,
-                            uint64_t gap_us, bool verbose)
+struct nemesis *nemesis_new(struct sim *s,
+                            struct cluster *cl,
+                            struct workload *w,
+                            struct check *c,
+                            uint64_t gap_us,
+                            bool verbose)
 {
-    struct nemesis* n = hf_calloc(1, sizeof *n);
+    struct nemesis *n = hf_calloc(1, sizeof *n);
 
     n->s = s;
     n->cl = cl;
@@ -424,7 +427,7 @@ struct nemesis* nemesis_new(struct sim* s, struct cluster* cl,
     return n;
 }
 
-void nemesis_heal(struct nemesis* n)
+void nemesis_heal(struct nemesis *n)
 {
     n->healed = true;
     say(n, "none any more", 0, 0);
@@ -438,12 +441,12 @@ void nemesis_heal(struct nemesis* n)
     }
 }
 
-uint64_t nemesis_faults(const struct nemesis* n)
+uint64_t nemesis_faults(const struct nemesis *n)
 {
     return n->faults;
 }
 
-void nemesis_free(struct nemesis* n)
+void nemesis_free(struct nemesis *n)
 {
     free(n);
 }

@@ -10,12 +10,15 @@
 struct nemesis;
 
 /* Begins now; a fault every @gap_us on average until nemesis_heal(). */
-struct nemesis* nemesis_new(struct sim* s, struct cluster* cl,
-                            struct workload* w, struct check* c,
-                            uint64_t gap_us, bool verbose);
+struct nemesis *nemesis_new(struct sim *s,
+                            struct cluster *cl,
+                            struct workload *w,
+                            struct check *c,
+                            uint64_t gap_us,
+                            bool verbose);
 /* No more faults; the network is whole, everything is started. */
-void nemesis_heal(struct nemesis* n);
-uint64_t nemesis_faults(const struct nemesis* n);
-void nemesis_free(struct nemesis* n);
+void nemesis_heal(struct nemesis *n);
+uint64_t nemesis_faults(const struct nemesis *n);
+void nemesis_free(struct nemesis *n);
 
 #endif

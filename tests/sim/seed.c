@@ -20,21 +20,21 @@ enum {
 };
 
 struct run {
-    struct sim* s;
-    struct check* c;
-    struct hist* h;
-    struct cluster* cl;
-    struct workload* w;
-    struct nemesis* n;
+    struct sim *s;
+    struct check *c;
+    struct hist *h;
+    struct cluster *cl;
+    struct workload *w;
+    struct nemesis *n;
     struct logger log;
-    const struct seed_options* opt;
+    const struct seed_options *opt;
     struct rng opts; /* options of the run, apart from its course */
     int nodes;
     bool formed;
     uint64_t healed_us;
 };
 
-static const char* const count_names[SEED_COUNTS] = {"faults",
+static const char *const count_names[SEED_COUNTS] = {"faults",
                                                      "acknowledged requests",
                                                      "refused requests",
                                                      "unknown outcomes",
@@ -49,35 +49,33 @@ static const char* const count_names[SEED_COUNTS] = {"faults",
                                                      "expiries",
                                                      "transfers"};
 
-const char* seed_count_name(enum seed_count what)
+const char *seed_count_name(enum seed_count what)
 {
     return count_names[what];
 }
 
-static uint64_t now_cb(void* data)
+static uint64_t now_cb(void *data)
 {
-    return sim_now_us(((struct run*)data)->s);
+    return sim_now_us(((struct run *)data)->s);
 }
 
-static void log_line(struct logger* l, enum log_level level, const char* text)
+static void log_line(struct logger *l, enum log_level level, const char *text)
 {
-    struct run* r = l->data;
+    struct run *r = l->data;
 
     printf("%11.6f %s %s\n", (double)sim_now_us(r->s) / 1e6,
            log_level_name(level), text);
 }
 
-static bool warm_since(void* data, uint64_t since)
+static uint64_t warm_us(void *data)
 {
-    struct run* r = data;
-
-    return cluster_warm_since(r->cl) <= since;
+    return cluster_warm_since(((struct run *)data)->cl);
 }
 
 /* Small numbers, so that everything happens often. */
-static void choose(struct run* r, struct node_config* nc)
+static void choose(struct run *r, struct node_config *nc)
 {
-    struct rng* g = &r->opts;
+    struct rng *g = &r->opts;
 
     memset(nc, 0, sizeof *nc);
     nc->heartbeat_ms = 30 + rng_below(g, 30);
@@ -92,7 +90,7 @@ static void choose(struct run* r, struct node_config* nc)
 }
 
 /* Let time pass until @us from now, or until @until(r) holds: true. */
-static bool pass(struct run* r, uint64_t us, bool (*until)(struct run* r))
+static bool pass(struct run *r, uint64_t us, bool (*until)(struct run *r))
 {
     uint64_t end = sim_now_us(r->s) + us;
 
@@ -112,11 +110,11 @@ static bool pass(struct run* r, uint64_t us, bool (*until)(struct run* r))
 
 /* ---- forming the cluster ---- */
 
-static void ask_init(void* data);
+static void ask_init(void *data);
 
-static void init_reply(void* data, const char* reply)
+static void init_reply(void *data, const char *reply)
 {
-    struct run* r = data;
+    struct run *r = data;
 
     if (r->opt->verbose) {
         printf("%11.6f INIT %s\n", (double)sim_now_us(r->s) / 1e6,
@@ -129,36 +127,36 @@ static void init_reply(void* data, const char* reply)
     }
 }
 
-static void ask_init(void* data)
+static void ask_init(void *data)
 {
-    struct run* r = data;
+    struct run *r = data;
 
     workload_admin(r->w, 0, "INIT", init_reply, r);
 }
 
-static bool is_formed(struct run* r)
+static bool is_formed(struct run *r)
 {
     return r->formed;
 }
 
 /* ---- after the healing ---- */
 
-static bool has_progress(struct run* r)
+static bool has_progress(struct run *r)
 {
     return workload_last_write_us(r->w) > r->healed_us;
 }
 
-static bool is_idle(struct run* r)
+static bool is_idle(struct run *r)
 {
     return workload_idle(r->w);
 }
 
-static bool is_final(struct run* r)
+static bool is_final(struct run *r)
 {
     return workload_final_done(r->w);
 }
 
-static bool is_even(struct run* r)
+static bool is_even(struct run *r)
 {
     for (int i = 0; i < r->nodes; i++) {
         if (!cluster_up(r->cl, i) ||
@@ -169,7 +167,7 @@ static bool is_even(struct run* r)
     return true;
 }
 
-static void afterwards(struct run* r)
+static void afterwards(struct run *r)
 {
     if (!pass(r, PROGRESS_US, has_progress)) {
         check_fail(r->c, "no write acknowledged within %d s of the healing",
@@ -193,7 +191,7 @@ static void afterwards(struct run* r)
     }
 }
 
-static void course(struct run* r)
+static void course(struct run *r)
 {
     for (int i = 0; i < r->nodes; i++) {
         cluster_start(r->cl, i);
@@ -214,7 +212,7 @@ static void course(struct run* r)
     afterwards(r);
 }
 
-static void set_up(struct run* r, uint64_t seed)
+static void set_up(struct run *r, uint64_t seed)
 {
     struct cluster_config cc = {0};
     struct workload_config wc = {0};
@@ -241,7 +239,7 @@ static void set_up(struct run* r, uint64_t seed)
     wc.clients = CLIENTS;
     wc.think_us = 30000 + rng_below(&r->opts, 150000);
     wc.timed = rng_below(&r->opts, 2) == 0;
-    wc.warm_since = warm_since;
+    wc.warm_us = warm_us;
     wc.data = r;
     for (int i = 0; i < CLUSTER_CLIENT_HOSTS; i++) {
         wc.envs[i] =
@@ -253,7 +251,7 @@ static void set_up(struct run* r, uint64_t seed)
     r->w = workload_new(&wc);
 }
 
-static void counts(const struct run* r, struct seed_result* out)
+static void counts(const struct run *r, struct seed_result *out)
 {
     static const struct {
         enum seed_count to;
@@ -280,8 +278,9 @@ static void counts(const struct run* r, struct seed_result* out)
     out->count[SEED_LEADERS] = check_leaders(r->c);
 }
 
-void seed_run(uint64_t seed, const struct seed_options* opt,
-              struct seed_result* out)
+void seed_run(uint64_t seed,
+              const struct seed_options *opt,
+              struct seed_result *out)
 {
     struct run r = {.opt = opt};
 

@@ -44,8 +44,9 @@ struct seed_result {
     char text[512]; /* what was violated */
 };
 
-const char* seed_count_name(enum seed_count what);
-void seed_run(uint64_t seed, const struct seed_options* opt,
-              struct seed_result* out);
+const char *seed_count_name(enum seed_count what);
+void seed_run(uint64_t seed,
+              const struct seed_options *opt,
+              struct seed_result *out);
 
 #endif

@@ -52,10 +52,10 @@ struct pend {
 enum nature { NORMAL, STALE, NAMED };
 
 struct client {
-    struct workload* w;
+    struct workload *w;
     int n;
     enum nature nature;
-    struct env* e;
+    struct env *e;
     struct mini m;
     int node;
     struct env_timer timer;
@@ -70,13 +70,13 @@ struct client {
     uint64_t once_number;
     bool once_due; /* the named operation below has no end yet */
     struct pend once;
-    uint64_t* floors; /* by key: how far this connection has seen it */
+    uint64_t *floors; /* by key: how far this connection has seen it */
     size_t floors_n;
     struct buf out;
 };
 
 struct finale {
-    struct workload* w;
+    struct workload *w;
     struct mini m;
     struct env_timer timer;
     int node;
@@ -92,8 +92,8 @@ struct workload {
     uint32_t counters[COUNTERS];
     uint32_t regs[REGS];
     uint32_t timed[TIMED];
-    enum hist_kind* kinds; /* by key */
-    bool* pair;            /* by key: first of a pair */
+    enum hist_kind *kinds; /* by key */
+    bool *pair;            /* by key: first of a pair */
     uint32_t keys;
     bool stopped;
     uint64_t writes;
@@ -101,17 +101,17 @@ struct workload {
     struct finale fin;
 };
 
-static uint64_t now_of(const struct workload* w)
+static uint64_t now_of(const struct workload *w)
 {
     return sim_now_us(w->cfg.s);
 }
 
-static uint64_t pick(struct workload* w, uint64_t n)
+static uint64_t pick(struct workload *w, uint64_t n)
 {
     return rng_below(sim_rng(w->cfg.s), n);
 }
 
-static uint32_t new_key(struct workload* w, enum hist_kind kind)
+static uint32_t new_key(struct workload *w, enum hist_kind kind)
 {
     uint32_t k = hist_key(w->cfg.h, kind);
 
@@ -123,7 +123,7 @@ static uint32_t new_key(struct workload* w, enum hist_kind kind)
     return k;
 }
 
-static uint32_t new_pair(struct workload* w)
+static uint32_t new_pair(struct workload *w)
 {
     uint32_t a = new_key(w, HIST_LIST);
 
@@ -132,7 +132,7 @@ static uint32_t new_pair(struct workload* w)
     return a;
 }
 
-static void wrote(struct workload* w)
+static void wrote(struct workload *w)
 {
     w->writes++;
     w->last_write_us = now_of(w);
@@ -140,7 +140,7 @@ static void wrote(struct workload* w)
 
 /* ---- order within the connection ---- */
 
-static uint64_t* floor_of(struct client* c, uint32_t key)
+static uint64_t *floor_of(struct client *c, uint32_t key)
 {
     if (key >= c->floors_n) {
         size_t n = key + 64;
@@ -155,10 +155,12 @@ static uint64_t* floor_of(struct client* c, uint32_t key)
 
 /* @pos: place of an own append (then it must be beyond all that was seen),
  * or length of a read. */
-static void conn_order(struct client* c, uint32_t key, uint64_t pos,
+static void conn_order(struct client *c,
+                       uint32_t key,
+                       uint64_t pos,
                        bool append)
 {
-    uint64_t* f = floor_of(c, key);
+    uint64_t *f = floor_of(c, key);
 
     if (pos < *f || (append && pos == *f)) {
         check_fail(c->w->cfg.c,
@@ -171,8 +173,12 @@ static void conn_order(struct client* c, uint32_t key, uint64_t pos,
 
 /* ---- sending ---- */
 
-static void put(struct client* c, const char* verb, uint32_t key,
-                struct bytes a, struct bytes b, struct bytes d)
+static void put(struct client *c,
+                const char *verb,
+                uint32_t key,
+                struct bytes a,
+                struct bytes b,
+                struct bytes d)
 {
     char name[16];
     struct bytes argv[8];
@@ -206,20 +212,20 @@ static void put(struct client* c, const char* verb, uint32_t key,
 
 static const struct bytes none = {NULL, 0};
 
-static void expect(struct client* c, struct pend p)
+static void expect(struct client *c, struct pend p)
 {
     hf_assert(c->q_n < PENDING);
     c->q[(c->q_head + c->q_n) % PENDING] = p;
     c->q_n++;
 }
 
-static void plain(struct client* c, const char* line)
+static void plain(struct client *c, const char *line)
 {
     mini_line(&c->out, line);
     expect(c, (struct pend){.kind = K_PLAIN});
 }
 
-static struct pend begin(struct client* c, enum kind kind, uint32_t key)
+static struct pend begin(struct client *c, enum kind kind, uint32_t key)
 {
     struct pend p = {.kind = kind, .key = key, .began = now_of(c->w)};
 
@@ -227,13 +233,13 @@ static struct pend begin(struct client* c, enum kind kind, uint32_t key)
     return p;
 }
 
-static void get(struct client* c, enum kind kind, uint32_t key)
+static void get(struct client *c, enum kind kind, uint32_t key)
 {
     put(c, "GET", key, none, none, none);
     expect(c, (struct pend){.kind = kind, .key = key, .began = now_of(c->w)});
 }
 
-static void append(struct client* c, uint32_t key, uint32_t op)
+static void append(struct client *c, uint32_t key, uint32_t op)
 {
     char tag[HIST_TAG];
 
@@ -241,7 +247,7 @@ static void append(struct client* c, uint32_t key, uint32_t op)
     put(c, "APPEND", key, bytes_of(tag, HIST_TAG), none, none);
 }
 
-static void do_append(struct client* c)
+static void do_append(struct client *c)
 {
     uint32_t key = c->w->lists[pick(c->w, LISTS)];
     struct pend p = begin(c, K_APPEND, key);
@@ -250,7 +256,7 @@ static void do_append(struct client* c)
     expect(c, p);
 }
 
-static void do_incr(struct client* c)
+static void do_incr(struct client *c)
 {
     uint32_t key = c->w->counters[pick(c->w, COUNTERS)];
     struct pend p = begin(c, K_INCR, key);
@@ -260,7 +266,7 @@ static void do_incr(struct client* c)
 }
 
 /* A value that begins with the operation's tag. */
-static struct bytes tagged(struct client* c, uint32_t op, uint8_t* room)
+static struct bytes tagged(struct client *c, uint32_t op, uint8_t *room)
 {
     size_t n = HIST_TAG + (size_t)pick(c->w, PAD);
 
@@ -268,11 +274,11 @@ static struct bytes tagged(struct client* c, uint32_t op, uint8_t* room)
     for (size_t i = HIST_TAG; i + 8 < n; i += 8) {
         put_u64(room + i, rng_next(sim_rng(c->w->cfg.s)));
     }
-    hist_tag(op, (char*)room);
+    hist_tag(op, (char *)room);
     return bytes_of(room, n);
 }
 
-static void do_set(struct client* c)
+static void do_set(struct client *c)
 {
     uint32_t key = c->w->regs[pick(c->w, REGS)];
     struct pend p = begin(c, K_SET, key);
@@ -282,9 +288,9 @@ static void do_set(struct client* c)
     expect(c, p);
 }
 
-static void do_timed_set(struct client* c)
+static void do_timed_set(struct client *c)
 {
-    struct workload* w = c->w;
+    struct workload *w = c->w;
     size_t i = (size_t)pick(w, TIMED);
     uint64_t ms = 100 + pick(w, 3000);
     struct pend p;
@@ -301,7 +307,9 @@ static void do_timed_set(struct client* c)
     expect(c, p);
 }
 
-static void pair_exec(struct client* c, uint32_t key, enum kind kind,
+static void pair_exec(struct client *c,
+                      uint32_t key,
+                      enum kind kind,
                       uint64_t before)
 {
     struct pend p = begin(c, kind, key);
@@ -317,7 +325,7 @@ static void pair_exec(struct client* c, uint32_t key, enum kind kind,
     expect(c, p);
 }
 
-static void do_pair_read(struct client* c)
+static void do_pair_read(struct client *c)
 {
     uint32_t key = c->w->pairs[pick(c->w, PAIRS)];
     struct pend p = {.kind = K_PAIR_READ, .key = key, .began = now_of(c->w)};
@@ -331,7 +339,7 @@ static void do_pair_read(struct client* c)
     expect(c, p);
 }
 
-static void do_watch(struct client* c)
+static void do_watch(struct client *c)
 {
     uint32_t key = c->w->pairs[pick(c->w, PAIRS)];
 
@@ -341,9 +349,9 @@ static void do_watch(struct client* c)
     get(c, K_WATCH_GET, key);
 }
 
-static void one(struct client* c)
+static void one(struct client *c)
 {
-    struct workload* w = c->w;
+    struct workload *w = c->w;
     uint64_t x = pick(w, 100);
 
     if (c->nature == STALE && x >= 10) {
@@ -372,9 +380,9 @@ static void one(struct client* c)
 }
 
 /* The named operation, first time or again. */
-static void named(struct client* c)
+static void named(struct client *c)
 {
-    struct workload* w = c->w;
+    struct workload *w = c->w;
 
     if (c->q_n > 0) {
         return;
@@ -404,9 +412,9 @@ static void named(struct client* c)
 
 /* ---- connecting, moving ---- */
 
-static void pend_lost(struct client* c, const struct pend* p)
+static void pend_lost(struct client *c, const struct pend *p)
 {
-    struct hist* h = c->w->cfg.h;
+    struct hist *h = c->w->cfg.h;
     uint64_t now = now_of(c->w);
 
     switch (p->kind) {
@@ -426,7 +434,7 @@ static void pend_lost(struct client* c, const struct pend* p)
     }
 }
 
-static void lost_all(struct client* c)
+static void lost_all(struct client *c)
 {
     for (size_t i = 0; i < c->q_n; i++) {
         pend_lost(c, &c->q[(c->q_head + i) % PENDING]);
@@ -439,14 +447,14 @@ static void lost_all(struct client* c)
     }
 }
 
-static void again(struct client* c, uint64_t us)
+static void again(struct client *c, uint64_t us)
 {
     env_timer_start(c->e, &c->timer, env_now_us(c->e) + us);
 }
 
-static void client_connect(struct client* c)
+static void client_connect(struct client *c)
 {
-    struct workload* w = c->w;
+    struct workload *w = c->w;
 
     lost_all(c);
     c->last_us = now_of(w);
@@ -462,7 +470,7 @@ static void client_connect(struct client* c)
     }
 }
 
-static void client_move(struct client* c)
+static void client_move(struct client *c)
 {
     mini_close(&c->m);
     lost_all(c);
@@ -472,16 +480,16 @@ static void client_move(struct client* c)
     again(c, 10000 + pick(c->w, 100000));
 }
 
-static void on_close(struct mini* m, int code)
+static void on_close(struct mini *m, int code)
 {
     (void)code;
     client_move(m->data);
 }
 
-static void on_timer(struct env_timer* t)
+static void on_timer(struct env_timer *t)
 {
-    struct client* c = t->data;
-    struct workload* w = c->w;
+    struct client *c = t->data;
+    struct workload *w = c->w;
     uint64_t n = 1;
 
     if (c->m.c == NULL) {
@@ -509,7 +517,7 @@ static void on_timer(struct env_timer* t)
 
 /* ---- replies ---- */
 
-static bool starts(struct bytes v, const char* word)
+static bool starts(struct bytes v, const char *word)
 {
     size_t n = strlen(word);
 
@@ -517,9 +525,9 @@ static bool starts(struct bytes v, const char* word)
 }
 
 /* Does this error promise that nothing happened? */
-static bool not_applied(struct client* c, const struct mini_reply* r)
+static bool not_applied(struct client *c, const struct mini_reply *r)
 {
-    static const char* const words[] = {"CLUSTERDOWN", "TRYAGAIN", "OOM",
+    static const char *const words[] = {"CLUSTERDOWN", "TRYAGAIN", "OOM",
                                         "NOSPACE",     "LOADING",  "EXECABORT"};
 
     if (starts(r->v, "UNKNOWN")) {
@@ -531,12 +539,13 @@ static bool not_applied(struct client* c, const struct mini_reply* r)
         }
     }
     check_fail(c->w->cfg.c, "client %d: unexpected error \"%.*s\"", c->n,
-               (int)r->v.n, (const char*)r->v.p);
+               (int)r->v.n, (const char *)r->v.p);
     return true;
 }
 
-static void ended_badly(struct client* c, uint32_t op,
-                        const struct mini_reply* r)
+static void ended_badly(struct client *c,
+                        uint32_t op,
+                        const struct mini_reply *r)
 {
     if (r->null || (r->type == '-' && not_applied(c, r))) {
         hist_not_applied(c->w->cfg.h, op, now_of(c->w));
@@ -548,7 +557,7 @@ static void ended_badly(struct client* c, uint32_t op,
     }
 }
 
-static void append_reply(struct client* c, const struct pend* p, int64_t len)
+static void append_reply(struct client *c, const struct pend *p, int64_t len)
 {
     hist_append_ok(c->w->cfg.h, p->op, now_of(c->w), len);
     conn_order(c, p->key, (uint64_t)len / HIST_TAG, true);
@@ -562,10 +571,11 @@ static void append_reply(struct client* c, const struct pend* p, int64_t len)
     }
 }
 
-static void write_reply(struct client* c, const struct pend* p,
-                        const struct mini_reply* r)
+static void write_reply(struct client *c,
+                        const struct pend *p,
+                        const struct mini_reply *r)
 {
-    struct hist* h = c->w->cfg.h;
+    struct hist *h = c->w->cfg.h;
     uint64_t now = now_of(c->w);
 
     if (p->kind == K_APPEND && r->type == ':') {
@@ -581,7 +591,10 @@ static void write_reply(struct client* c, const struct pend* p,
     }
 }
 
-static void list_read(struct client* c, uint32_t key, uint64_t began, bool null,
+static void list_read(struct client *c,
+                      uint32_t key,
+                      uint64_t began,
+                      bool null,
                       struct bytes v)
 {
     uint64_t age = c->nature == STALE ? c->age_us + c->age_us / 500 + 2000 : 0;
@@ -593,10 +606,11 @@ static void list_read(struct client* c, uint32_t key, uint64_t began, bool null,
     conn_order(c, key, v.n / HIST_TAG, false);
 }
 
-static void read_reply(struct client* c, const struct pend* p,
-                       const struct mini_reply* r)
+static void read_reply(struct client *c,
+                       const struct pend *p,
+                       const struct mini_reply *r)
 {
-    struct workload* w = c->w;
+    struct workload *w = c->w;
     struct bytes v = r->null ? none : r->v;
     uint64_t now = now_of(w);
 
@@ -612,13 +626,13 @@ static void read_reply(struct client* c, const struct pend* p,
         hist_reg_read(w->cfg.h, p->key, p->began, now, v);
     } else {
         hist_timed_read(w->cfg.h, p->key, p->began, now, v,
-                        w->cfg.warm_since != NULL &&
-                            w->cfg.warm_since(w->cfg.data, now - 4000000));
+                        w->cfg.warm_us(w->cfg.data));
     }
 }
 
-static void exec_reply(struct client* c, const struct pend* p,
-                       const struct mini_reply* r)
+static void exec_reply(struct client *c,
+                       const struct pend *p,
+                       const struct mini_reply *r)
 {
     struct pend second = *p;
 
@@ -646,8 +660,9 @@ static void exec_reply(struct client* c, const struct pend* p,
     }
 }
 
-static void pair_reply(struct client* c, const struct pend* p,
-                       const struct mini_reply* r)
+static void pair_reply(struct client *c,
+                       const struct pend *p,
+                       const struct mini_reply *r)
 {
     if (r->type != '*' || r->num != 2) {
         return;
@@ -661,7 +676,7 @@ static void pair_reply(struct client* c, const struct pend* p,
     hist_pair_read(c->w->cfg.h, p->key, p->key + 1, r->el[0].v, r->el[1].v);
 }
 
-static void once_reply(struct client* c, const struct mini_reply* r)
+static void once_reply(struct client *c, const struct mini_reply *r)
 {
     struct pend p = c->once;
 
@@ -684,8 +699,9 @@ static void once_reply(struct client* c, const struct mini_reply* r)
     check_fail(c->w->cfg.c, "client %d: ONCE answered with %c", c->n, r->type);
 }
 
-static void watch_reply(struct client* c, const struct pend* p,
-                        const struct mini_reply* r)
+static void watch_reply(struct client *c,
+                        const struct pend *p,
+                        const struct mini_reply *r)
 {
     if (r->type != '$' || !c->watching) {
         c->alone = false;
@@ -698,9 +714,9 @@ static void watch_reply(struct client* c, const struct pend* p,
     mini_send(&c->m, &c->out);
 }
 
-static void on_reply(struct mini* m, const struct mini_reply* r)
+static void on_reply(struct mini *m, const struct mini_reply *r)
 {
-    struct client* c = m->data;
+    struct client *c = m->data;
     struct pend p;
 
     c->last_us = now_of(c->w);
@@ -748,9 +764,9 @@ static void on_reply(struct mini* m, const struct mini_reply* r)
 
 /* ---- life ---- */
 
-struct workload* workload_new(const struct workload_config* cfg)
+struct workload *workload_new(const struct workload_config *cfg)
 {
-    struct workload* w = hf_calloc(1, sizeof *w);
+    struct workload *w = hf_calloc(1, sizeof *w);
 
     hf_assert(cfg->clients <= CLIENTS);
     w->cfg = *cfg;
@@ -770,7 +786,7 @@ struct workload* workload_new(const struct workload_config* cfg)
         w->timed[i] = new_key(w, HIST_TIMED);
     }
     for (int i = 0; i < cfg->clients; i++) {
-        struct client* c = &w->cl[i];
+        struct client *c = &w->cl[i];
 
         c->w = w;
         c->n = i;
@@ -784,7 +800,7 @@ struct workload* workload_new(const struct workload_config* cfg)
     return w;
 }
 
-void workload_free(struct workload* w)
+void workload_free(struct workload *w)
 {
     for (int i = 0; i < w->cfg.clients; i++) {
         buf_release(&w->cl[i].out);
@@ -797,26 +813,26 @@ void workload_free(struct workload* w)
     free(w);
 }
 
-static void start_client(void* data)
+static void start_client(void *data)
 {
-    struct client* c = data;
+    struct client *c = data;
 
     again(c, pick(c->w, 100000));
 }
 
-void workload_start(struct workload* w)
+void workload_start(struct workload *w)
 {
     for (int i = 0; i < w->cfg.clients; i++) {
         sim_env_post(w->cl[i].e, start_client, &w->cl[i]);
     }
 }
 
-void workload_stop(struct workload* w)
+void workload_stop(struct workload *w)
 {
     w->stopped = true;
 }
 
-bool workload_idle(const struct workload* w)
+bool workload_idle(const struct workload *w)
 {
     for (int i = 0; i < w->cfg.clients; i++) {
         if (w->cl[i].q_n > 0 || w->cl[i].once_due) {
@@ -826,24 +842,24 @@ bool workload_idle(const struct workload* w)
     return w->stopped;
 }
 
-uint64_t workload_writes(const struct workload* w)
+uint64_t workload_writes(const struct workload *w)
 {
     return w->writes;
 }
 
-uint64_t workload_last_write_us(const struct workload* w)
+uint64_t workload_last_write_us(const struct workload *w)
 {
     return w->last_write_us;
 }
 
 /* ---- the last word ---- */
 
-static bool wanted(const struct workload* w, uint32_t key)
+static bool wanted(const struct workload *w, uint32_t key)
 {
     return w->kinds[key] == HIST_LIST || w->kinds[key] == HIST_COUNTER;
 }
 
-static void skip_unwanted(struct finale* f)
+static void skip_unwanted(struct finale *f)
 {
     while (f->key < f->w->keys && !wanted(f->w, f->key)) {
         f->key++;
@@ -851,17 +867,17 @@ static void skip_unwanted(struct finale* f)
     f->done = f->key == f->w->keys;
 }
 
-static void fin_again(struct finale* f)
+static void fin_again(struct finale *f)
 {
     env_timer_start(f->w->cfg.envs[0], &f->timer,
                     env_now_us(f->w->cfg.envs[0]) + 200000);
 }
 
-static void fin_reply(struct mini* m, const struct mini_reply* r)
+static void fin_reply(struct mini *m, const struct mini_reply *r)
 {
-    struct finale* f = m->data;
-    struct workload* w = f->w;
-    struct hist* h = w->cfg.h;
+    struct finale *f = m->data;
+    struct workload *w = f->w;
+    struct hist *h = w->cfg.h;
 
     if (r->type != '$') { /* an error: all over again */
         mini_close(&f->m);
@@ -873,7 +889,7 @@ static void fin_reply(struct mini* m, const struct mini_reply* r)
     } else {
         char text[24] = {0};
 
-        memcpy(text, r->v.p == NULL ? (const uint8_t*)"0" : r->v.p,
+        memcpy(text, r->v.p == NULL ? (const uint8_t *)"0" : r->v.p,
                r->v.n < 23 ? r->v.n : 23);
         hist_counter_final(h, f->key, strtoll(text, NULL, 10));
     }
@@ -885,15 +901,15 @@ static void fin_reply(struct mini* m, const struct mini_reply* r)
     }
 }
 
-static void fin_close(struct mini* m, int code)
+static void fin_close(struct mini *m, int code)
 {
     (void)code;
     fin_again(m->data);
 }
 
-static void fin_begin(struct finale* f)
+static void fin_begin(struct finale *f)
 {
-    struct workload* w = f->w;
+    struct workload *w = f->w;
     struct buf b = BUF_INIT;
     char line[32];
 
@@ -912,19 +928,19 @@ static void fin_begin(struct finale* f)
                     env_now_us(w->cfg.envs[0]) + ADMIN_US);
 }
 
-static void fin_timer(struct env_timer* t)
+static void fin_timer(struct env_timer *t)
 {
     fin_begin(t->data);
 }
 
-static void fin_post(void* data)
+static void fin_post(void *data)
 {
     fin_begin(data);
 }
 
-void workload_final(struct workload* w, int node)
+void workload_final(struct workload *w, int node)
 {
-    struct finale* f = &w->fin;
+    struct finale *f = &w->fin;
 
     f->w = w;
     f->node = node;
@@ -936,7 +952,7 @@ void workload_final(struct workload* w, int node)
     sim_env_post(w->cfg.envs[0], fin_post, f);
 }
 
-bool workload_final_done(const struct workload* w)
+bool workload_final_done(const struct workload *w)
 {
     return w->fin.done;
 }
@@ -944,19 +960,19 @@ bool workload_final_done(const struct workload* w)
 /* ---- one command ---- */
 
 struct admin {
-    struct workload* w;
+    struct workload *w;
     struct mini m;
     struct env_timer timer;
     int node;
     char line[128];
-    void (*done)(void* data, const char* reply);
-    void* data;
+    void (*done)(void *data, const char *reply);
+    void *data;
 };
 
-static void admin_end(struct admin* a, const char* reply)
+static void admin_end(struct admin *a, const char *reply)
 {
-    void (*fn)(void*, const char*) = a->done;
-    void* data = a->data;
+    void (*fn)(void *, const char *) = a->done;
+    void *data = a->data;
 
     env_timer_stop(a->w->cfg.envs[1], &a->timer);
     mini_release(&a->m);
@@ -964,7 +980,7 @@ static void admin_end(struct admin* a, const char* reply)
     fn(data, reply);
 }
 
-static void admin_reply(struct mini* m, const struct mini_reply* r)
+static void admin_reply(struct mini *m, const struct mini_reply *r)
 {
     char text[256];
 
@@ -973,37 +989,37 @@ static void admin_reply(struct mini* m, const struct mini_reply* r)
     } else {
         snprintf(text, sizeof text, "%c%.*s", r->type,
                  (int)(r->v.n < 250 ? r->v.n : 250),
-                 r->v.p == NULL ? "" : (const char*)r->v.p);
+                 r->v.p == NULL ? "" : (const char *)r->v.p);
     }
     /* The caller goes on with the connection: end it from the timer. */
-    snprintf(((struct admin*)m->data)->line, 128, "%.127s", text);
-    ((struct admin*)m->data)->node = -1;
-    env_timer_start(((struct admin*)m->data)->w->cfg.envs[1],
-                    &((struct admin*)m->data)->timer, 0);
+    snprintf(((struct admin *)m->data)->line, 128, "%.127s", text);
+    ((struct admin *)m->data)->node = -1;
+    env_timer_start(((struct admin *)m->data)->w->cfg.envs[1],
+                    &((struct admin *)m->data)->timer, 0);
 }
 
-static void admin_timer(struct env_timer* t)
+static void admin_timer(struct env_timer *t)
 {
-    struct admin* a = t->data;
+    struct admin *a = t->data;
     char text[128];
 
     memcpy(text, a->line, sizeof text);
     admin_end(a, a->node < 0 ? text : NULL);
 }
 
-static void admin_close(struct mini* m, int code)
+static void admin_close(struct mini *m, int code)
 {
-    struct admin* a = m->data;
+    struct admin *a = m->data;
 
     (void)code;
     admin_timer(&a->timer);
 }
 
-static void admin_begin(void* data)
+static void admin_begin(void *data)
 {
-    struct admin* a = data;
+    struct admin *a = data;
     struct buf b = BUF_INIT;
-    struct env* e = a->w->cfg.envs[1];
+    struct env *e = a->w->cfg.envs[1];
 
     mini_connect(&a->m, e, a->w->cfg.addr[a->node]);
     mini_line(&b, a->line);
@@ -1012,10 +1028,13 @@ static void admin_begin(void* data)
     env_timer_start(e, &a->timer, env_now_us(e) + ADMIN_US);
 }
 
-void workload_admin(struct workload* w, int node, const char* line,
-                    void (*done)(void* data, const char* reply), void* data)
+void workload_admin(struct workload *w,
+                    int node,
+                    const char *line,
+                    void (*done)(void *data, const char *reply),
+                    void *data)
 {
-    struct admin* a = hf_calloc(1, sizeof *a);
+    struct admin *a = hf_calloc(1, sizeof *a);
 
     a->w = w;
     a->node = node;

@@ -11,41 +11,44 @@ struct workload;
 enum { WORKLOAD_NODES = 8 };
 
 struct workload_config {
-    struct sim* s;
-    struct check* c;
-    struct hist* h;
-    struct env* envs[2]; /* client machines */
+    struct sim *s;
+    struct check *c;
+    struct hist *h;
+    struct env *envs[2]; /* client machines */
     int nodes;
     char addr[WORKLOAD_NODES][64]; /* plain ports */
     int clients;
     uint64_t think_us; /* mean pause between two bursts of a client */
     bool timed;        /* keys with deadlines too: they cause time entries */
-    /* Was there no cold start of the cluster since @since? May be NULL. */
-    bool (*warm_since)(void* data, uint64_t since);
-    void* data;
+    /* Since when there was no cold start; UINT64_MAX: there is one now. */
+    uint64_t (*warm_us)(void *data);
+    void *data;
 };
 
-struct workload* workload_new(const struct workload_config* cfg);
-void workload_free(struct workload* w);
+struct workload *workload_new(const struct workload_config *cfg);
+void workload_free(struct workload *w);
 /* Clients connect and begin. */
-void workload_start(struct workload* w);
+void workload_start(struct workload *w);
 /* No new operations from now on. */
-void workload_stop(struct workload* w);
+void workload_stop(struct workload *w);
 /* Stopped, and every operation has its end. */
-bool workload_idle(const struct workload* w);
+bool workload_idle(const struct workload *w);
 /* Acknowledged writes so far: for seeing progress. */
-uint64_t workload_writes(const struct workload* w);
+uint64_t workload_writes(const struct workload *w);
 /* Virtual time of the last acknowledged write. */
-uint64_t workload_last_write_us(const struct workload* w);
+uint64_t workload_last_write_us(const struct workload *w);
 
 /* Read every key through node @node into the history, as the last word on
  * it; workload_final_done() says when. */
-void workload_final(struct workload* w, int node);
-bool workload_final_done(const struct workload* w);
+void workload_final(struct workload *w, int node);
+bool workload_final_done(const struct workload *w);
 
 /* One command on a connection of its own. @done gets the reply, or NULL when
  * there was none within 5 s. */
-void workload_admin(struct workload* w, int node, const char* line,
-                    void (*done)(void* data, const char* reply), void* data);
+void workload_admin(struct workload *w,
+                    int node,
+                    const char *line,
+                    void (*done)(void *data, const char *reply),
+                    void *data);
 
 #endif

@@ -16,7 +16,7 @@ enum { A, B, HOSTS };
 
 /* What one side of a connection saw. */
 struct side {
-    struct net_conn* c;
+    struct net_conn *c;
     struct buf got;
     bool opened;
     bool drained;
@@ -26,23 +26,23 @@ struct side {
 };
 
 struct world {
-    struct sim* s;
-    struct env* e[HOSTS];
-    struct net_listener* l;
+    struct sim *s;
+    struct env *e[HOSTS];
+    struct net_listener *l;
     struct side cl; /* dials from A */
     struct side sv; /* accepted at B */
     int accepts;
-    const char* to;
+    const char *to;
 };
 
-static void side_open(struct net_conn* c)
+static void side_open(struct net_conn *c)
 {
-    ((struct side*)c->data)->opened = true;
+    ((struct side *)c->data)->opened = true;
 }
 
-static void side_read(struct net_conn* c, const uint8_t* p, size_t n)
+static void side_read(struct net_conn *c, const uint8_t *p, size_t n)
 {
-    struct side* sd = c->data;
+    struct side *sd = c->data;
 
     buf_append(&sd->got, p, n);
     if (sd->echo) {
@@ -50,14 +50,14 @@ static void side_read(struct net_conn* c, const uint8_t* p, size_t n)
     }
 }
 
-static void side_drain(struct net_conn* c)
+static void side_drain(struct net_conn *c)
 {
-    ((struct side*)c->data)->drained = true;
+    ((struct side *)c->data)->drained = true;
 }
 
-static void side_close(struct net_conn* c, int code)
+static void side_close(struct net_conn *c, int code)
 {
-    struct side* sd = c->data;
+    struct side *sd = c->data;
 
     sd->closed++;
     sd->code = code;
@@ -67,9 +67,9 @@ static void side_close(struct net_conn* c, int code)
 static const struct net_conn_cbs side_cbs = {side_open, side_read, side_drain,
                                              side_close};
 
-static void on_accept(void* data, struct net_conn* c)
+static void on_accept(void *data, struct net_conn *c)
 {
-    struct world* w = data;
+    struct world *w = data;
 
     w->accepts++;
     w->sv.c = c;
@@ -77,23 +77,23 @@ static void on_accept(void* data, struct net_conn* c)
     c->data = &w->sv;
 }
 
-static void do_listen(void* data)
+static void do_listen(void *data)
 {
-    struct world* w = data;
+    struct world *w = data;
 
     assert_int_equal(net_listen(w->e[B], ":70", on_accept, w, &w->l, NULL), 0);
 }
 
-static void do_dial(void* data)
+static void do_dial(void *data)
 {
-    struct world* w = data;
+    struct world *w = data;
 
     w->cl.c = net_connect(w->e[A], w->to, NULL);
     w->cl.c->cbs = &side_cbs;
     w->cl.c->data = &w->cl;
 }
 
-static void run_for(struct world* w, uint64_t us)
+static void run_for(struct world *w, uint64_t us)
 {
     uint64_t until = sim_now_us(w->s) + us;
 
@@ -101,9 +101,9 @@ static void run_for(struct world* w, uint64_t us)
     }
 }
 
-static int setup(void** state)
+static int setup(void **state)
 {
-    struct world* w = calloc(1, sizeof *w);
+    struct world *w = calloc(1, sizeof *w);
 
     w->s = sim_new(7);
     sim_host(w->s, "10.0.0.1");
@@ -118,9 +118,9 @@ static int setup(void** state)
     return 0;
 }
 
-static int teardown(void** state)
+static int teardown(void **state)
 {
-    struct world* w = *state;
+    struct world *w = *state;
 
     sim_free(w->s);
     buf_release(&w->cl.got);
@@ -129,35 +129,35 @@ static int teardown(void** state)
     return 0;
 }
 
-static void dial(struct world* w)
+static void dial(struct world *w)
 {
     sim_env_post(w->e[A], do_dial, w);
     run_for(w, 5000);
 }
 
-static void send_hello(void* data)
+static void send_hello(void *data)
 {
-    struct world* w = data;
+    struct world *w = data;
 
     net_write(w->cl.c, "hello", 5);
 }
 
-static void block(struct world* w, int from, int to, bool blocked)
+static void block(struct world *w, int from, int to, bool blocked)
 {
     sim_link(w->s, from, to)->blocked = blocked;
     sim_link_healed(w->s, from, to);
 }
 
-static void assert_got(const struct side* sd, const char* text)
+static void assert_got(const struct side *sd, const char *text)
 {
     assert_int_equal(sd->got.n, strlen(text));
     assert_memory_equal(sd->got.p, text, strlen(text));
 }
 
 /* Bytes arrive whole and in order, both ways, and EOF comes after them. */
-static void bytes_go_both_ways(void** state)
+static void bytes_go_both_ways(void **state)
 {
-    struct world* w = *state;
+    struct world *w = *state;
 
     w->sv.echo = true;
     dial(w);
@@ -174,9 +174,9 @@ static void bytes_go_both_ways(void** state)
 }
 
 /* A live host refuses at once where nobody listens. */
-static void nobody_listens(void** state)
+static void nobody_listens(void **state)
 {
-    struct world* w = *state;
+    struct world *w = *state;
 
     w->to = "10.0.0.2:71";
     dial(w);
@@ -186,9 +186,9 @@ static void nobody_listens(void** state)
 }
 
 /* Without power nobody answers: the caller gives up after its timeout. */
-static void no_answer_times_out(void** state)
+static void no_answer_times_out(void **state)
 {
-    struct world* w = *state;
+    struct world *w = *state;
 
     sim_env_kill(w->e[B], SIM_POWER_CUT);
     sim_host_power(w->s, B, false);
@@ -200,9 +200,9 @@ static void no_answer_times_out(void** state)
 }
 
 /* A one-way cut holds the bytes back; they come after it heals. */
-static void cut_holds_bytes(void** state)
+static void cut_holds_bytes(void **state)
 {
-    struct world* w = *state;
+    struct world *w = *state;
 
     dial(w);
     block(w, A, B, true);
@@ -217,9 +217,9 @@ static void cut_holds_bytes(void** state)
 
 /* A kernel accepts and acknowledges for a stopped process, which finds it
  * all when it goes on. */
-static void pause_holds_the_process(void** state)
+static void pause_holds_the_process(void **state)
 {
-    struct world* w = *state;
+    struct world *w = *state;
 
     sim_host_pause(w->s, B, true);
     dial(w);
@@ -235,9 +235,9 @@ static void pause_holds_the_process(void** state)
 }
 
 /* A killed process's kernel closes its connections. */
-static void kill_closes(void** state)
+static void kill_closes(void **state)
 {
-    struct world* w = *state;
+    struct world *w = *state;
 
     dial(w);
     sim_env_kill(w->e[B], SIM_KILLED);
@@ -248,9 +248,9 @@ static void kill_closes(void** state)
 
 /* After a power cut the other end knows nothing until it sends to the
  * machine that came back. */
-static void power_cut_leaves_half_open(void** state)
+static void power_cut_leaves_half_open(void **state)
 {
-    struct world* w = *state;
+    struct world *w = *state;
 
     dial(w);
     sim_env_kill(w->e[B], SIM_POWER_CUT);
@@ -264,9 +264,9 @@ static void power_cut_leaves_half_open(void** state)
     assert_int_equal(w->cl.code, HF_EIO);
 }
 
-static void write_much(void* data)
+static void write_much(void *data)
 {
-    struct world* w = data;
+    struct world *w = data;
     static uint8_t block_of[1 << 20];
 
     net_write(w->cl.c, block_of, sizeof block_of);
@@ -274,9 +274,9 @@ static void write_much(void* data)
 
 /* A reader that does not read holds the writer at the size of the socket
  * buffers; on_drain says when there is room. */
-static void backpressure(void** state)
+static void backpressure(void **state)
 {
-    struct world* w = *state;
+    struct world *w = *state;
 
     dial(w);
     net_read_pause(w->sv.c, true);
@@ -294,22 +294,22 @@ static void backpressure(void** state)
 /* ---- timers, threads ---- */
 
 struct tick {
-    struct world* w;
+    struct world *w;
     struct env_timer t;
     uint64_t rang_at;
 };
 
-static void tick_cb(struct env_timer* t)
+static void tick_cb(struct env_timer *t)
 {
-    struct tick* k = t->data;
+    struct tick *k = t->data;
 
     k->rang_at = env_now_us(k->w->e[A]);
 }
 
 /* A timer rings by its machine's own clock, drift included. */
-static void timer_by_own_clock(void** state)
+static void timer_by_own_clock(void **state)
 {
-    struct world* w = *state;
+    struct world *w = *state;
     struct tick k = {.w = w};
     uint64_t start = sim_now_us(w->s);
     uint64_t due;
@@ -326,30 +326,30 @@ static void timer_by_own_clock(void** state)
 
 struct job {
     struct env_work w;
-    struct world* world;
-    int* order;
+    struct world *world;
+    int *order;
     int ran;
     int done;
 };
 
-static void job_fn(struct env_work* w)
+static void job_fn(struct env_work *w)
 {
-    struct job* j = w->data;
+    struct job *j = w->data;
 
     j->ran = ++*j->order;
 }
 
-static void job_done(struct env_work* w)
+static void job_done(struct env_work *w)
 {
-    struct job* j = w->data;
+    struct job *j = w->data;
 
     j->done = ++*j->order;
 }
 
 /* The log thread runs one piece of work at a time, in order. */
-static void log_thread_in_order(void** state)
+static void log_thread_in_order(void **state)
 {
-    struct world* w = *state;
+    struct world *w = *state;
     struct job j[5];
     int order = 0;
 
@@ -378,26 +378,26 @@ struct toy_disk {
     int wrote;
 };
 
-static uint64_t toy_cost(struct disk* d)
+static uint64_t toy_cost(struct disk *d)
 {
-    struct toy_disk* t = (struct toy_disk*)d;
+    struct toy_disk *t = (struct toy_disk *)d;
     uint64_t c = t->cost;
 
     t->cost = 0;
     return c;
 }
 
-static void toy_dies(struct disk* d, uint64_t k)
+static void toy_dies(struct disk *d, uint64_t k)
 {
-    ((struct toy_disk*)d)->left = k;
+    ((struct toy_disk *)d)->left = k;
 }
 
-static bool toy_dead(struct disk* d)
+static bool toy_dead(struct disk *d)
 {
-    return ((struct toy_disk*)d)->dead;
+    return ((struct toy_disk *)d)->dead;
 }
 
-static void toy_write(struct toy_disk* t)
+static void toy_write(struct toy_disk *t)
 {
     if (t->left == 0) {
         t->dead = true;
@@ -410,18 +410,18 @@ static void toy_write(struct toy_disk* t)
 
 static const struct sim_disk_ops toy_ops = {toy_cost, toy_dies, toy_dead};
 
-static void job_write(struct env_work* w)
+static void job_write(struct env_work *w)
 {
-    struct job* j = w->data;
+    struct job *j = w->data;
 
     for (int i = 0; i < 10; i++) {
-        toy_write((struct toy_disk*)j->world->e[A]->disk);
+        toy_write((struct toy_disk *)j->world->e[A]->disk);
     }
 }
 
 static int exits;
 
-static void on_exit_cb(void* data, struct env* e, int status)
+static void on_exit_cb(void *data, struct env *e, int status)
 {
     (void)data;
     (void)e;
@@ -430,9 +430,9 @@ static void on_exit_cb(void* data, struct env* e, int status)
 
 /* A crash can leave any part of the work in flight done; done() never
  * comes. */
-static void crash_between_any_two_calls(void** state)
+static void crash_between_any_two_calls(void **state)
 {
-    struct world* w = *state;
+    struct world *w = *state;
     int order = 0;
     int partly = 0;
 
@@ -455,9 +455,9 @@ static void crash_between_any_two_calls(void** state)
 }
 
 /* A disk that dies under a process ends it; its on_exit says so. */
-static void dead_disk_ends_the_process(void** state)
+static void dead_disk_ends_the_process(void **state)
 {
-    struct world* w = *state;
+    struct world *w = *state;
     struct toy_disk t = {.left = 5};
     int order = 0;
     struct job j = {.order = &order, .world = w};
@@ -475,18 +475,18 @@ static void dead_disk_ends_the_process(void** state)
     assert_true(sim_env_dead(w->e[A]));
 }
 
-static void vote_then_send(void* data)
+static void vote_then_send(void *data)
 {
-    struct world* w = data;
+    struct world *w = data;
 
-    toy_write((struct toy_disk*)w->e[A]->disk);
+    toy_write((struct toy_disk *)w->e[A]->disk);
     net_write(w->cl.c, "vote", 4);
 }
 
 /* What a turn writes to the network leaves after its disk calls' time. */
-static void output_waits_for_the_disk(void** state)
+static void output_waits_for_the_disk(void **state)
 {
-    struct world* w = *state;
+    struct world *w = *state;
     struct toy_disk t = {.left = UINT64_MAX};
 
     dial(w);
@@ -526,7 +526,7 @@ static uint64_t run_traced(uint64_t seed)
 }
 
 /* One seed, one run; another seed, another. */
-static void same_seed_same_trace(void** state)
+static void same_seed_same_trace(void **state)
 {
     (void)state;
     assert_true(run_traced(3) == run_traced(3));

@@ -1,4 +1,5 @@
 /* The state machine: entries, sessions, members, named requests, streams. */
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -270,7 +271,7 @@ static const char *cmd(struct fixture *f, const char *text)
 
 static uint64_t open_session(struct fixture *f, uint64_t id)
 {
-    uint8_t nonce[HF_ID_SIZE] = {(uint8_t)(0xA0 + id)};
+    uint8_t nonce[HF_ID_SIZE] = {(uint8_t)(0xA0 + id), (uint8_t)f->index};
     struct buf b = entry_at(f->time);
 
     entry_open(&b, id, nonce);
@@ -347,6 +348,9 @@ static int teardown(void **state)
     return 0;
 }
 
+static struct buf stream_of(struct machine *m);
+static struct machine *load_of(struct bytes s, size_t step, int *rv);
+
 /* ---- node sessions ---- */
 
 /* Numbers are applied once each, in order; a resent one does nothing. */
@@ -418,12 +422,40 @@ static void open_closes_the_earlier(void **state)
     assert_int_equal(f->outcome, REQUEST_NO_SESSION);
 }
 
+/* An OPEN that was sent twice keeps the session that it opened, through a
+ * stream too, and takes nothing from another in the same entry. */
+static void open_sent_twice(void **state)
+{
+    struct fixture *f = *state;
+    uint8_t nonce[HF_ID_SIZE] = {0xA1, 0x77};
+    uint64_t session = 0;
+    struct buf s;
+    int rv;
+
+    for (int i = 0; i < 3; i++) {
+        struct buf b = entry_at(f->time);
+
+        entry_open(&b, 1, nonce);
+        apply(f, &b);
+        session = i == 0 ? f->opened : session;
+        assert_int_equal(f->opened, session);
+        request(f, session, (uint64_t)i + 1, "A k x");
+        assert_int_equal(f->outcome, REQUEST_APPLIED);
+        s = stream_of(f->m);
+        machine_free(f->m);
+        f->m = load_of(buf_bytes(&s), 1000, &rv);
+        hook(f);
+        buf_release(&s);
+    }
+    assert_string_equal(value(f, "k"), "xxx");
+}
+
 /* One entry opens one session; a stranger gets none. */
 static void one_open_an_entry(void **state)
 {
     struct fixture *f = *state;
-    uint8_t n1[HF_ID_SIZE] = {0xA1};
-    uint8_t n2[HF_ID_SIZE] = {0xA2};
+    uint8_t n1[HF_ID_SIZE] = {0xA1, 0x55};
+    uint8_t n2[HF_ID_SIZE] = {0xA2, 0x55};
     struct buf b;
 
     join(f, 2, "b:1");
@@ -842,6 +874,58 @@ static void frozen_while_changing(void **state)
     buf_release(&s);
 }
 
+struct worker {
+    struct machine_frozen *z;
+    struct buf out;
+    int done;
+};
+
+static void *work(void *arg)
+{
+    struct worker *w = arg;
+
+    while (machine_snapshot_next(w->z, &w->out)) {
+    }
+    __atomic_store_n(&w->done, 1, __ATOMIC_RELEASE);
+    return NULL;
+}
+
+/* One thread streams a handle while the loop thread changes the machine:
+ * free of races (build with -fsanitize=thread), and exact. */
+static void frozen_on_a_worker(void **state)
+{
+    struct fixture *f = *state;
+    struct worker w = {NULL, BUF_INIT, 0};
+    struct machine *m;
+    pthread_t thread;
+    uint64_t digest;
+    char text[64];
+    int rv;
+
+    for (int i = 0; i < 20000; i++) {
+        snprintf(text, sizeof text, "X k%d %d v", (i * 7919) % 20000,
+                 i % 2 == 0 ? 0 : 5000 + i);
+        cmd(f, text);
+    }
+    digest = machine_digest(f->m);
+    w.z = machine_freeze(f->m);
+    assert_int_equal(pthread_create(&thread, NULL, work, &w), 0);
+    for (int i = 0; i < 3000 || !__atomic_load_n(&w.done, __ATOMIC_ACQUIRE);
+         i++) {
+        snprintf(text, sizeof text, "%c k%d x",
+                 "ADSC"[i % 1000 == 999 ? 3 : i % 3], (i * 31) % 20000);
+        cmd(f, text);
+        machine_free_step(f->m, 10);
+    }
+    pthread_join(thread, NULL);
+    machine_freeze_release(f->m, w.z);
+    m = load_of(buf_bytes(&w.out), 65536, &rv);
+    assert_int_equal(rv, 0);
+    assert_true(machine_digest(m) == digest);
+    machine_free(m);
+    buf_release(&w.out);
+}
+
 /* ---- entries ---- */
 
 /* An entry with every kind of record. */
@@ -1010,6 +1094,7 @@ int main(void)
         T(numbers_have_no_gaps),
         T(void_takes_the_number),
         T(open_closes_the_earlier),
+        T(open_sent_twice),
         T(one_open_an_entry),
         T(a_batch),
         T(time_never_back),
@@ -1027,6 +1112,7 @@ int main(void)
         T(stream_any_flipped_byte),
         T(stream_any_length),
         T(frozen_while_changing),
+        T(frozen_on_a_worker),
         T(entry_any_damage),
         T(entry_walk),
         T(same_entries_same_state),

@@ -118,8 +118,10 @@ static void random_key(struct rng *r, struct entry *e, uint64_t range)
             e->key_n = 8;
             break;
         default:
-            put_u32(e->key, (uint32_t)v);
-            e->key_n = 4;
+            e->key_n = (size_t)(v / 4) % 37;
+            memset(e->key, 'a', e->key_n);
+            put_u16(e->key + e->key_n, (uint16_t)v);
+            e->key_n += v % 3;
             break;
     }
 }

@@ -1,0 +1,43 @@
+#!/bin/sh
+# Send the commands of compare.txt to Holdfast and to a redis-server, and show
+# where their replies differ.
+# Usage: compare.sh HOLDFAST-PORT REDIS-PORT; status 1 when replies differ.
+set -eu
+dir=$(dirname "$0")
+exec python3 - "$dir/compare.txt" "$1" "$2" <<'PY'
+import socket, sys, time
+
+def connect(port):
+    s = socket.create_connection(("127.0.0.1", int(port)), 5)
+    return s, s.makefile("rb")
+
+def read(f):
+    line = f.readline()
+    kind, rest = line[:1], line[1:-2]
+    if kind in (b"*", b"~", b">"):
+        return line + b"".join(read(f) for _ in range(max(0, int(rest))))
+    if kind == b"%":
+        return line + b"".join(read(f) for _ in range(2 * int(rest)))
+    if kind in (b"$", b"="):
+        return line + (f.read(int(rest) + 2) if int(rest) >= 0 else b"")
+    return line
+
+mine, other = connect(sys.argv[2]), connect(sys.argv[3])
+lines = differ = 0
+for line in open(sys.argv[1]):
+    line = line.rstrip("\n")
+    if not line or line.startswith("#"):
+        continue
+    if line.startswith("!sleep"):
+        time.sleep(int(line.split()[1]) / 1000)
+        continue
+    for s, f in (mine, other):
+        s.sendall(line.encode() + b"\r\n")
+    a, b = read(mine[1]), read(other[1])
+    lines += 1
+    if a != b:
+        differ += 1
+        print(line, "\n    holdfast", a, "\n    redis   ", b)
+print(f"{lines} commands, {differ} replies differ")
+sys.exit(1 if differ else 0)
+PY

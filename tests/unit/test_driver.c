@@ -1,0 +1,929 @@
+/* The consensus driver, one at a time, with its peers and its disk played by
+ * the test. What needs a whole cluster is in tests/sim/raft_sim.c. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <stdlib.h>
+
+#include "base/err.h"
+#include "raftio/driver.h"
+
+enum { SENT_MAX = 256, TOKENS_MAX = 64, ELECTION_MS = 300 };
+
+struct fixture {
+    struct driver d;
+    uint64_t now;
+    uint64_t timer;
+    struct raft_msg sent[SENT_MAX];
+    unsigned sent_n;
+    uint64_t tokens[TOKENS_MAX];
+    unsigned tokens_n;
+    uint64_t applied;
+    uint64_t vote_term;
+    unsigned installs;
+    uint64_t read_first;
+    unsigned read_n;
+    uint64_t read_token;
+    int probe_ok; /* -1: not ended */
+    const char *fatal;
+};
+
+static void on_vote(void *o, uint64_t term, uint64_t vote)
+{
+    ((struct fixture *)o)->vote_term = term;
+    (void)vote;
+}
+
+static void on_append(void *o,
+                      uint64_t first,
+                      const struct entry *e,
+                      unsigned n,
+                      uint64_t token)
+{
+    struct fixture *f = o;
+
+    (void)first;
+    (void)e;
+    (void)n;
+    assert_true(f->tokens_n < TOKENS_MAX);
+    f->tokens[f->tokens_n++] = token;
+}
+
+static void on_install(void *o, const struct snap_meta *m)
+{
+    (void)m;
+    ((struct fixture *)o)->installs++;
+}
+
+static void on_send(void *o, const struct raft_msg *m)
+{
+    struct fixture *f = o;
+
+    assert_true(f->sent_n < SENT_MAX);
+    raft_msg_copy(&f->sent[f->sent_n++], m);
+}
+
+static void on_read_log(void *o, uint64_t first, unsigned n, uint64_t token)
+{
+    struct fixture *f = o;
+
+    f->read_first = first;
+    f->read_n = n;
+    f->read_token = token;
+}
+
+static void on_apply(void *o, uint64_t index, const struct entry *e)
+{
+    struct fixture *f = o;
+
+    (void)e;
+    assert_int_equal(index, f->applied + 1);
+    f->applied = index;
+}
+
+static void on_timer(void *o, uint64_t at_ms)
+{
+    ((struct fixture *)o)->timer = at_ms;
+}
+
+static void on_news(void *o)
+{
+    (void)o;
+}
+
+static void on_probe_done(void *o, uint64_t round, bool ok, uint64_t index)
+{
+    (void)round;
+    (void)index;
+    ((struct fixture *)o)->probe_ok = ok;
+}
+
+static void on_fatal(void *o, const char *why)
+{
+    ((struct fixture *)o)->fatal = why;
+}
+
+static const struct driver_ops OPS = {
+    .persist_vote = on_vote,
+    .append = on_append,
+    .install = on_install,
+    .send = on_send,
+    .read_log = on_read_log,
+    .apply = on_apply,
+    .timer = on_timer,
+    .state = on_news,
+    .config = on_news,
+    .probe_done = on_probe_done,
+    .fatal = on_fatal,
+};
+
+/* ---- playing the peers and the disk ---- */
+
+static void forget_sent(struct fixture *f)
+{
+    for (unsigned i = 0; i < f->sent_n; i++) {
+        raft_msg_release(&f->sent[i]);
+    }
+    f->sent_n = 0;
+}
+
+/* The newest message of @kind to @to, or NULL. */
+static const struct raft_msg *sent(struct fixture *f, int kind, uint64_t to)
+{
+    for (unsigned i = f->sent_n; i-- > 0;) {
+        if (f->sent[i].kind == kind && f->sent[i].to == to) {
+            return &f->sent[i];
+        }
+    }
+    return NULL;
+}
+
+static void disk_catches_up(struct fixture *f)
+{
+    for (unsigned i = 0; i < f->tokens_n; i++) {
+        driver_appended(&f->d, f->now, f->tokens[i]);
+    }
+    f->tokens_n = 0;
+}
+
+static void receive(struct fixture *f, uint64_t from, struct raft_msg m)
+{
+    driver_receive(&f->d, f->now, from, &m);
+}
+
+static struct raft_msg append_msg(uint64_t term,
+                                  uint64_t prev,
+                                  uint64_t prev_term,
+                                  uint64_t commit,
+                                  struct entry *e,
+                                  unsigned n)
+{
+    struct raft_msg m;
+
+    memset(&m, 0, sizeof m);
+    m.kind = RMSG_APPEND;
+    m.term = term;
+    m.append.prev_index = prev;
+    m.append.prev_term = prev_term;
+    m.append.commit = commit;
+    m.entries = e;
+    m.n_entries = n;
+    return m;
+}
+
+static void result(struct fixture *f,
+                   uint64_t from,
+                   uint64_t rejected,
+                   uint64_t last)
+{
+    struct raft_msg m;
+
+    memset(&m, 0, sizeof m);
+    m.kind = RMSG_APPEND_RESULT;
+    m.version = 2;
+    m.term = driver_term(&f->d);
+    m.append_result.rejected = rejected;
+    m.append_result.last_index = last;
+    receive(f, from, m);
+}
+
+static struct entry command(uint64_t term)
+{
+    struct entry e = {term, ENTRY_COMMAND, {NULL, 0}, NULL};
+
+    e.blob = blob_copy("payload!", 8);
+    e.data = blob_bytes(e.blob);
+    return e;
+}
+
+/* Voters 1 to @voters; the next ids are standbys up to @all. */
+static struct entry change_of(uint64_t term, unsigned voters, unsigned all)
+{
+    struct conf c = {0};
+    struct entry e;
+
+    for (unsigned i = 1; i <= all; i++) {
+        c.m[c.n++] =
+            (struct conf_member){i, i <= voters ? CONF_VOTER : CONF_STANDBY};
+    }
+    driver_bootstrap_entry(&c, &e);
+    e.term = term;
+    return e;
+}
+
+static void unref(struct entry *e, unsigned n)
+{
+    for (unsigned i = 0; i < n; i++) {
+        entry_unref(&e[i]);
+    }
+}
+
+static void begin_with(struct fixture *f,
+                       uint64_t term,
+                       unsigned voters,
+                       unsigned commands,
+                       const struct driver_config *cfg)
+{
+    struct entry e[8];
+
+    assert_true(commands < 8);
+    memset(f, 0, sizeof *f);
+    f->now = 1000;
+    f->probe_ok = -1;
+    driver_init(&f->d, 1, &OPS, f, cfg);
+    e[0] = change_of(1, voters, voters);
+    for (unsigned i = 1; i <= commands; i++) {
+        e[i] = command(term);
+    }
+    assert_int_equal(
+        driver_start(&f->d, f->now, term, 0, NULL, 1, e, commands + 1), 0);
+    unref(e, commands + 1);
+}
+
+/* Node 1 of @voters in @term, with @commands after the first entry. */
+static void begin(struct fixture *f,
+                  uint64_t term,
+                  unsigned voters,
+                  unsigned commands)
+{
+    struct driver_config cfg;
+
+    driver_config_default(&cfg);
+    cfg.seed = 7;
+    begin_with(f, term, voters, commands, &cfg);
+}
+
+static void end(struct fixture *f)
+{
+    forget_sent(f);
+    driver_release(&f->d);
+    free(f);
+}
+
+static void tick(struct fixture *f)
+{
+    f->now = f->timer > f->now ? f->timer : f->now;
+    driver_timeout(&f->d, f->now);
+}
+
+/* Everybody asked votes yes. */
+static void grant_votes(struct fixture *f)
+{
+    const struct raft_msg *asked = sent(f, RMSG_VOTE, 2);
+    struct raft_msg m;
+
+    assert_non_null(asked);
+    memset(&m, 0, sizeof m);
+    m.kind = RMSG_VOTE_RESULT;
+    m.version = 2;
+    m.term = asked->term;
+    m.vote_result.granted = true;
+    m.vote_result.pre_vote = asked->vote.pre_vote;
+    forget_sent(f);
+    receive(f, 2, m);
+    receive(f, 3, m);
+}
+
+/* Elected, its barrier durable but not yet acknowledged. */
+static void elect(struct fixture *f)
+{
+    tick(f);
+    grant_votes(f); /* would you? */
+    grant_votes(f); /* do you? */
+    assert_int_equal(driver_role(&f->d), DRIVER_LEADER);
+    disk_catches_up(f);
+}
+
+/* Elected, with everything committed and applied. */
+static void elect_ready(struct fixture *f)
+{
+    elect(f);
+    result(f, 2, 0, driver_last(&f->d));
+    result(f, 3, 0, driver_last(&f->d));
+    assert_true(driver_ready(&f->d));
+    forget_sent(f);
+}
+
+static uint64_t submit(struct fixture *f)
+{
+    struct entry e = command(0);
+    uint64_t index = 0;
+
+    assert_int_equal(driver_submit(&f->d, f->now, &e, 1, &index), 0);
+    entry_unref(&e);
+    return index;
+}
+
+static struct fixture *fixture(void)
+{
+    return calloc(1, sizeof(struct fixture));
+}
+
+/* ---- elections, replication, restart ---- */
+
+/* A majority of votes makes a leader whose first entry opens it for work. */
+static void election_and_barrier(void **state)
+{
+    struct fixture *f = fixture();
+
+    (void)state;
+    begin(f, 1, 3, 0);
+    elect(f);
+    assert_false(driver_ready(&f->d));
+    assert_int_equal(driver_change(&f->d, f->now, 4, CONF_SPARE), HF_EAGAIN);
+    assert_int_equal(driver_probe(&f->d, f->now, 1), HF_EAGAIN);
+    result(f, 2, 0, driver_last(&f->d));
+    assert_true(driver_ready(&f->d));
+    assert_int_equal(f->applied, 2);
+    assert_int_equal(f->vote_term, 2);
+    end(f);
+}
+
+/* An entry is applied once a majority has it durable, our own disk counted
+ * only when it answered. */
+static void commit_needs_two_disks(void **state)
+{
+    struct fixture *f = fixture();
+    uint64_t index;
+
+    (void)state;
+    begin(f, 1, 3, 0);
+    elect_ready(f);
+    index = submit(f);
+    result(f, 2, 0, index);
+    assert_int_equal(f->applied, index - 1);
+    disk_catches_up(f);
+    assert_int_equal(f->applied, index);
+    assert_int_equal(driver_pending_bytes(&f->d), 0);
+    end(f);
+}
+
+/* A log that cannot be is refused at start, not loaded. */
+static void start_refuses_nonsense(void **state)
+{
+    struct fixture *f = fixture();
+    struct driver_config cfg;
+    struct entry e = command(1);
+
+    (void)state;
+    driver_config_default(&cfg);
+    driver_init(&f->d, 1, &OPS, f, &cfg);
+    assert_int_equal(driver_start(&f->d, 1, 1, 0, NULL, 1, &e, 1), HF_ECORRUPT);
+    entry_unref(&e);
+    end(f);
+}
+
+/* A blank node waits: it never stands for election. */
+static void blank_node_waits(void **state)
+{
+    struct fixture *f = fixture();
+    struct driver_config cfg;
+
+    (void)state;
+    driver_config_default(&cfg);
+    driver_init(&f->d, 9, &OPS, f, &cfg);
+    assert_int_equal(driver_start(&f->d, 1, 0, 0, NULL, 1, NULL, 0), 0);
+    for (int i = 0; i < 20; i++) {
+        tick(f);
+    }
+    assert_int_equal(driver_role(&f->d), DRIVER_FOLLOWER);
+    assert_int_equal(f->sent_n, 0);
+    end(f);
+}
+
+/* ---- votes ---- */
+
+/* A denied pre-vote tells the candidate the term it must exceed. */
+static void denied_pre_vote_names_our_term(void **state)
+{
+    struct fixture *f = fixture();
+    struct raft_msg m;
+
+    (void)state;
+    begin(f, 5, 3, 2);
+    f->now += 10000;
+    memset(&m, 0, sizeof m);
+    m.kind = RMSG_VOTE;
+    m.version = 2;
+    m.term = 3;
+    m.vote.candidate = 2;
+    m.vote.last_index = 9;
+    m.vote.last_term = 1;
+    m.vote.pre_vote = true;
+    receive(f, 2, m);
+    assert_non_null(sent(f, RMSG_VOTE_RESULT, 2));
+    assert_false(sent(f, RMSG_VOTE_RESULT, 2)->vote_result.granted);
+    assert_int_equal(sent(f, RMSG_VOTE_RESULT, 2)->term, 5);
+    end(f);
+}
+
+/* Vote results that nobody asked for change nothing. */
+static void unasked_vote_result_is_dropped(void **state)
+{
+    struct fixture *f = fixture();
+    uint64_t term;
+    struct raft_msg m;
+
+    (void)state;
+    begin(f, 1, 3, 0);
+    elect_ready(f);
+    term = driver_term(&f->d);
+    memset(&m, 0, sizeof m);
+    m.kind = RMSG_VOTE_RESULT;
+    m.version = 2;
+    m.term = term + 5;
+    receive(f, 2, m);
+    assert_int_equal(driver_term(&f->d), term);
+    assert_int_equal(driver_role(&f->d), DRIVER_LEADER);
+    end(f);
+}
+
+/* A server that becomes the only voter never leads in the old leader's term,
+ * neither told to nor by itself. */
+static void lone_voter_raises_the_term(void **state)
+{
+    struct fixture *f = fixture();
+    struct entry e = change_of(3, 1, 2);
+    struct raft_msg m;
+
+    (void)state;
+    begin(f, 3, 2, 0);
+    receive(f, 2, append_msg(3, 1, 1, 1, &e, 1));
+    disk_catches_up(f);
+    receive(f, 2, append_msg(3, 2, 3, 2, NULL, 0));
+    memset(&m, 0, sizeof m);
+    m.kind = RMSG_TIMEOUT_NOW;
+    m.term = 3;
+    m.timeout_now.last_index = 2;
+    m.timeout_now.last_term = 3;
+    receive(f, 2, m);
+    assert_int_equal(driver_role(&f->d), DRIVER_FOLLOWER);
+    for (int i = 0; i < 10 && driver_role(&f->d) != DRIVER_LEADER; i++) {
+        tick(f);
+    }
+    assert_int_equal(driver_role(&f->d), DRIVER_LEADER);
+    assert_true(driver_term(&f->d) > 3);
+    entry_unref(&e);
+    end(f);
+}
+
+/* ---- AppendEntries ---- */
+
+/* The answer to a request of an older term acknowledges nothing. */
+static void stale_request_acknowledges_nothing(void **state)
+{
+    struct fixture *f = fixture();
+
+    (void)state;
+    begin(f, 5, 3, 3);
+    receive(f, 2, append_msg(3, 0, 0, 0, NULL, 0));
+    assert_non_null(sent(f, RMSG_APPEND_RESULT, 2));
+    assert_int_equal(sent(f, RMSG_APPEND_RESULT, 2)->append_result.last_index,
+                     0);
+    assert_int_equal(sent(f, RMSG_APPEND_RESULT, 2)->term, 5);
+    end(f);
+}
+
+/* A leader takes no orders from another one in its own term. */
+static void leader_ignores_a_twin(void **state)
+{
+    struct fixture *f = fixture();
+
+    (void)state;
+    begin(f, 1, 3, 0);
+    elect_ready(f);
+    receive(f, 2, append_msg(driver_term(&f->d), 1, 1, 1, NULL, 0));
+    assert_int_equal(driver_role(&f->d), DRIVER_LEADER);
+    assert_int_equal(f->sent_n, 0);
+    assert_null(f->fatal);
+    end(f);
+}
+
+/* Who contradicts an applied entry stops us: one of us has lost data. */
+static void conflict_with_applied_stops(void **state)
+{
+    struct fixture *f = fixture();
+    struct entry e = command(4);
+
+    (void)state;
+    begin(f, 3, 3, 2);
+    receive(f, 2, append_msg(3, 3, 3, 3, NULL, 0));
+    assert_int_equal(f->applied, 3);
+    receive(f, 2, append_msg(4, 1, 1, 3, &e, 1));
+    assert_non_null(f->fatal);
+    assert_string_equal(f->fatal, "a leader contradicts an applied entry");
+    entry_unref(&e);
+    end(f);
+}
+
+/* An entry cut and appended again is acknowledged by its second write only. */
+static void cut_write_proves_nothing(void **state)
+{
+    struct fixture *f = fixture();
+    struct entry two[2] = {command(2), command(2)};
+    struct entry three = command(3);
+
+    (void)state;
+    begin(f, 1, 5, 0);
+    receive(f, 2, append_msg(2, 1, 1, 0, two, 2));
+    receive(f, 3, append_msg(3, 1, 1, 0, &three, 1));
+    receive(f, 4, append_msg(4, 1, 1, 0, two, 2));
+    driver_appended(&f->d, f->now, f->tokens[0]);
+    assert_int_equal(driver_durable(&f->d), 1);
+    driver_appended(&f->d, f->now, f->tokens[1]);
+    driver_appended(&f->d, f->now, f->tokens[2]);
+    assert_int_equal(driver_durable(&f->d), 3);
+    unref(two, 2);
+    entry_unref(&three);
+    end(f);
+}
+
+/* Rolling back a second CHANGE returns to the first, which its successor
+ * proved committed. */
+static void rollback_keeps_the_first_change(void **state)
+{
+    struct fixture *f = fixture();
+    struct entry e[2] = {change_of(1, 3, 4), change_of(1, 4, 4)};
+    struct entry other = command(2);
+    struct conf c;
+
+    (void)state;
+    begin(f, 1, 3, 0);
+    receive(f, 2, append_msg(1, 1, 1, 1, &e[0], 1));
+    receive(f, 2, append_msg(1, 2, 1, 1, &e[1], 1));
+    receive(f, 3, append_msg(2, 2, 1, 1, &other, 1));
+    driver_members(&f->d, &c);
+    assert_int_equal(c.n, 4);
+    assert_int_equal(conf_voters(&c), 3);
+    assert_int_equal(driver_conf_index(&f->d), 2);
+    unref(e, 2);
+    entry_unref(&other);
+    end(f);
+}
+
+/* ---- results of AppendEntries ---- */
+
+/* A success beyond our own log is not believed. */
+static void impossible_success_is_dropped(void **state)
+{
+    struct fixture *f = fixture();
+    uint64_t index;
+
+    (void)state;
+    begin(f, 1, 3, 0);
+    elect_ready(f);
+    index = submit(f);
+    result(f, 2, 0, 999);
+    assert_true(driver_match(&f->d, 2) < index);
+    assert_true(driver_match(&f->d, 2) > 0);
+    end(f);
+}
+
+/* A rejection below what a follower has acknowledged is late and ignored. */
+static void late_rejection_is_dropped(void **state)
+{
+    struct fixture *f = fixture();
+    uint64_t last;
+
+    (void)state;
+    begin(f, 1, 3, 0);
+    elect_ready(f);
+    for (int i = 0; i < 3; i++) {
+        last = submit(f);
+    }
+    disk_catches_up(f);
+    result(f, 2, 0, last - 2);
+    result(f, 2, last, last - 2); /* true: it lacks the last two */
+    forget_sent(f);
+    result(f, 2, last - 2, last - 3); /* late */
+    assert_null(sent(f, RMSG_APPEND, 2));
+    assert_int_equal(driver_match(&f->d, 2), last - 2);
+    end(f);
+}
+
+/* A CHANGE leaves the leader only once it is on its own disk. */
+static void change_waits_for_our_disk(void **state)
+{
+    struct fixture *f = fixture();
+
+    (void)state;
+    begin(f, 1, 3, 0);
+    elect_ready(f);
+    assert_int_equal(driver_change(&f->d, f->now, 4, CONF_SPARE), 0);
+    assert_null(sent(f, RMSG_APPEND, 2));
+    disk_catches_up(f);
+    assert_non_null(sent(f, RMSG_APPEND, 2));
+    assert_int_equal(sent(f, RMSG_APPEND, 2)->n_entries, 1);
+    end(f);
+}
+
+/* ---- snapshots ---- */
+
+static struct raft_msg install_msg(uint64_t term,
+                                   uint64_t index,
+                                   const struct entry *conf)
+{
+    struct raft_msg m;
+
+    memset(&m, 0, sizeof m);
+    m.kind = RMSG_INSTALL;
+    m.term = term;
+    m.install.index = index;
+    m.install.term = term;
+    m.install.conf_index = 1;
+    m.install.conf = conf->blob;
+    return m;
+}
+
+/* Nothing of a second install reaches the engine during the first. */
+static void one_install_at_a_time(void **state)
+{
+    struct fixture *f = fixture();
+    struct entry c = change_of(1, 3, 3);
+
+    (void)state;
+    begin(f, 1, 3, 0);
+    receive(f, 2, install_msg(1, 50, &c));
+    assert_int_equal(f->installs, 1);
+    receive(f, 2, install_msg(2, 60, &c));
+    assert_int_equal(f->installs, 1);
+    assert_int_equal(driver_term(&f->d), 1);
+    f->applied = 50;
+    driver_installed(&f->d, f->now);
+    assert_int_equal(driver_applied(&f->d), 50);
+    assert_int_equal(driver_last(&f->d), 50);
+    entry_unref(&c);
+    end(f);
+}
+
+/* Naming a snapshot that is not here yet counts as hearing the leader. */
+static void refused_install_is_contact(void **state)
+{
+    struct fixture *f = fixture();
+    struct entry c = change_of(1, 3, 3);
+    struct raft_msg m = install_msg(1, 50, &c);
+
+    (void)state;
+    begin(f, 1, 3, 0);
+    f->now += ELECTION_MS - 10;
+    driver_refuse_install(&f->d, f->now, 2, &m);
+    assert_true(f->timer >= f->now + ELECTION_MS);
+    assert_int_equal(f->installs, 0);
+    assert_int_equal(driver_leader(&f->d), 2);
+    entry_unref(&c);
+    end(f);
+}
+
+/* No snapshot at index 1: it could never be sent to a blank node. */
+static void no_snapshot_at_index_one(void **state)
+{
+    struct fixture *f = fixture();
+    struct snap_meta m = {0, 0, 0, NULL};
+
+    (void)state;
+    begin(f, 1, 3, 1);
+    receive(f, 2, append_msg(1, 1, 1, 1, NULL, 0));
+    assert_int_equal(f->applied, 1);
+    assert_int_equal(driver_snapshot_meta(&f->d, &m), HF_EAGAIN);
+    receive(f, 2, append_msg(1, 2, 1, 2, NULL, 0));
+    assert_int_equal(driver_snapshot_meta(&f->d, &m), 0);
+    assert_int_equal(m.index, 2);
+    assert_int_equal(m.conf_index, 1);
+    assert_int_equal(driver_snapshot_done(&f->d, f->now, &m, 0), 0);
+    assert_int_equal(driver_first(&f->d), 3);
+    snap_meta_release(&m);
+    end(f);
+}
+
+/* ---- requests ---- */
+
+/* Submits beyond the limit are refused before anything is appended. */
+static void submits_are_bounded(void **state)
+{
+    struct fixture *f = fixture();
+    struct driver_config cfg;
+    struct entry e = command(0);
+    uint64_t index;
+    uint64_t last;
+
+    (void)state;
+    driver_config_default(&cfg);
+    cfg.pending_entries = 2;
+    begin_with(f, 1, 3, 0, &cfg);
+    elect_ready(f);
+    submit(f);
+    submit(f);
+    last = driver_last(&f->d);
+    assert_int_equal(driver_submit(&f->d, f->now, &e, 1, &index), HF_ELIMIT);
+    assert_int_equal(driver_last(&f->d), last);
+    entry_unref(&e);
+    end(f);
+}
+
+/* Leadership is handed over when the target has everything, not before. */
+static void transfer_waits_for_the_log(void **state)
+{
+    struct fixture *f = fixture();
+    struct entry e = command(0);
+    uint64_t index;
+
+    (void)state;
+    begin(f, 1, 3, 0);
+    elect_ready(f);
+    index = submit(f);
+    assert_int_equal(driver_transfer(&f->d, f->now, 2), 0);
+    assert_null(sent(f, RMSG_TIMEOUT_NOW, 2));
+    assert_int_equal(driver_submit(&f->d, f->now, &e, 1, &index), HF_EAGAIN);
+    disk_catches_up(f);
+    result(f, 2, 0, driver_last(&f->d));
+    assert_non_null(sent(f, RMSG_TIMEOUT_NOW, 2));
+    entry_unref(&e);
+    end(f);
+}
+
+/* A transfer that cannot finish is given up after an election timeout. */
+static void transfer_gives_up(void **state)
+{
+    struct fixture *f = fixture();
+
+    (void)state;
+    begin(f, 1, 3, 0);
+    elect_ready(f);
+    submit(f);
+    disk_catches_up(f);
+    result(f, 3, 0, driver_last(&f->d));
+    assert_int_equal(driver_transfer(&f->d, f->now, 2), 0);
+    assert_false(driver_ready(&f->d));
+    for (uint64_t until = f->now + ELECTION_MS; f->now < until;) {
+        tick(f);
+        result(f, 3, 0, driver_last(&f->d));
+    }
+    assert_true(driver_ready(&f->d));
+    end(f);
+}
+
+/* The last voter may not be another node. */
+static void only_the_survivor_shrinks_to_one(void **state)
+{
+    struct fixture *f = fixture();
+
+    (void)state;
+    begin(f, 1, 2, 0);
+    elect(f);
+    result(f, 2, 0, driver_last(&f->d));
+    assert_int_equal(driver_change(&f->d, f->now, 1, CONF_NONE), HF_EINVAL);
+    assert_int_equal(driver_change(&f->d, f->now, 2, CONF_STANDBY), 0);
+    end(f);
+}
+
+/* ---- read rounds ---- */
+
+static void probe_ack(struct fixture *f, uint64_t from, uint64_t attempt)
+{
+    struct raft_msg m = *sent(f, RMSG_PROBE, from);
+
+    m.kind = RMSG_PROBE_ACK;
+    m.probe.attempt = attempt;
+    receive(f, from, m);
+}
+
+/* A probe of another term is not confirmed. */
+static void probe_needs_the_same_term(void **state)
+{
+    struct fixture *f = fixture();
+    struct raft_msg m;
+
+    (void)state;
+    begin(f, 5, 3, 0);
+    memset(&m, 0, sizeof m);
+    m.kind = RMSG_PROBE;
+    m.term = 4;
+    receive(f, 2, m);
+    assert_null(sent(f, RMSG_PROBE_ACK, 2));
+    m.term = 5;
+    receive(f, 2, m);
+    assert_non_null(sent(f, RMSG_PROBE_ACK, 2));
+    end(f);
+}
+
+/* A round begins again when the configuration changes under it. */
+static void probe_restarts_with_the_voters(void **state)
+{
+    struct fixture *f = fixture();
+    uint64_t old;
+
+    (void)state;
+    begin(f, 1, 3, 0);
+    elect_ready(f);
+    assert_int_equal(driver_probe(&f->d, f->now, 77), 0);
+    old = sent(f, RMSG_PROBE, 2)->probe.attempt;
+    assert_int_equal(driver_change(&f->d, f->now, 4, CONF_SPARE), 0);
+    probe_ack(f, 2, old);
+    assert_int_equal(f->probe_ok, -1);
+    probe_ack(f, 2, sent(f, RMSG_PROBE, 2)->probe.attempt);
+    assert_int_equal(f->probe_ok, 1);
+    end(f);
+}
+
+/* A kick is a heartbeat with the commit index, at once. */
+static void kick_tells_the_commit_index(void **state)
+{
+    struct fixture *f = fixture();
+
+    (void)state;
+    begin(f, 1, 3, 0);
+    elect_ready(f);
+    driver_kick(&f->d, f->now);
+    assert_non_null(sent(f, RMSG_APPEND, 3));
+    assert_int_equal(sent(f, RMSG_APPEND, 3)->append.commit,
+                     driver_commit(&f->d));
+    assert_int_equal(sent(f, RMSG_APPEND, 3)->n_entries, 0);
+    end(f);
+}
+
+/* ---- entries no longer in memory ---- */
+
+/* What was evicted is read back, and sent only if it is the same entry. */
+static void evicted_entries_are_read_back(void **state)
+{
+    struct fixture *f = fixture();
+    struct driver_config cfg;
+    struct entry e;
+
+    (void)state;
+    driver_config_default(&cfg);
+    cfg.cache_bytes = 0;
+    begin_with(f, 1, 3, 1, &cfg);
+    elect(f);
+    result(f, 2, 0, driver_last(&f->d));
+    assert_int_equal(driver_cache_bytes(&f->d), 0);
+    result(f, 3, driver_last(&f->d) - 1, 1); /* has only entry 1 */
+    assert_int_equal(f->read_first, 2);
+    forget_sent(f);
+    e = command(99); /* entry 2 is of term 1 */
+    driver_read_done(&f->d, f->now, f->read_token, &e, 1);
+    assert_null(sent(f, RMSG_APPEND, 3));
+    entry_unref(&e);
+    end(f);
+}
+
+/* The same with the right entry: it leaves. */
+static void read_back_entries_leave(void **state)
+{
+    struct fixture *f = fixture();
+    struct driver_config cfg;
+    struct entry e = command(1);
+
+    (void)state;
+    driver_config_default(&cfg);
+    cfg.cache_bytes = 0;
+    begin_with(f, 1, 3, 1, &cfg);
+    elect(f);
+    result(f, 2, 0, driver_last(&f->d));
+    result(f, 3, driver_last(&f->d) - 1, 1);
+    forget_sent(f);
+    driver_read_done(&f->d, f->now, f->read_token, &e, 1);
+    assert_non_null(sent(f, RMSG_APPEND, 3));
+    assert_int_equal(sent(f, RMSG_APPEND, 3)->entries[0].term, 1);
+    entry_unref(&e);
+    end(f);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(election_and_barrier),
+        cmocka_unit_test(commit_needs_two_disks),
+        cmocka_unit_test(start_refuses_nonsense),
+        cmocka_unit_test(blank_node_waits),
+        cmocka_unit_test(denied_pre_vote_names_our_term),
+        cmocka_unit_test(unasked_vote_result_is_dropped),
+        cmocka_unit_test(lone_voter_raises_the_term),
+        cmocka_unit_test(stale_request_acknowledges_nothing),
+        cmocka_unit_test(leader_ignores_a_twin),
+        cmocka_unit_test(conflict_with_applied_stops),
+        cmocka_unit_test(cut_write_proves_nothing),
+        cmocka_unit_test(rollback_keeps_the_first_change),
+        cmocka_unit_test(impossible_success_is_dropped),
+        cmocka_unit_test(late_rejection_is_dropped),
+        cmocka_unit_test(change_waits_for_our_disk),
+        cmocka_unit_test(one_install_at_a_time),
+        cmocka_unit_test(refused_install_is_contact),
+        cmocka_unit_test(no_snapshot_at_index_one),
+        cmocka_unit_test(submits_are_bounded),
+        cmocka_unit_test(transfer_waits_for_the_log),
+        cmocka_unit_test(transfer_gives_up),
+        cmocka_unit_test(only_the_survivor_shrinks_to_one),
+        cmocka_unit_test(probe_needs_the_same_term),
+        cmocka_unit_test(probe_restarts_with_the_voters),
+        cmocka_unit_test(kick_tells_the_commit_index),
+        cmocka_unit_test(evicted_entries_are_read_back),
+        cmocka_unit_test(read_back_entries_leave),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
