@@ -6,12 +6,16 @@ UNIT_TESTS = \
 	tests/unit/test_command \
 	tests/unit/test_conn \
 	tests/unit/test_crc32c \
+	tests/unit/test_driver \
 	tests/unit/test_kv \
+	tests/unit/test_message \
 	tests/unit/test_disk_sim \
 	tests/unit/test_identity \
 	tests/unit/test_machine \
 	tests/unit/test_map \
+	tests/unit/test_env_sim \
 	tests/unit/test_env_uv \
+	tests/unit/test_history \
 	tests/unit/test_peer \
 	tests/unit/test_resp \
 	tests/unit/test_settings \
@@ -43,6 +47,11 @@ tests_unit_test_identity_SOURCES = tests/unit/test_identity.c $(DISK_SIM)
 tests_unit_test_snap_SOURCES = tests/unit/test_snap.c $(DISK_SIM)
 tests_unit_test_vote_SOURCES = tests/unit/test_vote.c $(DISK_SIM)
 tests_unit_test_wal_SOURCES = tests/unit/test_wal.c $(DISK_SIM)
+tests_unit_test_env_sim_SOURCES = tests/unit/test_env_sim.c \
+	tests/sim/env_sim.c tests/sim/env_sim.h
+tests_unit_test_history_SOURCES = tests/unit/test_history.c \
+	tests/sim/check.c tests/sim/check.h \
+	tests/sim/history.c tests/sim/history.h
 tests_fault_freeport_LDADD =
 EXTRA_DIST += \
 	tests/clients/compare.sh \
@@ -62,3 +71,31 @@ tests_fuzz_fuzz_peer_LDFLAGS = $(AM_LDFLAGS) $(FUZZ_LDFLAGS)
 tests_fuzz_fuzz_resp_LDADD = resp/libresp.a base/libbase.a
 tests_fuzz_fuzz_resp_LDFLAGS = $(AM_LDFLAGS) $(FUZZ_LDFLAGS)
 endif
+
+# Clusters of drivers under faults, by seed (./raft_sim --seeds N).
+noinst_PROGRAMS += tests/sim/raft_sim
+tests_sim_raft_sim_SOURCES = tests/sim/raft_sim.c
+tests_sim_raft_sim_LDADD = raftio/libraftio.a base/libbase.a $(RAFT_A)
+# Simulated clusters: the node and its edge over another env and disk.
+noinst_PROGRAMS += holdfast-sim
+holdfast_sim_SOURCES = \
+	tests/sim/check.c \
+	tests/sim/check.h \
+	tests/sim/cluster.c \
+	tests/sim/cluster.h \
+	tests/sim/disk_sim.c \
+	tests/sim/disk_sim.h \
+	tests/sim/env_sim.c \
+	tests/sim/env_sim.h \
+	tests/sim/history.c \
+	tests/sim/history.h \
+	tests/sim/main.c \
+	tests/sim/mini.c \
+	tests/sim/mini.h \
+	tests/sim/nemesis.c \
+	tests/sim/nemesis.h \
+	tests/sim/seed.c \
+	tests/sim/seed.h \
+	tests/sim/workload.c \
+	tests/sim/workload.h
+holdfast_sim_LDADD = server/libserver_edge.a $(NODE_LIBS) $(NODE_SYSTEM_LIBS)

@@ -7,7 +7,11 @@
 #include "base/mutant.h"
 #include "server/node/node.h"
 
-enum { INPUT_KEPT = 16 << 10 }; /* buffer kept by a silent connection */
+enum {
+    INPUT_KEPT = 16 << 10, /* buffer kept by a silent connection */
+    STALL_FIRST_US = 5000, /* looks at full output, doubling to ... */
+    STALL_TOP_US = 500000,
+};
 
 /* ---- may it begin another command? ---- */
 
@@ -107,13 +111,20 @@ static uint64_t taken(const struct conn *c)
     return c->written - net_pending(c->net);
 }
 
+static void stall_again(struct conn *c, uint64_t now, uint64_t wait_us)
+{
+    c->stall_wait_us = wait_us < STALL_TOP_US ? wait_us : STALL_TOP_US;
+    env_timer_start(c->edge->env, &c->stall, now + c->stall_wait_us);
+}
+
+/* While output is full, look now and then: on_drain comes once, and perhaps
+ * when there is still too much. */
 static void stall_watch(struct conn *c)
 {
     if (output_full(c) && !env_timer_armed(&c->stall)) {
         c->stall_taken = taken(c);
-        env_timer_start(c->edge->env, &c->stall,
-                        env_now_us(c->edge->env) +
-                            (uint64_t)c->edge->opt.output_stall_s * 1000000);
+        c->stall_since_us = env_now_us(c->edge->env);
+        stall_again(c, c->stall_since_us, STALL_FIRST_US);
     }
 }
 
@@ -175,29 +186,45 @@ static void too_slow(struct conn *c, const char *why)
     conn_doom(c);
 }
 
+/* The bytes to send for a canonical reply. Replies may come from other nodes:
+ * one that makes no sense has an unknown outcome. */
+static struct bytes render(struct conn *c,
+                           struct bytes reply,
+                           struct buf *other)
+{
+    int rv = reply.n > 0 ? 0 : HF_EINVAL;
+
+    if (rv == 0 && c->resp3 && reply.p[0] == '*') {
+        rv = resp3_fix_null_arrays(reply, other);
+        reply = buf_bytes(other);
+    } else if (rv == 0 && !c->resp3 && !resp3_is_resp2(reply)) {
+        rv = resp3_to_resp2(reply, other);
+        reply = buf_bytes(other);
+    }
+    if (rv == 0) {
+        return reply;
+    }
+    log_error(c->edge->log, "client %" PRIu64 ": a malformed reply came",
+              c->id);
+    buf_clear(other);
+    resp_error(other, "UNKNOWN the reply came malformed");
+    return buf_bytes(other);
+}
+
 void conn_reply(struct conn *c, struct bytes reply)
 {
     struct buf other = BUF_INIT;
-    int rv = 0;
 
-    hf_assert(reply.n > 0);
     if (c->doomed) {
         return;
     }
-    c->edge->counters.errors += reply.p[0] == '-';
     if (reply.n > c->reply_peak) {
         c->reply_peak = reply.n;
     } else {
         c->reply_peak -= (c->reply_peak - reply.n) / 64;
     }
-    if (c->resp3 && reply.p[0] == '*') {
-        rv = resp3_fix_null_arrays(reply, &other);
-        reply = buf_bytes(&other);
-    } else if (!c->resp3 && !resp3_is_resp2(reply)) {
-        rv = resp3_to_resp2(reply, &other);
-        reply = buf_bytes(&other);
-    }
-    hf_assert(rv == 0); /* replies are our own work */
+    reply = render(c, reply, &other);
+    c->edge->counters.errors += reply.p[0] == '-';
     c->edge->counters.output_bytes += reply.n;
     c->written += reply.n;
     net_write(c->net, reply.p, reply.n);
@@ -211,15 +238,20 @@ void conn_reply(struct conn *c, struct bytes reply)
 static void on_stall(struct env_timer *t)
 {
     struct conn *c = t->data;
+    uint64_t now = env_now_us(c->edge->env);
 
     if (!output_full(c)) {
-        return;
-    }
-    if (taken(c) == c->stall_taken) {
+        conn_wake(c);
+    } else if (taken(c) != c->stall_taken) {
+        c->stall_taken = taken(c);
+        c->stall_since_us = now;
+        stall_again(c, now, STALL_FIRST_US);
+    } else if (now - c->stall_since_us >=
+               (uint64_t)c->edge->opt.output_stall_s * 1000000) {
         too_slow(c, "nothing taken for too long");
-        return;
+    } else {
+        stall_again(c, now, 2 * c->stall_wait_us);
     }
-    stall_watch(c);
 }
 
 /* ---- operations ---- */

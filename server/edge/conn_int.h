@@ -64,7 +64,9 @@ struct conn {
     struct env_timer idle;
     struct env_timer stall;
     uint64_t written;     /* bytes given to the socket, ever */
-    uint64_t stall_taken; /* of them sent when @stall was armed */
+    uint64_t stall_taken; /* of them sent when @stall last saw progress */
+    uint64_t stall_since_us;
+    uint64_t stall_wait_us;
 
     /* ending */
     bool quitting;  /* no further command is begun */
@@ -90,6 +92,7 @@ struct conn {
     struct watched *watched;
     size_t n_watched;
     size_t watching;      /* keys whose revisions are being asked for */
+    size_t watch_bytes;   /* what both make of an EXEC, in bytes */
     uint64_t watch_epoch; /* raised when what is watched is forgotten */
     bool watch_broken;    /* a WATCH failed: so must the EXEC */
     bool exec_waits;      /* an EXEC until the revisions are known */

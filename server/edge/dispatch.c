@@ -187,6 +187,20 @@ static void do_discard(struct conn *c, const struct bytes *argv, int argc)
     answer_ok(c);
 }
 
+/* Bytes that a number and its length take, at most, in an encoded EXEC. */
+enum { NUMBER_BYTES = 24 };
+
+/* Bytes of the EXEC that is being gathered: it shall be no larger than one
+ * request may be. */
+static size_t exec_room(const struct conn *c)
+{
+    size_t used =
+        c->queue.n + c->queue_commands * NUMBER_BYTES + c->watch_bytes;
+
+    hf_assert(used <= c->edge->opt.request_max);
+    return c->edge->opt.request_max - used;
+}
+
 /* Why @cmd cannot be queued: an error reply was appended. */
 static bool queue_refuses(struct conn *c,
                           const struct command *cmd,
@@ -203,7 +217,7 @@ static bool queue_refuses(struct conn *c,
         return true;
     } else if (c->queue_commands >= MULTI_COMMANDS_MAX ||
                c->queue_words + (size_t)argc + 1 > WORDS_MAX ||
-               bytes > c->edge->opt.request_max - c->queue.n) {
+               bytes + NUMBER_BYTES > exec_room(c)) {
         resp_error(reply, "ERR transaction is too large");
     }
     return reply->n > 0;
@@ -247,6 +261,7 @@ void watch_forget(struct conn *c)
     c->watched = NULL;
     c->n_watched = 0;
     c->watching = 0;
+    c->watch_bytes = 0;
     c->watch_broken = false;
     c->watch_epoch++;
 }
@@ -342,8 +357,12 @@ static void do_watch(struct conn *c, const struct bytes *argv, int argc)
     const struct command *revs = command_by_name(bytes_str("revs"));
     struct buf reply = BUF_INIT;
     size_t keys = (size_t)argc - 1;
+    size_t bytes = 0;
     struct conn_op *o;
 
+    for (int i = 1; i < argc; i++) {
+        bytes += argv[i].n + 4 + NUMBER_BYTES;
+    }
     if (c->multi) {
         answer_error(c, "ERR WATCH inside MULTI is not allowed");
         return;
@@ -353,11 +372,13 @@ static void do_watch(struct conn *c, const struct bytes *argv, int argc)
         dispatch_answer(c, &reply);
         return;
     }
-    if (keys > WATCH_KEYS_MAX - c->n_watched - c->watching) {
+    if (keys > WATCH_KEYS_MAX - c->n_watched - c->watching ||
+        bytes > exec_room(c)) {
         answer_error(c, "ERR too many watched keys");
         return;
     }
     c->watching += keys;
+    c->watch_bytes += bytes;
     if (!c->stale || c->pending == 0) {
         watch_submit(c, argv, argc);
         return;

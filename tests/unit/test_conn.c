@@ -144,7 +144,8 @@ struct node {
     bool leads;
     bool full;
     const char *leader;
-    char kinds[512]; /* of operations run: r w n, R for a stale read */
+    const char *garbage; /* given instead of replies; NULL: not */
+    char kinds[512];     /* of operations run: r w n, R for a stale read */
     size_t n_kinds;
     struct client *clients;
 };
@@ -185,6 +186,10 @@ static void answer(struct client *c, struct client_op *op)
     }
     if (n->n_kinds < sizeof n->kinds - 1) {
         n->kinds[n->n_kinds++] = kind;
+    }
+    if (n->garbage != NULL) {
+        buf_clear(&reply);
+        buf_append(&reply, n->garbage, strlen(n->garbage));
     }
     op->done(op, buf_bytes(&reply));
     buf_release(&reply);
@@ -752,6 +757,25 @@ static void large_transaction(void **state)
     world_release(&w);
 }
 
+/* Watched keys count too: an EXEC is never larger than a request. */
+static void large_watch(void **state)
+{
+    struct edge_options o = EDGE_OPTIONS_DEFAULT;
+    struct world w;
+    struct wire *c;
+
+    (void)state;
+    o.request_max = 200;
+    world_options(&w, &o);
+    c = dial(&w, EDGE_PLAIN);
+    expect(&w, c, "WATCH a b c d e f\r\n", "+OK");
+    expect(&w, c, "WATCH g\r\n", "-ERR too many watched keys");
+    expect(&w, c, "MULTI\r\nGET a\r\n", "+OK -ERR transaction is too large");
+    expect(&w, c, "DISCARD\r\nMULTI\r\nGET a\r\nEXEC\r\n",
+           "+OK +OK +QUEUED *1 $-1");
+    world_release(&w);
+}
+
 /* On the cluster port a follower sends what names a key, or writes, to the
  * leader; after READONLY it serves reads. */
 static void moved(void **state)
@@ -979,6 +1003,36 @@ static void late_reader(void **state)
     world_release(&w);
 }
 
+/* A reply far above the soft limit leaves slowly; what was asked behind it is
+ * answered all the same. */
+static void large_reply(void **state)
+{
+    struct world w;
+    struct wire *c;
+
+    (void)state;
+    world_init(&w);
+    c = dial(&w, EDGE_PLAIN);
+    big_value(&w, c, 1 << 20);
+    c->deaf = true;
+    send_text(c, "MGET big big big big big big big big big big\r\n");
+    settle(&w);
+    send_text(c, "PING\r\n");
+    settle(&w);
+    assert_true(c->paused);
+    take(c, 6 << 20); /* on_drain comes here, and never again */
+    settle(&w);
+    assert_true(c->unsent.n > CONN_OUTPUT_SOFT);
+    take(c, c->unsent.n);
+    w.now_us += 600000;
+    settle(&w);
+    assert_false(c->paused);
+    c->deaf = false;
+    later(&w);
+    assert_memory_equal(c->got.p + c->got.n - 7, "+PONG\r\n", 7);
+    world_release(&w);
+}
+
 /* Above output_max a connection is closed at once. */
 static void output_limit(void **state)
 {
@@ -1085,6 +1139,25 @@ static void named(void **state)
     world_release(&w);
 }
 
+/* A reply that makes no sense is an unknown outcome, and does no harm. */
+static void garbage(void **state)
+{
+    static const char *const replies[] = {"", "%1\r\n+a\r\n", "*1\r\n?\r\n"};
+    struct world w;
+    struct wire *c;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof replies / sizeof replies[0]; i++) {
+        world_init(&w);
+        c = dial(&w, EDGE_PLAIN);
+        w.node->garbage = replies[i];
+        expect(&w, c, "GET a\r\n", "-UNKNOWN the reply came malformed");
+        w.node->garbage = NULL;
+        expect(&w, c, "GET a\r\n", "$-1");
+        world_release(&w);
+    }
+}
+
 /* Questions to the node say by which port they came. */
 static void node_commands(void **state)
 {
@@ -1120,6 +1193,7 @@ int main(void)
         cmocka_unit_test(watch_pipelined),
         cmocka_unit_test(unwatch_early),
         cmocka_unit_test(large_transaction),
+        cmocka_unit_test(large_watch),
         cmocka_unit_test(moved),
         cmocka_unit_test(stale),
         cmocka_unit_test(quit),
@@ -1129,10 +1203,12 @@ int main(void)
         cmocka_unit_test(slow_reader),
         cmocka_unit_test(late_reader),
         cmocka_unit_test(output_limit),
+        cmocka_unit_test(large_reply),
         cmocka_unit_test(fair),
         cmocka_unit_test(full),
         cmocka_unit_test(leaves),
         cmocka_unit_test(named),
+        cmocka_unit_test(garbage),
         cmocka_unit_test(node_commands),
     };
 
