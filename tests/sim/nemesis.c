@@ -142,6 +142,23 @@ static void one_way(struct nemesis *n)
     say(n, "one way", a, (uint64_t)b + 1);
 }
 
+/* Every machine hears some of the others: there may be a majority that only
+ * an old leader does not hear of. */
+static void sieve(struct nemesis *n)
+{
+    uint64_t holes = 150 + pick(n, 350);
+    int nodes = cluster_nodes(n->cl);
+
+    for (int a = 0; a < nodes; a++) {
+        for (int b = 0; b < nodes; b++) {
+            if (a != b && rng_permille(sim_rng(n->s), holes)) {
+                cut(n, a, b);
+            }
+        }
+    }
+    say(n, "sieve", 0, holes);
+}
+
 static void rough(struct nemesis *n)
 {
     uint32_t lat = 1000 + (uint32_t)pick(n, 30000);
@@ -164,9 +181,12 @@ static void rough(struct nemesis *n)
 
 static void network(struct nemesis *n)
 {
-    switch (pick(n, 5)) {
+    switch (pick(n, 6)) {
         case 0:
             split(n);
+            break;
+        case 3:
+            sieve(n);
             break;
         case 1:
             one_way(n);
@@ -286,7 +306,12 @@ static void disk_trouble(struct nemesis *n)
     uint64_t factor = 1ULL << pick(n, 10);
     uint64_t room = pick(n, 200000);
 
-    if (pick(n, 2) == 0) {
+    uint64_t kind = pick(n, 5);
+
+    if (kind == 0) {
+        cluster_disk_fail(n->cl, v, 1 + room % 60);
+        say(n, "disk error after changes", v, room % 60);
+    } else if (kind < 3) {
         cluster_disk_speed(n->cl, v, factor);
         say(n, "slow disk", v, factor);
     } else {

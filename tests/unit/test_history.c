@@ -253,12 +253,28 @@ static void deadlines(void **state)
     hist_tag(op, tag);
     hist_timed_set(w->h, op, 1000000);
     hist_set_ok(w->h, op, 2000);
-    hist_timed_read(w->h, key, 9000000, 9000001, v, 1500);
-    hist_timed_read(w->h, key, 3000, 3001, bytes_of(NULL, 0), 1500);
-    hist_timed_read(w->h, key, 3000, 3001, v, 500);
+    hist_timed_read(w->h, key, 9000000, 9000001, v, 1500, false);
+    hist_timed_read(w->h, key, 3000, 3001, bytes_of(NULL, 0), 1500, false);
+    hist_timed_read(w->h, key, 3000, 3001, v, 500, false);
     assert_false(check_failed(w->c));
-    hist_timed_read(w->h, key, 9000000, 9000001, v, 500);
+    hist_timed_read(w->h, key, 9000000, 9000001, v, 500, false);
     assert_found(w, "after its deadline");
+}
+
+/* Time never jumps while no cold start could have hidden a later one. */
+static void gone_too_early(void **state)
+{
+    struct world *w = *state;
+    uint32_t key = hist_key(w->h, HIST_TIMED);
+    uint32_t op = hist_begin(w->h, key, 1000);
+    struct bytes absent = bytes_of(NULL, 0);
+
+    hist_timed_set(w->h, op, 1000000);
+    hist_set_ok(w->h, op, 2000);
+    hist_timed_read(w->h, key, 3000, 3001, absent, 500, true);
+    assert_false(check_failed(w->c));
+    hist_timed_read(w->h, key, 3000, 3001, absent, 500, false);
+    assert_found(w, "before its deadline");
 }
 
 /* ---- what nodes report ---- */
@@ -363,12 +379,12 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
-        T(good_history),  T(lost_write),         T(lie_about_failure),
-        T(applied_twice), T(stale_read),         T(bounded_stale_read),
-        T(split_brain),   T(order_against_time), T(half_a_transaction),
-        T(counted_twice), T(overwritten_value),  T(deadlines),
-        T(two_leaders),   T(logs_differ),        T(applies_differ),
-        T(apply_skips),   T(leader_lacks_entry),
+        T(good_history),   T(lost_write),         T(lie_about_failure),
+        T(applied_twice),  T(stale_read),         T(bounded_stale_read),
+        T(split_brain),    T(order_against_time), T(half_a_transaction),
+        T(counted_twice),  T(overwritten_value),  T(deadlines),
+        T(gone_too_early), T(two_leaders),        T(logs_differ),
+        T(applies_differ), T(apply_skips),        T(leader_lacks_entry),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
