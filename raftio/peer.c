@@ -205,12 +205,11 @@ void member_meet(struct peer_net *p, const struct peer_ident *who)
     memset(&r, 0, sizeof r);
     r.id = who->node_id;
     snprintf(r.addr, sizeof r.addr, "%s", who->addr);
-    memcpy(r.dir_id, who->dir_id, sizeof r.dir_id);
+    /* Its directory is not pinned: only a record says which is right. */
     member_update(m, &r);
 }
 
-void peer_set_members(struct peer_net *p, const struct peer_member *r,
-                      size_t n)
+void peer_set_members(struct peer_net *p, const struct peer_member *r, size_t n)
 {
     for (size_t i = 0; i < LIM_NODES; i++) {
         struct member *m = &p->members[i];

@@ -528,6 +528,7 @@ static void pup_member(struct world *w)
     struct hello other;
     struct frame f;
 
+    node_stop(&w->n[0]); /* else it would take its connection back */
     pup_dial(w, w->n[1].addr);
     pup_hello(&h);
     assert_true(run_until(w, pup_has_frame, 1000));
@@ -935,6 +936,26 @@ static void moved_node(void **state)
     assert_int_equal(w->n[1].moves, 1);
 }
 
+static bool two_up(struct world *w)
+{
+    return w->n[1].ups > 0;
+}
+
+/* A node that is in no list but connects is dialled, so that it can be
+ * answered: it may be a leader that the log does not know yet. */
+static void unknown_leader(void **state)
+{
+    struct world *w = *state;
+
+    meets(&w->n[0], &w->n[1], NULL);
+    assert_true(run_until(w, two_up, 2000));
+    assert_true(peer_is_up(w->n[1].p, 1));
+    peer_set_members(w->n[0].p, NULL, 0);
+    peer_set_members(w->n[1].p, NULL, 0);
+    (void)run_until(w, NULL, 100);
+    assert_false(peer_is_up(w->n[1].p, 1));
+}
+
 /* ---- life of connections ---- */
 
 static bool one_dead(struct world *w)
@@ -1068,6 +1089,9 @@ static void replay(void **state)
 static void unharmed(struct world *w)
 {
     w->n[1].messages = 0;
+    if (w->n[0].p == NULL) {
+        node_start(&w->n[0]);
+    }
     if (w->n[0].ups == 0) {
         meets(&w->n[0], &w->n[1], NULL);
         assert_true(run_until(w, one_up, 2000));
@@ -1441,6 +1465,7 @@ int main(void)
         T(live_copy),
         T(blank_member),
         T(moved_node),
+        T(unknown_leader),
         T(death_and_return),
         T(idle_stays),
         T(silence),
