@@ -679,6 +679,9 @@ static void on_raft_msg(struct node *n, uint64_t from, struct blob *b,
                  (unsigned long long)from);
         return;
     }
+    if (m.kind == RMSG_INSTALL) {
+        snapshot_named(n, m.install.index, m.install.term);
+    }
     if (m.kind == RMSG_TIMEOUT_NOW && n->stopping) {
         /* It would hand leadership on at once: nodes that stop together
          * would toss it to and fro. */

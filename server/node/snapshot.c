@@ -280,6 +280,17 @@ void snapshot_init(struct node *n)
     n->snapshot.xfer = snapx_new(&c);
 }
 
+void snapshot_named(struct node *n, uint64_t index, uint64_t term)
+{
+    struct snapshotter *s = &n->snapshot;
+
+    if (s->received && s->installing == NULL &&
+        (s->received_index != index || s->received_term != term)) {
+        s->received = false;
+        snapx_receive_abort(s->xfer);
+    }
+}
+
 bool snapshot_at_hand(const struct node *n, uint64_t index, uint64_t term)
 {
     const struct snapshotter *s = &n->snapshot;
