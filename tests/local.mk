@@ -26,7 +26,10 @@ UNIT_TESTS = \
 	tests/unit/test_wal
 
 # Tests of real processes; each makes its own cluster.
-PROCESS_TESTS =
+PROCESS_TESTS = \
+	tests/fault/cold_start.sh \
+	tests/fault/cutoff.sh \
+	tests/fault/failover.sh
 
 check_PROGRAMS += $(UNIT_TESTS) tests/fault/freeport
 TESTS += $(UNIT_TESTS) $(PROCESS_TESTS)
@@ -56,9 +59,8 @@ tests_fault_freeport_LDADD =
 EXTRA_DIST += \
 	tests/clients/compare.sh \
 	tests/clients/compare.txt \
-	tests/fault/process.sh \
-	tests/fault/failover.sh \
-	tests/fault/cold_start.sh
+	$(PROCESS_TESTS) \
+	tests/fault/process.sh
 TEST_EXTENSIONS = .sh
 
 # Each fuzz target is one file with LLVMFuzzerTestOneInput; --enable-fuzz.

@@ -22,6 +22,8 @@ process_end() {
         node_signal "$i" CONT 2>/dev/null || true
         node_kill "$i" || true
     done
+    [ -z "${writer:-}" ] || kill "$writer" 2>/dev/null || true
+    net_down
     if [ "$status" = 0 ]; then
         rm -rf "$CL_DIR"
     else
