@@ -15,6 +15,7 @@ UNIT_TESTS = \
 	tests/unit/test_map \
 	tests/unit/test_env_sim \
 	tests/unit/test_env_uv \
+	tests/unit/test_formats \
 	tests/unit/test_history \
 	tests/unit/test_peer \
 	tests/unit/test_resp \
@@ -62,6 +63,7 @@ tests_unit_test_kv_SOURCES = tests/unit/test_kv.c $(FAKE_CLUSTER)
 tests_unit_test_kv_LDADD = $(CLIENT_LDADD)
 DISK_SIM = tests/sim/disk_sim.c tests/sim/disk_sim.h tests/unit/wal_env.h
 tests_unit_test_disk_sim_SOURCES = tests/unit/test_disk_sim.c $(DISK_SIM)
+tests_unit_test_formats_SOURCES = tests/unit/test_formats.c $(DISK_SIM)
 tests_unit_test_identity_SOURCES = tests/unit/test_identity.c $(DISK_SIM)
 tests_unit_test_snap_SOURCES = tests/unit/test_snap.c $(DISK_SIM)
 tests_unit_test_vote_SOURCES = tests/unit/test_vote.c $(DISK_SIM)
@@ -75,6 +77,13 @@ tests_fault_freeport_LDADD =
 tests_fault_powercut_SOURCES = tests/fault/powercut.c tests/fault/undo.h
 tests_fault_powercut_LDADD =
 EXTRA_DIST += \
+	tests/golden/entry.hex \
+	tests/golden/hello.hex \
+	tests/golden/identity.hex \
+	tests/golden/peers.hex \
+	tests/golden/segment.hex \
+	tests/golden/snapshot.hex \
+	tests/golden/vote.hex \
 	tests/clients/compare.sh \
 	tests/clients/compare.txt \
 	$(PROCESS_TESTS) \
