@@ -70,10 +70,11 @@ static struct blob *encode(const char *line)
     struct bytes argv[16];
     struct buf error = BUF_INIT;
     const struct command *c;
+    char *rest = words;
     int argc = 0;
 
     snprintf(words, sizeof words, "%s", line);
-    for (char *w = strtok(words, " "); w != NULL; w = strtok(NULL, " ")) {
+    for (char *w; (w = strtok_r(rest, " ", &rest)) != NULL;) {
         argv[argc++] = bytes_str(w);
     }
     c = command_find(argv, argc, &error);
