@@ -293,8 +293,6 @@ static void actions(void **state)
         {"INIT force", 0, {ADMIN_INIT, true, 0}},
         {"INIT what", HF_EINVAL, {ADMIN_NONE, false, 0}},
         {"MEMBER REMOVE 3", 0, {ADMIN_REMOVE, false, 3}},
-        {"MEMBER REMOVE 3 FORCE", 0, {ADMIN_REMOVE, true, 3}},
-        {"MEMBER REMOVE 3 x", HF_EINVAL, {ADMIN_NONE, false, 0}},
         {"MEMBER REMOVE 0", HF_EINVAL, {ADMIN_NONE, false, 0}},
         {"MEMBER REMOVE x", HF_EINVAL, {ADMIN_NONE, false, 0}},
         {"MEMBER PROMOTE 4", 0, {ADMIN_PROMOTE, false, 4}},
