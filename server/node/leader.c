@@ -237,6 +237,15 @@ static bool leader_has_place(const struct node *n)
     return n->leader.closed_n + 2 < LEADER_BATCHES_MAX;
 }
 
+/* Does this node still lead the term that its tables are of? It may have
+ * stepped down, and even come back, since leader_changed() last ran. */
+static bool leader_still(struct node *n)
+{
+    return n->leader.term != 0 &&
+           driver_role(&n->driver) == DRIVER_LEADER &&
+           n->leader.term == driver_term(&n->driver);
+}
+
 int leader_take(struct node *n, uint64_t session, uint64_t number,
                 bool as_void, struct bytes command)
 {
@@ -244,7 +253,7 @@ int leader_take(struct node *n, uint64_t session, uint64_t number,
     struct lead_session *s;
     bool opens;
 
-    if (l->term == 0 || driver_role(&n->driver) != DRIVER_LEADER) {
+    if (!leader_still(n)) {
         return HF_ENOLEADER;
     }
     s = lead_session_find(n, session);
@@ -282,7 +291,7 @@ void leader_open_session(struct node *n, uint64_t node,
 {
     struct leader *l = &n->leader;
 
-    if (l->term == 0 || !leader_has_place(n)) {
+    if (!leader_still(n) || !leader_has_place(n)) {
         return;
     }
     if (l->batch_opens) {
@@ -294,7 +303,7 @@ void leader_open_session(struct node *n, uint64_t node,
 
 int leader_record(struct node *n, struct bytes record)
 {
-    if (n->leader.term == 0 || !leader_has_place(n)) {
+    if (!leader_still(n) || !leader_has_place(n)) {
         return HF_ENOLEADER;
     }
     buf_bytes_append(leader_batch(n), record);
@@ -308,7 +317,7 @@ static void leader_submit(struct node *n)
 {
     struct leader *l = &n->leader;
 
-    while (l->closed_n > 0) {
+    while (l->closed_n > 0 && leader_still(n)) {
         struct blob *b = l->closed[l->closed_head];
         uint64_t stamp = ctime_stamp(n, l->stamp_ms);
         struct entry e = {0, ENTRY_COMMAND, blob_bytes(b), b};
@@ -337,7 +346,7 @@ static void leader_close_task(struct env_task *t)
     struct node *n = t->data;
     struct leader *l = &n->leader;
 
-    if (l->term == 0) {
+    if (!leader_still(n)) {
         leader_drop(n);
         return;
     }
