@@ -32,14 +32,19 @@ PROCESS_TESTS = \
 	tests/fault/cold_start.sh \
 	tests/fault/cutoff.sh \
 	tests/fault/failover.sh \
-	tests/fault/powercut.sh
+	tests/fault/powercut.sh \
+	tests/fault/seat.sh \
+	tests/fault/stale.sh
 FAULT_TOOLS = \
 	tests/fault/freeport \
-	tests/fault/powercut
+	tests/fault/powercut \
+	tests/fault/stale_read
 check_DATA = tests/fault/undo.so
 tests/fault/cutoff.log: tests/fault/cold_start.log
 tests/fault/failover.log: tests/fault/cutoff.log
 tests/fault/powercut.log: tests/fault/failover.log
+tests/fault/seat.log: tests/fault/powercut.log
+tests/fault/stale.log: tests/fault/seat.log
 
 # Preloaded into nodes, so without sanitizers and with nothing of ours in it.
 tests/fault/undo.so: $(srcdir)/tests/fault/undo.c $(srcdir)/tests/fault/undo.h
@@ -76,6 +81,7 @@ tests_unit_test_history_SOURCES = tests/unit/test_history.c \
 tests_fault_freeport_LDADD =
 tests_fault_powercut_SOURCES = tests/fault/powercut.c tests/fault/undo.h
 tests_fault_powercut_LDADD =
+tests_fault_stale_read_LDADD =
 EXTRA_DIST += \
 	tests/golden/entry.hex \
 	tests/golden/hello.hex \
