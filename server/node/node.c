@@ -1298,7 +1298,7 @@ static void node_defaults(struct node_config *c)
         {offsetof(struct node_config, segment_bytes), 64 << 20},
         {offsetof(struct node_config, snapshot_floor), 64 << 20},
         {offsetof(struct node_config, snapshot_rate), 64 << 20},
-        {offsetof(struct node_config, log_budget), UINT64_C(1) << 30},
+        {offsetof(struct node_config, log_budget), 512 << 20},
         {offsetof(struct node_config, cache_bytes), 32 << 20},
         {offsetof(struct node_config, request_max), LIM_REQUEST},
     };
