@@ -279,6 +279,10 @@ int leader_take(struct node *n, uint64_t session, uint64_t number,
     if (l->batch.n + command.n > LIM_BATCH || (opens && l->batch_opens)) {
         leader_close(n);
     }
+    if (command.n > LIM_REQUEST_TOP && mutant(REFUSED_NOT_LOGGED)) {
+        s->expected = number + 1;
+        return 0;
+    }
     if (as_void || command.n > LIM_REQUEST_TOP) {
         entry_void(leader_batch(n), session, number);
     } else {

@@ -163,8 +163,9 @@ static bool read_stale(struct node *n, struct client_op *op)
         return false;
     }
     /* An earlier read of the connection may yet show newer data. */
-    if (!client_reads_alone(op->client) ||
-        driver_applied(&n->driver) < client_min_index(op->client)) {
+    if ((!client_reads_alone(op->client) && !mutant(STALE_OVERTAKES)) ||
+        (driver_applied(&n->driver) < client_min_index(op->client) &&
+         !mutant(REPLY_INDEX_IGNORED))) {
         return false;
     }
     if (bound_ms != 0 && !mutant(STALE_UNBOUNDED) &&
@@ -232,13 +233,19 @@ static void read_named(struct node *n, bool ok, uint64_t index)
     if (r->indexed.head == NULL) {
         r->indexed_us = env_now_us(n->env);
     }
+    if (mutant(ROUND_SERVES_LATECOMERS)) {
+        op_list_move(&r->asked, &r->waiting);
+    }
     while ((op = op_list_pop(&r->asked)) != NULL) {
-        op->number = index;
+        op->number = mutant(READ_BEFORE_APPLIED) ? 0 : index;
         op_list_push(&r->indexed, op);
+    }
+    if (mutant(STALE_AGE_FROM_ANSWER)) {
+        r->asked_us = env_now_us(n->env);
     }
     r->confirm_us = r->asked_us;
     r->confirm_index = index == 0 ? 1 : index;
-    if (driver_applied(&n->driver) >= index) {
+    if (driver_applied(&n->driver) >= index || mutant(STALE_AGE_UNAPPLIED)) {
         r->fresh_us = r->asked_us;
         r->confirm_index = 0;
     }
@@ -372,7 +379,8 @@ static void read_answer_all(struct node *n, bool ok, uint64_t index)
         others |= r->asks[i].node != n->id;
         read_answer(n, &r->asks[i], ok, index);
     }
-    if (ok && others && driver_commit(&n->driver) > r->kicked) {
+    if (ok && others && driver_commit(&n->driver) > r->kicked &&
+        !mutant(NO_KICK)) {
         r->kicked = driver_commit(&n->driver);
         driver_kick(&n->driver, node_now_ms(n));
     }
@@ -565,7 +573,7 @@ static void read_task(struct env_task *t)
                              : r->deadline_index;
 
         r->probe_over = false;
-        read_answer_all(n, r->probe_ok, index);
+        read_answer_all(n, r->probe_ok || mutant(READ_UNCONFIRMED), index);
     }
     read_ask(n);
     read_probe(n);
@@ -591,7 +599,8 @@ static void read_timer(struct env_timer *t)
         read_ask_again(n);
     }
     if (r->indexed.head != NULL && r->asked_leader != n->id &&
-        now - r->indexed_us > READ_BEHIND_MS * 1000) {
+        now - r->indexed_us > READ_BEHIND_MS * 1000 &&
+        !mutant(READ_NOT_PASSED)) {
         while (r->indexed.head != NULL) {
             read_pass(n, op_list_pop(&r->indexed));
         }

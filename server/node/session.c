@@ -29,6 +29,7 @@ void session_init(struct node *n)
     memset(s, 0, sizeof *s);
     s->base = s->next = s->sent = s->voiding = 1;
     s->ring = hf_calloc(LIM_SESSION_WINDOW, sizeof *s->ring);
+    s->nonce_set = mutant(SESSION_KEPT_ACROSS_RESTART);
     env_timer_init(&s->timer, session_timer, n);
     env_task_init(&s->pump, session_pump_task, n);
 }
@@ -262,6 +263,9 @@ void session_pump(struct node *n, bool again)
         env_timer_start(n->env, &s->timer,
                         env_now_us(n->env) + SESSION_TICK_MS * 1000);
     }
+    if (mutant(NUMBER_WHILE_PARKED) && s->id != 0) {
+        session_number_parked(n);
+    }
     if (leader == 0) {
         return;
     }
@@ -284,7 +288,8 @@ void session_nack(struct node *n, uint64_t id, uint64_t expected)
 {
     struct session *s = &n->session;
 
-    if (id != s->id || expected < s->base || expected >= s->sent) {
+    if (id != s->id || expected < s->base || expected >= s->sent ||
+        mutant(NO_RESEND)) {
         return; /* of an earlier state of things */
     }
     s->sent = expected;
@@ -338,6 +343,8 @@ void session_resolve(struct node *n, uint64_t number, bool voided,
     numbered_settle(q);
     if (op == NULL) {
         /* answered at its deadline, or its connection is gone */
+    } else if (voided && mutant(VOID_SAYS_APPLIED)) {
+        client_op_reply(op, bytes_str("+OK\r\n"), index);
     } else if (voided) {
         client_op_error(op, "CLUSTERDOWN not applied: no leader took the "
                             "request before its deadline");
@@ -380,8 +387,11 @@ void session_lost(struct node *n, const char *why)
         if (!q->resolved) {
             numbered_settle(q);
             if (op != NULL) {
-                client_op_error(op, "UNKNOWN the node's session was lost; "
-                                    "the request may have been applied");
+                client_op_error(op, mutant(LOST_SAYS_REFUSED)
+                                        ? "CLUSTERDOWN the session was lost"
+                                        : "UNKNOWN the node's session was "
+                                          "lost; the request may have been "
+                                          "applied");
             }
         }
     }
@@ -398,7 +408,7 @@ void session_restored(struct node *n)
     uint64_t last = 0;
     uint64_t id = machine_session_of_node(n->machine, n->id, &last);
 
-    if (s->id == 0) {
+    if (s->id == 0 || mutant(RESTORE_FORGETS_SESSION)) {
         return; /* an OPEN that it may contain is asked for again */
     }
     if (id != s->id) {
@@ -445,6 +455,16 @@ static void session_expire_parked(struct node *n, uint64_t now)
     parked_room(n, full);
 }
 
+/* The fault of mutant NO_VOID: the number is dropped, nothing takes it. */
+static void session_abandon(struct node *n, uint64_t first)
+{
+    struct session *s = &n->session;
+
+    for (uint64_t i = first; i < s->voiding; i++) {
+        session_resolve(n, i, true, bytes_of(NULL, 0), 0);
+    }
+}
+
 static void session_expire_numbered(struct node *n, uint64_t now)
 {
     struct session *s = &n->session;
@@ -458,6 +478,7 @@ static void session_expire_numbered(struct node *n, uint64_t now)
     }
     if (first != 0) {
         if (mutant(NO_VOID)) {
+            session_abandon(n, first);
             return;
         }
         node_event(n, NODE_EV_VOID, first, s->voiding - first);

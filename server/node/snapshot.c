@@ -219,7 +219,7 @@ void snapshot_tick(struct node *n)
     if (!n->running || s->taking != NULL || s->installing != NULL ||
         driver_installing(&n->driver) || n->stopping ||
         env_now_us(n->env) < s->retry_us || !snapshot_due(n) ||
-        snapx_sending(s->xfer)) {
+        (snapx_sending(s->xfer) && !mutant(SNAPSHOT_DURING_SEND))) {
         return;
     }
     snapshot_take(n);
