@@ -130,7 +130,7 @@ void read_cancel(struct node *n, struct client_op *op)
 static void read_evaluate(struct node *n, struct client_op *op)
 {
     buf_clear(&op->reply);
-    command_run(NULL, n->machine, blob_bytes(op->command), &op->reply);
+    command_read(n->machine, blob_bytes(op->command), &op->reply);
     client_op_done(op, driver_applied(&n->driver));
 }
 
@@ -310,6 +310,23 @@ static void read_ask_again(struct node *n)
     env_defer(n->env, &r->task);
 }
 
+/* An earlier leader may have named an entry that was never committed. A node
+ * that leads without it would wait for its own next writes: ask again. */
+static void read_drop_named(struct node *n)
+{
+    struct reads *r = &n->reads;
+
+    if (node_ready_leader(n) != n->id) {
+        return;
+    }
+    for (size_t left = r->indexed.n; left > 0; left--) {
+        struct client_op *op = op_list_pop(&r->indexed);
+        bool lost = op->number > driver_last(&n->driver);
+
+        op_list_push(lost ? &r->waiting : &r->indexed, op);
+    }
+}
+
 void read_leader_changed(struct node *n)
 {
     struct reads *r = &n->reads;
@@ -327,6 +344,7 @@ void read_leader_changed(struct node *n)
             op_list_push(&r->passed, op); /* its deadline answers it */
         }
     }
+    read_drop_named(n);
     env_defer(n->env, &r->task);
 }
 
@@ -446,6 +464,11 @@ void read_pass(struct node *n, struct client_op *op)
     struct bytes body = blob_bytes(op->command);
     struct buf b = BUF_INIT;
 
+    if ((leader == 0 || leader == n->id) && op->kind == OP_READ) {
+        op_list_push(&r->waiting, op); /* for a round of its own */
+        env_defer(n->env, &r->task);
+        return;
+    }
     op->number = ++r->pass_id;
     op_list_push(&r->passed, op);
     if (leader == 0 || leader == n->id) {
@@ -534,6 +557,9 @@ static void read_expire_list(struct op_list *l, uint64_t now,
 
         if (op->deadline_us > now) {
             op_list_push(l, op);
+        } else if (op->kind == OP_NODE) {
+            client_op_error(op, "UNKNOWN the leader did not answer before "
+                                "the deadline");
         } else if (op->client != NULL &&
                    client_is_stale(op->client, &bound)) {
             client_op_error(op, "STALE local data are older than the bound");

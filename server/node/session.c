@@ -142,6 +142,17 @@ static const char *leader_refusal(const struct node *n,
     return NULL;
 }
 
+/* Numbered requests stay in memory until they are applied: so many that
+ * what a slow leader does not take stays parked, and sockets unread. One
+ * alone may be larger. */
+static bool window_has_room(const struct session *s,
+                            const struct client_op *op)
+{
+    return s->next - s->base < LIM_SESSION_WINDOW &&
+           (s->window_bytes == 0 ||
+            s->window_bytes + op->command->n <= LIM_SESSION_BYTES);
+}
+
 static void session_number_parked(struct node *n)
 {
     struct session *s = &n->session;
@@ -150,7 +161,7 @@ static void session_number_parked(struct node *n)
     /* A number is worth giving only while there is time to hear of it. */
     uint64_t patience = n->cfg.request_timeout_ms * 1000 / 8;
 
-    while (s->parked_head != NULL && s->next - s->base < LIM_SESSION_WINDOW) {
+    while (s->parked_head != NULL && window_has_room(s, s->parked_head)) {
         struct client_op *op = s->parked_head;
         const char *no = leader_refusal(n, op);
         struct numbered *q;
@@ -167,6 +178,7 @@ static void session_number_parked(struct node *n)
         q = slot(s, op->number);
         memset(q, 0, sizeof *q);
         q->command = blob_ref(op->command);
+        s->window_bytes += op->command->n;
         q->op = op;
         q->deadline_us = op->deadline_us;
         q->void_us = op->deadline_us - patience;
@@ -284,6 +296,17 @@ void session_pump(struct node *n, bool again)
     }
 }
 
+static void session_rewind(struct node *n, uint64_t expected)
+{
+    struct session *s = &n->session;
+
+    s->nack_us = env_now_us(n->env);
+    s->nacked = 0;
+    if (expected >= s->base && expected < s->sent) {
+        s->sent = expected;
+    }
+}
+
 void session_nack(struct node *n, uint64_t id, uint64_t expected)
 {
     struct session *s = &n->session;
@@ -292,7 +315,14 @@ void session_nack(struct node *n, uint64_t id, uint64_t expected)
         mutant(NO_RESEND)) {
         return; /* of an earlier state of things */
     }
-    s->sent = expected;
+    /* Every message under way behind the gap brings one: answering each with
+     * all of them again would multiply them. */
+    if (s->nack_us != 0 &&
+        env_now_us(n->env) - s->nack_us < SESSION_TICK_MS * 1000) {
+        s->nacked = expected;
+        return;
+    }
+    session_rewind(n, expected);
     session_pump(n, false);
 }
 
@@ -317,8 +347,9 @@ static void session_advance(struct node *n)
     }
 }
 
-static void numbered_settle(struct numbered *q)
+static void numbered_settle(struct session *s, struct numbered *q)
 {
+    s->window_bytes -= q->command->n;
     blob_unref(q->command);
     q->command = NULL;
     q->op = NULL;
@@ -340,7 +371,7 @@ void session_resolve(struct node *n, uint64_t number, bool voided,
     if (q->resolved) {
         return;
     }
-    numbered_settle(q);
+    numbered_settle(s, q);
     if (op == NULL) {
         /* answered at its deadline, or its connection is gone */
     } else if (voided && mutant(VOID_SAYS_APPLIED)) {
@@ -385,7 +416,7 @@ void session_lost(struct node *n, const char *why)
         struct client_op *op = q->op;
 
         if (!q->resolved) {
-            numbered_settle(q);
+            numbered_settle(s, q);
             if (op != NULL) {
                 client_op_error(op, mutant(LOST_SAYS_REFUSED)
                                         ? "CLUSTERDOWN the session was lost"
@@ -398,6 +429,7 @@ void session_lost(struct node *n, const char *why)
     s->id = 0;
     s->nonce_set = false;
     s->open_us = 0;
+    s->nacked = 0;
     s->base = s->next = s->sent = s->voiding = 1;
     env_defer(n->env, &s->pump);
 }
@@ -422,7 +454,7 @@ void session_restored(struct node *n)
         if (q->resolved) {
             continue;
         }
-        numbered_settle(q);
+        numbered_settle(s, q);
         if (op != NULL) {
             client_op_error(op, "UNKNOWN applied, reply lost");
         }
@@ -513,5 +545,8 @@ static void session_timer(struct env_timer *t)
 
     session_expire_parked(n, now);
     session_expire_numbered(n, now);
+    if (s->nacked != 0) {
+        session_rewind(n, s->nacked);
+    }
     session_pump(n, stalled);
 }
