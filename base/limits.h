@@ -18,6 +18,7 @@ enum {
     LIM_PARKED_BYTES = 64 << 20, /* parked requests; beyond: sockets unread */
     LIM_PARKED = 10000,
     LIM_SESSION_WINDOW = 16384, /* numbered, unresolved requests per node */
+    LIM_SESSION_BYTES = 32 << 20, /* the same in bytes, or one request */
     LIM_SAVED_REPLY = 64 << 10, /* saved reply of a named request */
     LIM_EXPIRE_PER_ENTRY = 1000,
     LIM_NAMED = 100000,            /* open named sessions; beyond: refused */

@@ -1417,6 +1417,17 @@ uint64_t wal_bytes(const struct wal *w)
     return n;
 }
 
+uint64_t wal_tail_index(const struct wal *w, uint64_t bytes)
+{
+    uint64_t index = w->plan_next;
+
+    for (size_t i = w->index_n; i > 0 && w->index[i - 1].len <= bytes; i--) {
+        bytes -= w->index[i - 1].len;
+        index = w->index[i - 1].first;
+    }
+    return index;
+}
+
 uint64_t wal_bytes_on_disk(const struct wal *w)
 {
     uint64_t n = 0;

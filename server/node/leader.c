@@ -8,6 +8,7 @@ static void leader_close_task(struct env_task *t);
 static void leader_reply_task(struct env_task *t);
 static void leader_announce_timer(struct env_timer *t);
 static void leader_expire_timer(struct env_timer *t);
+static void leader_pace_timer(struct env_timer *t);
 
 void leader_init(struct node *n)
 {
@@ -18,6 +19,7 @@ void leader_init(struct node *n)
     env_task_init(&l->reply_task, leader_reply_task, n);
     env_timer_init(&l->announce, leader_announce_timer, n);
     env_timer_init(&l->expire, leader_expire_timer, n);
+    env_timer_init(&l->pace, leader_pace_timer, n);
 }
 
 /* Forget what was taken and not yet given to the engine: its origins send it
@@ -51,6 +53,7 @@ void leader_release(struct node *n)
     }
     env_undefer(n->env, &l->close_task);
     env_undefer(n->env, &l->reply_task);
+    env_timer_stop(n->env, &l->pace);
     env_timer_stop(n->env, &l->announce);
     env_timer_stop(n->env, &l->expire);
 }
@@ -276,6 +279,10 @@ int leader_take(struct node *n, uint64_t session, uint64_t number,
     if (l->batch.n + command.n > LIM_BATCH || (opens && l->batch_opens)) {
         leader_close(n);
     }
+    if (command.n > LIM_REQUEST_TOP && mutant(REFUSED_NOT_LOGGED)) {
+        s->expected = number + 1;
+        return 0;
+    }
     if (as_void || command.n > LIM_REQUEST_TOP) {
         entry_void(leader_batch(n), session, number);
     } else {
@@ -312,12 +319,71 @@ int leader_record(struct node *n, struct bytes record)
 
 /* ---- batches to entries ---- */
 
+/* A log that grows faster than snapshots free it has to be written more
+ * slowly: from halfway between what makes a snapshot due and the budget on,
+ * the less room, the slower. Nothing is refused; what waits fills larger
+ * batches. */
+static uint64_t leader_pace(const struct node *n)
+{
+    uint64_t log = wal_bytes(n->wal);
+    uint64_t due = snapshot_due_bytes(n);
+    uint64_t budget = snapshot_log_budget(n);
+    uint64_t soft = due < budget ? due + (budget - due) / 2 : budget;
+
+    if (log <= soft) {
+        return UINT64_MAX;
+    }
+    if (log >= budget) {
+        return LEADER_PACE_MIN;
+    }
+    return LEADER_PACE_MIN + (LEADER_PACE_MAX - LEADER_PACE_MIN) *
+                                 ((budget - log) >> 10) /
+                                 ((budget - soft) >> 10);
+}
+
+/* @bytes were submitted: when may the next ones be? */
+static void leader_paced(struct node *n, size_t bytes)
+{
+    struct leader *l = &n->leader;
+    uint64_t rate = leader_pace(n);
+    uint64_t now = env_now_us(n->env);
+
+    if (rate == UINT64_MAX) {
+        return;
+    }
+    if (l->pace_us < now) {
+        l->pace_us = now;
+    }
+    l->pace_us += (uint64_t)bytes * 1000000 / rate;
+}
+
+/* Must what there is wait? Then it is submitted by the timer. */
+static bool leader_must_wait(struct node *n)
+{
+    struct leader *l = &n->leader;
+
+    if (l->pace_us <= env_now_us(n->env)) {
+        return false;
+    }
+    if (!env_timer_armed(&l->pace)) {
+        env_timer_start(n->env, &l->pace, l->pace_us);
+    }
+    return true;
+}
+
+static void leader_pace_timer(struct env_timer *t)
+{
+    struct node *n = t->data;
+
+    env_defer(n->env, &n->leader.close_task);
+}
+
 /* Hand closed batches to the engine, stamped with cluster time. */
 static void leader_submit(struct node *n)
 {
     struct leader *l = &n->leader;
 
-    while (l->closed_n > 0 && leader_still(n)) {
+    while (l->closed_n > 0 && leader_still(n) && !leader_must_wait(n)) {
         struct blob *b = l->closed[l->closed_head];
         uint64_t stamp = ctime_stamp(n, l->stamp_ms);
         struct entry e = {0, ENTRY_COMMAND, blob_bytes(b), b};
@@ -336,6 +402,7 @@ static void leader_submit(struct node *n)
         l->stamp_ms = stamp;
         l->closed_head = (l->closed_head + 1) % LEADER_BATCHES_MAX;
         l->closed_n--;
+        leader_paced(n, b->n);
         blob_unref(b);
     }
 }
@@ -356,7 +423,9 @@ static void leader_close_task(struct env_task *t)
         env_defer(n->env, t);
         return;
     }
-    leader_close(n);
+    if (!leader_must_wait(n)) {
+        leader_close(n);
+    }
     env_undefer(n->env, t);
     leader_submit(n);
 }

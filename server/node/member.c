@@ -196,7 +196,7 @@ static void member_asked(void *data, int code, const struct peer_ident *who,
             }
             break;
         case ANSWER_REMOVED:
-            if (n->id != 0 && a.id == n->id &&
+            if (n->id != 0 && !mutant(REMOVED_GOES_ON) && a.id == n->id &&
                 memcmp(a.cluster_id, n->ident.cluster_id, ID_BYTES) == 0) {
                 node_fail(n, NODE_EXIT_REMOVED,
                           "this member (node %llu) was removed from its "
@@ -289,6 +289,9 @@ static bool member_can_lose(struct node *n, uint64_t id)
     unsigned good = 0;
 
     driver_members(&n->driver, &c);
+    if (mutant(CAN_LOSE_ANY)) {
+        return true;
+    }
     for (unsigned i = 0; i < c.n; i++) {
         uint64_t m = c.m[i].id;
 
@@ -462,12 +465,12 @@ static void member_on_join(struct node *n, struct peer_anon *h,
         return;
     }
     s = seat_of(n, j->peer);
-    if (s == NULL) {
+    if (s == NULL && !mutant(JOIN_WITHOUT_SEAT)) {
         snprintf(why, sizeof why,
                  "the cluster has no seat at %.128s (see kv member list)",
                  j->peer);
         member_answer(n, h, ANSWER_REFUSED, 0, why);
-    } else if (s->holder != 0) {
+    } else if (s != NULL && s->holder != 0) {
         member_contest(n, h, j->peer, s->holder);
     } else {
         member_log_join(n, j);
@@ -497,11 +500,19 @@ static void member_on_prepare(struct node *n, struct peer_anon *h,
                       "this seat already belongs to a cluster");
         return;
     }
-    if (!is_zero(n->ident.cluster_id) && !force &&
+    if (!is_zero(n->ident.cluster_id) && !force && !mutant(PROMISE_BROKEN) &&
         memcmp(cluster.p, n->ident.cluster_id, ID_BYTES) != 0) {
         member_answer(n, h, ANSWER_REFUSED, 0,
                       "this seat has promised itself to another kv init; "
                       "repeat it there, or use --force");
+        return;
+    }
+    /* Its own init would go on with the other one's cluster id: two first
+     * nodes of one cluster. */
+    if (n->forming || n->member.phase > INIT_CHECK) {
+        member_answer(n, h, ANSWER_LATER, 0,
+                      "a kv init is running at this seat, too; try again "
+                      "when it has ended");
         return;
     }
     if (!dry && node_promise(n, cluster.p, force, &em) != 0) {
@@ -574,6 +585,11 @@ static void init_asked(void *data, int code, const struct peer_ident *who,
     (void)who;
     s->ask = NULL;
     if (m->phase != INIT_CHECK && m->phase != INIT_PREPARE) {
+        return;
+    }
+    if (code != 0 && mutant(INIT_PARTIAL)) {
+        m->seat_done[s->seat] = true;
+        init_next(n);
         return;
     }
     if (code != 0 || type != NASK_ANSWER ||
@@ -811,7 +827,8 @@ static void member_reconcile(struct node *n)
             return;
         }
     }
-    if (!machine_initialized(n->machine) && member_all_vote(n, &c)) {
+    if (!machine_initialized(n->machine) &&
+        (member_all_vote(n, &c) || mutant(INIT_ENDS_EARLY))) {
         member_log_simple(n, entry_initialized);
     }
 }

@@ -232,6 +232,10 @@ static void on_request(void *ctx, uint64_t session, uint64_t number,
     if (outcome == REQUEST_DUPLICATE) {
         return;
     }
+    if (session == n->session.id && mutant(REPLY_FROM_LEADER_ONLY) &&
+        n->leader.term == 0) {
+        return;
+    }
     if (session == n->session.id) {
         if (outcome == REQUEST_NO_SESSION) {
             session_lost(n, "it was closed");
@@ -1298,7 +1302,7 @@ static void node_defaults(struct node_config *c)
         {offsetof(struct node_config, segment_bytes), 64 << 20},
         {offsetof(struct node_config, snapshot_floor), 64 << 20},
         {offsetof(struct node_config, snapshot_rate), 64 << 20},
-        {offsetof(struct node_config, log_budget), UINT64_C(1) << 30},
+        {offsetof(struct node_config, log_budget), 512 << 20},
         {offsetof(struct node_config, cache_bytes), 32 << 20},
         {offsetof(struct node_config, request_max), LIM_REQUEST},
     };
@@ -1372,8 +1376,9 @@ static void node_stop_timer(struct env_timer *t)
         return;
     }
     if (n->loader != NULL || n->snapshot.installing != NULL ||
-        (leads && ms < NODE_STOP_TRANSFER_MS) ||
-        (n->session.base < n->session.next &&
+        (leads && ms < NODE_STOP_TRANSFER_MS &&
+         !mutant(STOP_WITHOUT_TRANSFER)) ||
+        (n->session.base < n->session.next && !mutant(STOP_WITHOUT_DRAIN) &&
          ms < NODE_STOP_TRANSFER_MS + NODE_STOP_DRAIN_MS)) {
         if (leads) {
             (void)member_do_transfer(n, 0);

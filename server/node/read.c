@@ -130,7 +130,7 @@ void read_cancel(struct node *n, struct client_op *op)
 static void read_evaluate(struct node *n, struct client_op *op)
 {
     buf_clear(&op->reply);
-    command_run(NULL, n->machine, blob_bytes(op->command), &op->reply);
+    command_read(n->machine, blob_bytes(op->command), &op->reply);
     client_op_done(op, driver_applied(&n->driver));
 }
 
@@ -163,8 +163,9 @@ static bool read_stale(struct node *n, struct client_op *op)
         return false;
     }
     /* An earlier read of the connection may yet show newer data. */
-    if (!client_reads_alone(op->client) ||
-        driver_applied(&n->driver) < client_min_index(op->client)) {
+    if ((!client_reads_alone(op->client) && !mutant(STALE_OVERTAKES)) ||
+        (driver_applied(&n->driver) < client_min_index(op->client) &&
+         !mutant(REPLY_INDEX_IGNORED))) {
         return false;
     }
     if (bound_ms != 0 && !mutant(STALE_UNBOUNDED) &&
@@ -232,13 +233,19 @@ static void read_named(struct node *n, bool ok, uint64_t index)
     if (r->indexed.head == NULL) {
         r->indexed_us = env_now_us(n->env);
     }
+    if (mutant(ROUND_SERVES_LATECOMERS)) {
+        op_list_move(&r->asked, &r->waiting);
+    }
     while ((op = op_list_pop(&r->asked)) != NULL) {
-        op->number = index;
+        op->number = mutant(READ_BEFORE_APPLIED) ? 0 : index;
         op_list_push(&r->indexed, op);
+    }
+    if (mutant(STALE_AGE_FROM_ANSWER)) {
+        r->asked_us = env_now_us(n->env);
     }
     r->confirm_us = r->asked_us;
     r->confirm_index = index == 0 ? 1 : index;
-    if (driver_applied(&n->driver) >= index) {
+    if (driver_applied(&n->driver) >= index || mutant(STALE_AGE_UNAPPLIED)) {
         r->fresh_us = r->asked_us;
         r->confirm_index = 0;
     }
@@ -303,6 +310,23 @@ static void read_ask_again(struct node *n)
     env_defer(n->env, &r->task);
 }
 
+/* An earlier leader may have named an entry that was never committed. A node
+ * that leads without it would wait for its own next writes: ask again. */
+static void read_drop_named(struct node *n)
+{
+    struct reads *r = &n->reads;
+
+    if (node_ready_leader(n) != n->id) {
+        return;
+    }
+    for (size_t left = r->indexed.n; left > 0; left--) {
+        struct client_op *op = op_list_pop(&r->indexed);
+        bool lost = op->number > driver_last(&n->driver);
+
+        op_list_push(lost ? &r->waiting : &r->indexed, op);
+    }
+}
+
 void read_leader_changed(struct node *n)
 {
     struct reads *r = &n->reads;
@@ -320,6 +344,7 @@ void read_leader_changed(struct node *n)
             op_list_push(&r->passed, op); /* its deadline answers it */
         }
     }
+    read_drop_named(n);
     env_defer(n->env, &r->task);
 }
 
@@ -372,7 +397,8 @@ static void read_answer_all(struct node *n, bool ok, uint64_t index)
         others |= r->asks[i].node != n->id;
         read_answer(n, &r->asks[i], ok, index);
     }
-    if (ok && others && driver_commit(&n->driver) > r->kicked) {
+    if (ok && others && driver_commit(&n->driver) > r->kicked &&
+        !mutant(NO_KICK)) {
         r->kicked = driver_commit(&n->driver);
         driver_kick(&n->driver, node_now_ms(n));
     }
@@ -438,6 +464,11 @@ void read_pass(struct node *n, struct client_op *op)
     struct bytes body = blob_bytes(op->command);
     struct buf b = BUF_INIT;
 
+    if ((leader == 0 || leader == n->id) && op->kind == OP_READ) {
+        op_list_push(&r->waiting, op); /* for a round of its own */
+        env_defer(n->env, &r->task);
+        return;
+    }
     op->number = ++r->pass_id;
     op_list_push(&r->passed, op);
     if (leader == 0 || leader == n->id) {
@@ -526,6 +557,9 @@ static void read_expire_list(struct op_list *l, uint64_t now,
 
         if (op->deadline_us > now) {
             op_list_push(l, op);
+        } else if (op->kind == OP_NODE) {
+            client_op_error(op, "UNKNOWN the leader did not answer before "
+                                "the deadline");
         } else if (op->client != NULL &&
                    client_is_stale(op->client, &bound)) {
             client_op_error(op, "STALE local data are older than the bound");
@@ -565,7 +599,7 @@ static void read_task(struct env_task *t)
                              : r->deadline_index;
 
         r->probe_over = false;
-        read_answer_all(n, r->probe_ok, index);
+        read_answer_all(n, r->probe_ok || mutant(READ_UNCONFIRMED), index);
     }
     read_ask(n);
     read_probe(n);
@@ -591,7 +625,8 @@ static void read_timer(struct env_timer *t)
         read_ask_again(n);
     }
     if (r->indexed.head != NULL && r->asked_leader != n->id &&
-        now - r->indexed_us > READ_BEHIND_MS * 1000) {
+        now - r->indexed_us > READ_BEHIND_MS * 1000 &&
+        !mutant(READ_NOT_PASSED)) {
         while (r->indexed.head != NULL) {
             read_pass(n, op_list_pop(&r->indexed));
         }

@@ -29,6 +29,7 @@ void session_init(struct node *n)
     memset(s, 0, sizeof *s);
     s->base = s->next = s->sent = s->voiding = 1;
     s->ring = hf_calloc(LIM_SESSION_WINDOW, sizeof *s->ring);
+    s->nonce_set = mutant(SESSION_KEPT_ACROSS_RESTART);
     env_timer_init(&s->timer, session_timer, n);
     env_task_init(&s->pump, session_pump_task, n);
 }
@@ -141,6 +142,17 @@ static const char *leader_refusal(const struct node *n,
     return NULL;
 }
 
+/* Numbered requests stay in memory until they are applied: so many that
+ * what a slow leader does not take stays parked, and sockets unread. One
+ * alone may be larger. */
+static bool window_has_room(const struct session *s,
+                            const struct client_op *op)
+{
+    return s->next - s->base < LIM_SESSION_WINDOW &&
+           (s->window_bytes == 0 ||
+            s->window_bytes + op->command->n <= LIM_SESSION_BYTES);
+}
+
 static void session_number_parked(struct node *n)
 {
     struct session *s = &n->session;
@@ -149,7 +161,7 @@ static void session_number_parked(struct node *n)
     /* A number is worth giving only while there is time to hear of it. */
     uint64_t patience = n->cfg.request_timeout_ms * 1000 / 8;
 
-    while (s->parked_head != NULL && s->next - s->base < LIM_SESSION_WINDOW) {
+    while (s->parked_head != NULL && window_has_room(s, s->parked_head)) {
         struct client_op *op = s->parked_head;
         const char *no = leader_refusal(n, op);
         struct numbered *q;
@@ -166,6 +178,7 @@ static void session_number_parked(struct node *n)
         q = slot(s, op->number);
         memset(q, 0, sizeof *q);
         q->command = blob_ref(op->command);
+        s->window_bytes += op->command->n;
         q->op = op;
         q->deadline_us = op->deadline_us;
         q->void_us = op->deadline_us - patience;
@@ -262,6 +275,9 @@ void session_pump(struct node *n, bool again)
         env_timer_start(n->env, &s->timer,
                         env_now_us(n->env) + SESSION_TICK_MS * 1000);
     }
+    if (mutant(NUMBER_WHILE_PARKED) && s->id != 0) {
+        session_number_parked(n);
+    }
     if (leader == 0) {
         return;
     }
@@ -280,14 +296,33 @@ void session_pump(struct node *n, bool again)
     }
 }
 
+static void session_rewind(struct node *n, uint64_t expected)
+{
+    struct session *s = &n->session;
+
+    s->nack_us = env_now_us(n->env);
+    s->nacked = 0;
+    if (expected >= s->base && expected < s->sent) {
+        s->sent = expected;
+    }
+}
+
 void session_nack(struct node *n, uint64_t id, uint64_t expected)
 {
     struct session *s = &n->session;
 
-    if (id != s->id || expected < s->base || expected >= s->sent) {
+    if (id != s->id || expected < s->base || expected >= s->sent ||
+        mutant(NO_RESEND)) {
         return; /* of an earlier state of things */
     }
-    s->sent = expected;
+    /* Every message under way behind the gap brings one: answering each with
+     * all of them again would multiply them. */
+    if (s->nack_us != 0 &&
+        env_now_us(n->env) - s->nack_us < SESSION_TICK_MS * 1000) {
+        s->nacked = expected;
+        return;
+    }
+    session_rewind(n, expected);
     session_pump(n, false);
 }
 
@@ -312,8 +347,9 @@ static void session_advance(struct node *n)
     }
 }
 
-static void numbered_settle(struct numbered *q)
+static void numbered_settle(struct session *s, struct numbered *q)
 {
+    s->window_bytes -= q->command->n;
     blob_unref(q->command);
     q->command = NULL;
     q->op = NULL;
@@ -335,9 +371,11 @@ void session_resolve(struct node *n, uint64_t number, bool voided,
     if (q->resolved) {
         return;
     }
-    numbered_settle(q);
+    numbered_settle(s, q);
     if (op == NULL) {
         /* answered at its deadline, or its connection is gone */
+    } else if (voided && mutant(VOID_SAYS_APPLIED)) {
+        client_op_reply(op, bytes_str("+OK\r\n"), index);
     } else if (voided) {
         client_op_error(op, "CLUSTERDOWN not applied: no leader took the "
                             "request before its deadline");
@@ -378,16 +416,20 @@ void session_lost(struct node *n, const char *why)
         struct client_op *op = q->op;
 
         if (!q->resolved) {
-            numbered_settle(q);
+            numbered_settle(s, q);
             if (op != NULL) {
-                client_op_error(op, "UNKNOWN the node's session was lost; "
-                                    "the request may have been applied");
+                client_op_error(op, mutant(LOST_SAYS_REFUSED)
+                                        ? "CLUSTERDOWN the session was lost"
+                                        : "UNKNOWN the node's session was "
+                                          "lost; the request may have been "
+                                          "applied");
             }
         }
     }
     s->id = 0;
     s->nonce_set = false;
     s->open_us = 0;
+    s->nacked = 0;
     s->base = s->next = s->sent = s->voiding = 1;
     env_defer(n->env, &s->pump);
 }
@@ -398,7 +440,7 @@ void session_restored(struct node *n)
     uint64_t last = 0;
     uint64_t id = machine_session_of_node(n->machine, n->id, &last);
 
-    if (s->id == 0) {
+    if (s->id == 0 || mutant(RESTORE_FORGETS_SESSION)) {
         return; /* an OPEN that it may contain is asked for again */
     }
     if (id != s->id) {
@@ -412,7 +454,7 @@ void session_restored(struct node *n)
         if (q->resolved) {
             continue;
         }
-        numbered_settle(q);
+        numbered_settle(s, q);
         if (op != NULL) {
             client_op_error(op, "UNKNOWN applied, reply lost");
         }
@@ -445,6 +487,16 @@ static void session_expire_parked(struct node *n, uint64_t now)
     parked_room(n, full);
 }
 
+/* The fault of mutant NO_VOID: the number is dropped, nothing takes it. */
+static void session_abandon(struct node *n, uint64_t first)
+{
+    struct session *s = &n->session;
+
+    for (uint64_t i = first; i < s->voiding; i++) {
+        session_resolve(n, i, true, bytes_of(NULL, 0), 0);
+    }
+}
+
 static void session_expire_numbered(struct node *n, uint64_t now)
 {
     struct session *s = &n->session;
@@ -458,6 +510,7 @@ static void session_expire_numbered(struct node *n, uint64_t now)
     }
     if (first != 0) {
         if (mutant(NO_VOID)) {
+            session_abandon(n, first);
             return;
         }
         node_event(n, NODE_EV_VOID, first, s->voiding - first);
@@ -492,5 +545,8 @@ static void session_timer(struct env_timer *t)
 
     session_expire_parked(n, now);
     session_expire_numbered(n, now);
+    if (s->nacked != 0) {
+        session_rewind(n, s->nacked);
+    }
     session_pump(n, stalled);
 }

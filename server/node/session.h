@@ -55,7 +55,10 @@ struct session {
     uint64_t next;  /* next number to give */
     uint64_t sent;  /* next number to send to the present leader */
     uint64_t voiding; /* numbers below are sent as voids */
+    size_t window_bytes;  /* of numbered requests that are unresolved */
     uint64_t progress_us; /* base moved, or all was sent again */
+    uint64_t nack_us;     /* when the leader's last one was acted on */
+    uint64_t nacked;      /* one to act on at the next tick; 0: none */
     struct numbered *ring; /* LIM_SESSION_WINDOW, by number */
     struct client_op *parked_head;
     struct client_op *parked_tail;

@@ -903,6 +903,29 @@ static void live_copy(void **state)
     assert_true(run_until(w, two_heard, 1000));
 }
 
+/* While a node is connected, a copy of its directory at another address is
+ * refused; once the node is gone, that one has moved and is let in. */
+static void live_copy_elsewhere(void **state)
+{
+    struct world *w = *state;
+
+    meets(&w->n[0], &w->n[1], NULL);
+    assert_true(run_until(w, one_up, 2000));
+    w->n[2].self.node_id = 1; /* says that it is node 1 */
+    memcpy(w->n[2].self.dir_id, w->n[0].self.dir_id, PEER_ID_BYTES);
+    peer_set_self(w->n[2].p, &w->n[2].self);
+    meets(&w->n[2], &w->n[1], NULL);
+    run_ms(w, 300);
+    assert_int_equal(w->n[2].ups, 0);
+    assert_non_null(strstr(w->n[2].reason, "a copy of it"));
+    assert_int_equal(w->n[0].downs, 0);
+    assert_true(say(&w->n[0], &w->n[1], PEER_CONTROL, 1, bytes_str("x")));
+    assert_true(run_until(w, two_heard, 1000));
+    node_stop(&w->n[0]);
+    run_ms(w, 1500);
+    assert_int_equal(w->n[2].ups, 1);
+}
+
 /* A node without cluster is no member for anybody. */
 static void blank_member(void **state)
 {
@@ -1456,6 +1479,7 @@ int main(void)
         T(other_node),
         T(other_directory),
         T(live_copy),
+        T(live_copy_elsewhere),
         T(blank_member),
         T(moved_node),
         T(unknown_leader),
