@@ -14,6 +14,12 @@
     M(READ_IGNORES_TIME, "a read does not wait for passed deadlines")        \
     M(READ_ID_REUSED, "a round asked again keeps its id")                    \
     M(STALE_UNBOUNDED, "the bound of stale reads is not enforced")           \
-    M(SEAT_TAKEN_ON_SIGHT, "a newcomer replaces a live holder")
+    M(SEAT_TAKEN_ON_SIGHT, "a newcomer replaces a live holder")              \
+    M(ROOM_UNCOUNTED, "requests are admitted whatever the disk holds")       \
+    M(FULL_KEEPS, "a leader without room keeps leadership")                  \
+    M(FULL_SWALLOWS, "a full follower keeps all appends in memory")          \
+    M(PARKED_UNBOUNDED, "sockets are read however much is parked")           \
+    M(DEADLINE_HEAD_ONLY, "only the oldest parked request may expire")       \
+    M(REPLIES_AT_ONCE, "all reads that may be are evaluated in one turn")
 
 #endif
