@@ -1,6 +1,7 @@
 # A unit test is one file; add its name here. It may use every library.
 UNIT_TESTS = \
 	tests/unit/test_admin \
+	tests/unit/test_bounds \
 	tests/unit/test_bytes \
 	tests/unit/test_client \
 	tests/unit/test_command \
@@ -52,6 +53,14 @@ tests_unit_test_vote_SOURCES = tests/unit/test_vote.c $(DISK_SIM)
 tests_unit_test_wal_SOURCES = tests/unit/test_wal.c $(DISK_SIM)
 tests_unit_test_env_sim_SOURCES = tests/unit/test_env_sim.c \
 	tests/sim/env_sim.c tests/sim/env_sim.h
+tests_unit_test_bounds_SOURCES = tests/unit/test_bounds.c \
+	tests/sim/check.c tests/sim/check.h \
+	tests/sim/cluster.c tests/sim/cluster.h \
+	tests/sim/disk_sim.c tests/sim/disk_sim.h \
+	tests/sim/env_sim.c tests/sim/env_sim.h \
+	tests/sim/mini.c tests/sim/mini.h
+tests_unit_test_bounds_LDADD = server/libserver_edge.a $(NODE_LIBS) \
+	$(NODE_SYSTEM_LIBS) $(CMOCKA_LIBS)
 tests_unit_test_history_SOURCES = tests/unit/test_history.c \
 	tests/sim/check.c tests/sim/check.h \
 	tests/sim/history.c tests/sim/history.h

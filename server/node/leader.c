@@ -261,15 +261,26 @@ static bool leader_has_place(const struct node *n)
     return n->leader.closed_n + 2 < LEADER_BATCHES_MAX;
 }
 
-/* Place in memory and on the disk for a request of @bytes. */
-static enum wal_room leader_room(const struct node *n, size_t bytes)
+/* Place in memory and on the disk for a request of @bytes. Without any on the
+ * own disk it waits as long as the next leader may have some. */
+static enum wal_room leader_room(struct node *n, size_t bytes)
 {
-    const struct leader *l = &n->leader;
+    struct leader *l = &n->leader;
+    enum wal_room room;
 
     if (!leader_has_place(n) || l->closed_bytes >= LEADER_CLOSED_BYTES) {
         return WAL_ROOM_SOON;
     }
-    return wal_room(n->wal, l->closed_bytes + l->batch.n + bytes);
+    room = wal_room(n->wal, l->closed_bytes + l->batch.n + bytes);
+    if (room != WAL_ROOM_NONE) {
+        return room;
+    }
+    if ((n->ready_flags & (LEADER_NOSPACE | LEADER_HOLD)) == 0) {
+        /* All should know at once. */
+        env_timer_start(n->env, &l->announce, env_now_us(n->env));
+    }
+    return (member_room_flags(n) & LEADER_NOSPACE) != 0 ? WAL_ROOM_NONE
+                                                        : WAL_ROOM_SOON;
 }
 
 /* Does this node still lead the term that its tables are of? It may have
