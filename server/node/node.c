@@ -825,6 +825,9 @@ static void node_dispatch(struct node *n, uint64_t from, uint8_t type,
         case NMSG_STATE:
             member_on_state(n, from, r);
             break;
+        case NMSG_ADDRESS:
+            member_on_address(n, from, r);
+            break;
         default:
             log_warn(n->log, "node %llu sent a message of unknown type %u",
                      (unsigned long long)from, type);
