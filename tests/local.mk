@@ -42,6 +42,7 @@ check_DATA = tests/fault/undo.so
 tests/fault/cutoff.log: tests/fault/cold_start.log
 tests/fault/failover.log: tests/fault/cutoff.log
 tests/fault/powercut.log: tests/fault/failover.log
+tests/fault/disk_full.log: tests/fault/powercut.log
 
 # Preloaded into nodes, so without sanitizers and with nothing of ours in it.
 tests/fault/undo.so: $(srcdir)/tests/fault/undo.c $(srcdir)/tests/fault/undo.h

@@ -267,6 +267,7 @@ static enum wal_room leader_room(struct node *n, size_t bytes)
 {
     struct leader *l = &n->leader;
     enum wal_room room;
+    unsigned flags;
 
     if (!leader_has_place(n) || l->closed_bytes >= LEADER_CLOSED_BYTES) {
         return WAL_ROOM_SOON;
@@ -275,12 +276,12 @@ static enum wal_room leader_room(struct node *n, size_t bytes)
     if (room != WAL_ROOM_NONE) {
         return room;
     }
-    if ((n->ready_flags & (LEADER_NOSPACE | LEADER_HOLD)) == 0) {
+    flags = member_room_flags(n);
+    if ((n->ready_flags & (LEADER_NOSPACE | LEADER_HOLD)) != flags) {
         /* All should know at once. */
         env_timer_start(n->env, &l->announce, env_now_us(n->env));
     }
-    return (member_room_flags(n) & LEADER_NOSPACE) != 0 ? WAL_ROOM_NONE
-                                                        : WAL_ROOM_SOON;
+    return (flags & LEADER_NOSPACE) != 0 ? WAL_ROOM_NONE : WAL_ROOM_SOON;
 }
 
 /* Does this node still lead the term that its tables are of? It may have

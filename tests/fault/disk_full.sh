@@ -41,7 +41,8 @@ cluster_up 3 >/dev/null || die "the cluster did not form"
 # sets FROM N: SETs of 64 KiB through redis-cli on stdin.
 sets() {
     awk -v from="$1" -v n="$2" 'BEGIN {
-        v = sprintf("%65000s", ""); gsub(/ /, "x", v)
+        v = "x"
+        while (length(v) < 65536) v = v v
         for (i = from; i < from + n; i++) { print "SET k" i " " i "." v }
     }'
 }
