@@ -15,16 +15,37 @@ struct passed_op {
 
 /* ---- lists of operations, by their list_next ---- */
 
+static size_t op_bytes(const struct client_op *op)
+{
+    return op->command != NULL ? op->command->n : 0;
+}
+
 void op_list_push(struct op_list *l, struct client_op *op)
 {
+    hf_assert(op->list == NULL);
+    op->list = l;
     op->list_next = NULL;
-    if (l->tail != NULL) {
-        l->tail->list_next = op;
-    } else {
-        l->head = op;
-    }
+    op->list_prev = l->tail;
+    *(l->tail != NULL ? &l->tail->list_next : &l->head) = op;
     l->tail = op;
     l->n++;
+    l->bytes += op_bytes(op);
+}
+
+bool op_list_remove(struct op_list *l, struct client_op *op)
+{
+    if (op->list != l) {
+        return false;
+    }
+    *(op->list_prev != NULL ? &op->list_prev->list_next : &l->head) =
+        op->list_next;
+    *(op->list_next != NULL ? &op->list_next->list_prev : &l->tail) =
+        op->list_prev;
+    op->list = NULL;
+    op->list_next = op->list_prev = NULL;
+    l->n--;
+    l->bytes -= op_bytes(op);
+    return true;
 }
 
 struct client_op *op_list_pop(struct op_list *l)
@@ -32,33 +53,9 @@ struct client_op *op_list_pop(struct op_list *l)
     struct client_op *op = l->head;
 
     if (op != NULL) {
-        l->head = op->list_next;
-        if (l->head == NULL) {
-            l->tail = NULL;
-        }
-        op->list_next = NULL;
-        l->n--;
+        (void)op_list_remove(l, op);
     }
     return op;
-}
-
-bool op_list_remove(struct op_list *l, struct client_op *op)
-{
-    struct client_op *prev = NULL;
-
-    for (struct client_op *i = l->head; i != NULL; i = i->list_next) {
-        if (i == op) {
-            *(prev != NULL ? &prev->list_next : &l->head) = op->list_next;
-            if (l->tail == op) {
-                l->tail = prev;
-            }
-            op->list_next = NULL;
-            l->n--;
-            return true;
-        }
-        prev = i;
-    }
-    return false;
 }
 
 static void op_list_move(struct op_list *to, struct op_list *from)
@@ -115,14 +112,27 @@ void read_release(struct node *n)
     read_free_passed(&n->admin);
 }
 
+bool read_full(const struct node *n)
+{
+    const struct reads *r = &n->reads;
+
+    return r->waiting.n + r->asked.n + r->indexed.n + r->passed.n >=
+               LIM_READING ||
+           r->waiting.bytes + r->asked.bytes + r->indexed.bytes +
+                   r->passed.bytes >=
+               LIM_PARKED_BYTES;
+}
+
 void read_cancel(struct node *n, struct client_op *op)
 {
     struct reads *r = &n->reads;
+    bool full = node_full(n);
 
     if (!op_list_remove(&r->waiting, op) && !op_list_remove(&r->asked, op) &&
         !op_list_remove(&r->indexed, op)) {
         (void)op_list_remove(&r->passed, op);
     }
+    node_made_room(n, full);
 }
 
 /* ---- evaluation ---- */
@@ -138,6 +148,7 @@ void read_applied(struct node *n)
 {
     struct reads *r = &n->reads;
     uint64_t applied = driver_applied(&n->driver);
+    bool full = node_full(n);
 
     if (driver_installing(&n->driver)) {
         return;
@@ -146,10 +157,14 @@ void read_applied(struct node *n)
         r->fresh_us = r->confirm_us;
         r->confirm_index = 0;
     }
-    while (r->indexed.head != NULL && r->indexed.head->number <= applied) {
+    /* Replies of one turn could be more than memory holds: the rest waits
+     * until some were taken. */
+    while (r->indexed.head != NULL && r->indexed.head->number <= applied &&
+           (n->reply_bytes < NODE_REPLY_BYTES || mutant(REPLIES_AT_ONCE))) {
         read_evaluate(n, op_list_pop(&r->indexed));
         r->indexed_us = env_now_us(n->env);
     }
+    node_made_room(n, full);
 }
 
 /* Answer from local data if they are young enough for this connection. */
@@ -188,7 +203,8 @@ void read_begin(struct node *n, struct client_op *op)
     if (read_stale(n, op)) {
         return;
     }
-    if (r->waiting.n + r->asked.n + r->indexed.n >= 4 * LIM_PARKED) {
+    if (r->waiting.n + r->asked.n + r->indexed.n + r->passed.n >=
+        2 * LIM_READING) {
         client_op_error(op, "TRYAGAIN too many requests are waiting");
         return;
     }
@@ -493,8 +509,8 @@ static void passed_done(struct client_op *op, struct bytes reply)
     peer_send(p->node->peers, p->from, PEER_BULK, NMSG_PASS_REPLY,
               buf_bytes(&b), &reply, 1);
     buf_release(&b);
+    node_internal_op_end(p->node, op->command->n);
     blob_unref(op->command);
-    node_internal_op_end(p->node);
     free(p);
 }
 
@@ -505,7 +521,7 @@ void read_on_pass(struct node *n, uint64_t from, struct reader *rd)
     struct passed_op *p;
 
     if (!reader_ok(rd) || kind > 1 || n->internal_ops >= READ_PASSED_MAX ||
-        n->leader.term == 0) {
+        n->internal_bytes + rd->n > LIM_PARKED_BYTES || n->leader.term == 0) {
         return;
     }
     p = hf_calloc(1, sizeof *p);
@@ -519,6 +535,7 @@ void read_on_pass(struct node *n, uint64_t from, struct reader *rd)
     p->op.deadline_us =
         env_now_us(n->env) + n->cfg.request_timeout_ms * 1000;
     n->internal_ops++;
+    n->internal_bytes += rd->n;
     if (kind == 0) {
         read_begin(n, &p->op);
     } else {
@@ -539,8 +556,11 @@ void read_on_pass_reply(struct node *n, uint64_t from, struct reader *rd)
     for (struct client_op *op = r->passed.head; op != NULL;
          op = op->list_next) {
         if (op->number == id) {
-            op_list_remove(&r->passed, op);
+            bool full = node_full(n);
+
+            (void)op_list_remove(&r->passed, op);
             client_op_reply(op, bytes_of(rd->p, rd->n), index);
+            node_made_room(n, full);
             return;
         }
     }
@@ -574,6 +594,7 @@ static void read_expire(struct node *n, uint64_t now)
     static const char none[] =
         "CLUSTERDOWN no leader confirmed the read before its deadline";
     struct reads *r = &n->reads;
+    bool full = node_full(n);
 
     read_expire_list(&r->waiting, now,
                      n->machine == NULL
@@ -582,6 +603,7 @@ static void read_expire(struct node *n, uint64_t now)
     read_expire_list(&r->asked, now, none);
     read_expire_list(&r->indexed, now, none);
     read_expire_list(&r->passed, now, none);
+    node_made_room(n, full);
 }
 
 /* What came in this turn: questions, an ended probe, reads that wait. */
