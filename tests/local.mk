@@ -29,6 +29,7 @@ UNIT_TESTS = \
 # Tests of real processes; each makes its own cluster. One after the other:
 # some measure time.
 PROCESS_TESTS = \
+	tests/fault/big_start.sh \
 	tests/fault/cold_start.sh \
 	tests/fault/cutoff.sh \
 	tests/fault/failover.sh \
@@ -43,6 +44,7 @@ FAULT_TOOLS = \
 	tests/fault/rude \
 	tests/fault/stale_read
 check_DATA = tests/fault/undo.so
+tests/fault/cold_start.log: tests/fault/big_start.log
 tests/fault/cutoff.log: tests/fault/cold_start.log
 tests/fault/failover.log: tests/fault/cutoff.log
 tests/fault/powercut.log: tests/fault/failover.log
