@@ -10,7 +10,7 @@
 #include "raftio/peer_int.h"
 
 enum {
-    FEED_MARK = 64 << 10,  /* socket bytes above which BULK waits its turn */
+    FEED_MARK = 64 << 10,    /* socket bytes above which BULK waits its turn */
     STABLE_US = 1000 * 1000, /* up this long: the next redial is at once */
     REDIAL_SOON_US = 10 * 1000,
 };
@@ -52,11 +52,11 @@ static void redial_cb(struct env_timer *t)
     const char *addr = m->use_hint && m->hint[0] != '\0' ? m->hint : m->addr;
 
     hf_assert(m->id != 0 && m->out == NULL);
-    m->out = pconn_new(p,
-                       net_connect(p->env, addr,
-                                   p->bind_host[0] != '\0' ? p->bind_host
-                                                           : NULL),
-                       true);
+    m->out =
+        pconn_new(p,
+                  net_connect(p->env, addr,
+                              p->bind_host[0] != '\0' ? p->bind_host : NULL),
+                  true);
     m->out->m = m;
     /* The connect has its own time-out; the handshake starts after it. */
     m->out->deadline_us += NET_CONNECT_TIMEOUT_MS * 1000ULL;
@@ -102,8 +102,7 @@ void member_lost(struct member *m, bool refused_connect, const char *why)
         wait_us = rng_below(&p->rng, REDIAL_SOON_US);
         m->backoff_ms = PEER_REDIAL_MIN_MS;
     } else {
-        m->backoff_ms = m->backoff_ms == 0 ? PEER_REDIAL_MIN_MS
-                                           : m->backoff_ms;
+        m->backoff_ms = m->backoff_ms == 0 ? PEER_REDIAL_MIN_MS : m->backoff_ms;
         wait_us = m->backoff_ms * 500ULL +
                   rng_below(&p->rng, m->backoff_ms * 500ULL + 1);
         m->backoff_ms = m->backoff_ms * 2 > PEER_REDIAL_MAX_MS
@@ -206,12 +205,11 @@ void member_meet(struct peer_net *p, const struct peer_ident *who)
     memset(&r, 0, sizeof r);
     r.id = who->node_id;
     snprintf(r.addr, sizeof r.addr, "%s", who->addr);
-    memcpy(r.dir_id, who->dir_id, sizeof r.dir_id);
+    /* Its directory is not pinned: only a record says which is right. */
     member_update(m, &r);
 }
 
-void peer_set_members(struct peer_net *p, const struct peer_member *r,
-                      size_t n)
+void peer_set_members(struct peer_net *p, const struct peer_member *r, size_t n)
 {
     for (size_t i = 0; i < LIM_NODES; i++) {
         struct member *m = &p->members[i];
@@ -284,8 +282,11 @@ static bool bulk_has_room(const struct member *m, size_t n)
            (n <= PEER_BULK_MAX && m->queued_bytes <= PEER_BULK_MAX - n);
 }
 
-static void bulk_push(struct member *m, uint8_t type,
-                      const struct bytes *parts, size_t n, size_t total)
+static void bulk_push(struct member *m,
+                      uint8_t type,
+                      const struct bytes *parts,
+                      size_t n,
+                      size_t total)
 {
     struct queued *q = hf_malloc(sizeof *q + total);
     size_t at = 0;
@@ -303,8 +304,11 @@ static void bulk_push(struct member *m, uint8_t type,
     member_feed(m);
 }
 
-static bool member_send(struct member *m, enum peer_class c, uint8_t type,
-                        const struct bytes *parts, size_t n)
+static bool member_send(struct member *m,
+                        enum peer_class c,
+                        uint8_t type,
+                        const struct bytes *parts,
+                        size_t n)
 {
     size_t total = 0;
     size_t waiting;
@@ -340,8 +344,12 @@ static bool member_send(struct member *m, enum peer_class c, uint8_t type,
     return true;
 }
 
-bool peer_send(struct peer_net *p, uint64_t id, enum peer_class c,
-               uint8_t type, struct bytes header, const struct bytes *parts,
+bool peer_send(struct peer_net *p,
+               uint64_t id,
+               enum peer_class c,
+               uint8_t type,
+               struct bytes header,
+               const struct bytes *parts,
                size_t n)
 {
     struct member *m = member_find(p, id);
@@ -382,8 +390,12 @@ size_t peer_bulk_pending(const struct peer_net *p, uint64_t id)
 
 /* ---- questions asked ---- */
 
-void ask_finish(struct peer_ask *a, int code, const struct peer_ident *who,
-                uint8_t type, struct blob *payload, const char *why)
+void ask_finish(struct peer_ask *a,
+                int code,
+                const struct peer_ident *who,
+                uint8_t type,
+                struct blob *payload,
+                const char *why)
 {
     struct peer_ask **at = &a->p->asks;
 
@@ -410,9 +422,13 @@ static void ask_timer(struct env_timer *t)
     ask_finish(a, a->code, NULL, 0, NULL, a->why);
 }
 
-struct peer_ask *peer_ask(struct peer_net *p, const char *addr, uint8_t type,
-                          struct bytes question, uint32_t timeout_ms,
-                          peer_ask_cb cb, void *data)
+struct peer_ask *peer_ask(struct peer_net *p,
+                          const char *addr,
+                          uint8_t type,
+                          struct bytes question,
+                          uint32_t timeout_ms,
+                          peer_ask_cb cb,
+                          void *data)
 {
     struct peer_ask *a = hf_calloc(1, sizeof *a);
     uint64_t now = env_now_us(p->env);
@@ -435,14 +451,15 @@ struct peer_ask *peer_ask(struct peer_net *p, const char *addr, uint8_t type,
         return a;
     }
     a->code = HF_ETIMEOUT;
-    snprintf(a->why, sizeof a->why, "%.100s did not answer within %u ms",
-             addr, timeout_ms);
+    snprintf(a->why, sizeof a->why, "%.100s did not answer within %u ms", addr,
+             timeout_ms);
     env_timer_start(p->env, &a->timer, now + timeout_ms * 1000ULL);
     buf_bytes_append(&a->question, question);
-    a->pc = pconn_new(
-        p,
-        net_connect(p->env, addr, p->bind_host[0] != '\0' ? p->bind_host : NULL),
-        true);
+    a->pc =
+        pconn_new(p,
+                  net_connect(p->env, addr,
+                              p->bind_host[0] != '\0' ? p->bind_host : NULL),
+                  true);
     a->pc->ask = a;
     return a;
 }
@@ -615,7 +632,8 @@ static void tick_cb(struct env_timer *t)
     tick_arm(p, now);
 }
 
-void peer_set_timeouts(struct peer_net *p, uint32_t silence_ms,
+void peer_set_timeouts(struct peer_net *p,
+                       uint32_t silence_ms,
                        uint32_t ping_ms)
 {
     hf_assert(silence_ms > 0);

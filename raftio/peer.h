@@ -37,17 +37,17 @@ enum {
     PEER_FRAME_HEADER = 32,
 
     PEER_MSG_MAX = LIM_ENTRY + (1 << 20), /* one message; beyond: closed */
-    PEER_ANON_MSG_MAX = 1 << 20,  /* one question or answer */
-    PEER_BULK_MAX = 32 << 20,     /* queued BULK bytes per peer, or 1 message */
-    PEER_CONTROL_MAX = 1 << 20,   /* queued CONTROL bytes per peer */
-    PEER_CONNS_MAX = 64,          /* accepted connections; beyond: closed */
-    PEER_ANON_MAX = 32,           /* questions being answered */
-    PEER_ASKS_MAX = 32,           /* questions being asked */
-    PEER_HANDSHAKE_MS = 1000,     /* from accept or connect to the first frame */
-    PEER_FRAME_MS = 10000,        /* to complete a frame once begun */
-    PEER_LINGER_MS = 200,         /* for a refusal to reach the other side */
-    PEER_ANSWER_MS = 2000,        /* for an asker to take its answer */
-    PEER_PARTS_MAX = 8,           /* of peer_send() */
+    PEER_ANON_MSG_MAX = 1 << 20,          /* one question or answer */
+    PEER_BULK_MAX = 32 << 20,   /* queued BULK bytes per peer, or 1 message */
+    PEER_CONTROL_MAX = 1 << 20, /* queued CONTROL bytes per peer */
+    PEER_CONNS_MAX = 64,        /* accepted connections; beyond: closed */
+    PEER_ANON_MAX = 32,         /* questions being answered */
+    PEER_ASKS_MAX = 32,         /* questions being asked */
+    PEER_HANDSHAKE_MS = 1000,   /* from accept or connect to the first frame */
+    PEER_FRAME_MS = 10000,      /* to complete a frame once begun */
+    PEER_LINGER_MS = 200,       /* for a refusal to reach the other side */
+    PEER_ANSWER_MS = 2000,      /* for an asker to take its answer */
+    PEER_PARTS_MAX = 8,         /* of peer_send() */
     PEER_REDIAL_MIN_MS = 50,
     PEER_REDIAL_MAX_MS = 500,
     PEER_REASON_MAX = 200, /* bytes of a refusal's reason */
@@ -78,13 +78,17 @@ struct peer_cbs {
     /* A whole message of member @from (any id of this cluster; whether it is
      * one of the configuration is the owner's question). @payload is lent
      * for the call; keep it with blob_ref(). */
-    void (*on_message)(void *data, uint64_t from, uint8_t type,
+    void (*on_message)(void *data,
+                       uint64_t from,
+                       uint8_t type,
                        struct blob *payload);
     /* A question by a node that need not be a member. @h must be given back
      * exactly once by peer_anon_reply() or peer_anon_drop(), now or later.
      * @who and @payload are lent for the call. */
-    void (*on_anon)(void *data, struct peer_anon *h,
-                    const struct peer_ident *who, uint8_t type,
+    void (*on_anon)(void *data,
+                    struct peer_anon *h,
+                    const struct peer_ident *who,
+                    uint8_t type,
                     struct blob *payload);
     /* The own connection to @id can carry messages / no longer can. */
     void (*on_up)(void *data, uint64_t id);
@@ -97,20 +101,19 @@ struct peer_cbs {
     void (*on_moved)(void *data, uint64_t id, const char *addr);
     /* A handshake failed. @id is the member dialled, or the id claimed by an
      * incoming one (0: none); @by_us: we refused. Once per change. */
-    void (*on_refused)(void *data, uint64_t id, bool by_us,
-                       const char *reason);
+    void (*on_refused)(void *data, uint64_t id, bool by_us, const char *reason);
 };
 /* Every callback may be NULL except on_message and on_anon. */
 
 struct peer_config {
     struct env *env;
-    struct logger *log;      /* may be NULL */
-    struct peer_ident self;  /* copied */
-    const char *bind_host;   /* source address of dials; NULL: any. Copied */
-    uint32_t silence_ms;     /* one election timeout: silent means dead */
-    uint32_t ping_ms;        /* 0: a quarter of silence_ms */
+    struct logger *log;         /* may be NULL */
+    struct peer_ident self;     /* copied */
+    const char *bind_host;      /* source address of dials; NULL: any. Copied */
+    uint32_t silence_ms;        /* one election timeout: silent means dead */
+    uint32_t ping_ms;           /* 0: a quarter of silence_ms */
     const struct peer_cbs *cbs; /* kept, not copied */
-    void *data;              /* handed to callbacks */
+    void *data;                 /* handed to callbacks */
 };
 
 /* ---- life ---- */
@@ -126,14 +129,16 @@ uint16_t peer_port(const struct peer_net *p);
 /* Identity changed (ids were given out by the cluster). Connections of members
  * are closed, without on_down, and made again; questions go on. */
 void peer_set_self(struct peer_net *p, const struct peer_ident *self);
-void peer_set_timeouts(struct peer_net *p, uint32_t silence_ms,
+void peer_set_timeouts(struct peer_net *p,
+                       uint32_t silence_ms,
                        uint32_t ping_ms);
 
 /* The members to dial; replaces the earlier list (own id is skipped, at most
  * LIM_NODES others). A member that is gone from it is closed, in both
  * directions and without on_down; a changed address counts from the next
  * dial on, a changed directory id closes at once. */
-void peer_set_members(struct peer_net *p, const struct peer_member *m,
+void peer_set_members(struct peer_net *p,
+                      const struct peer_member *m,
                       size_t n);
 
 /* ---- members ---- */
@@ -141,8 +146,12 @@ bool peer_is_up(const struct peer_net *p, uint64_t id);
 /* Copy header and parts into one message to @id. False: not up, or the queue
  * is full, and the message is dropped; counted. A CONTROL message that does
  * not fit one frame travels as BULK. At most PEER_PARTS_MAX parts. */
-bool peer_send(struct peer_net *p, uint64_t id, enum peer_class c,
-               uint8_t type, struct bytes header, const struct bytes *parts,
+bool peer_send(struct peer_net *p,
+               uint64_t id,
+               enum peer_class c,
+               uint8_t type,
+               struct bytes header,
+               const struct bytes *parts,
                size_t n);
 /* BULK bytes waiting for @id: for senders that pace themselves. */
 size_t peer_bulk_pending(const struct peer_net *p, uint64_t id);
@@ -152,12 +161,19 @@ size_t peer_bulk_pending(const struct peer_net *p, uint64_t id);
  * cancelled. @code 0: @who answered with @type and @payload (lent for the
  * call). Else HF_ETIMEOUT, HF_ECLOSED, HF_EIDENTITY (refused), HF_ELIMIT,
  * with a message in @why. The question is in the BULK class. */
-typedef void (*peer_ask_cb)(void *data, int code,
-                            const struct peer_ident *who, uint8_t type,
-                            struct blob *payload, const char *why);
-struct peer_ask *peer_ask(struct peer_net *p, const char *addr, uint8_t type,
-                          struct bytes question, uint32_t timeout_ms,
-                          peer_ask_cb cb, void *data);
+typedef void (*peer_ask_cb)(void *data,
+                            int code,
+                            const struct peer_ident *who,
+                            uint8_t type,
+                            struct blob *payload,
+                            const char *why);
+struct peer_ask *peer_ask(struct peer_net *p,
+                          const char *addr,
+                          uint8_t type,
+                          struct bytes question,
+                          uint32_t timeout_ms,
+                          peer_ask_cb cb,
+                          void *data);
 void peer_ask_cancel(struct peer_ask *a); /* its callback never runs */
 
 void peer_anon_reply(struct peer_anon *h, uint8_t type, struct bytes answer);
@@ -172,14 +188,13 @@ struct peer_stats {
     uint32_t silent_ms;  /* since the last frame of it, either connection */
     uint64_t sent_bytes, received_bytes;
     uint64_t sent_messages, received_messages;
-    uint64_t dropped;    /* messages not taken or lost with a connection */
-    uint64_t connects;   /* times the own connection came up */
+    uint64_t dropped;  /* messages not taken or lost with a connection */
+    uint64_t connects; /* times the own connection came up */
     size_t bulk_pending;
     char refused[PEER_REASON_MAX]; /* last refusal; empty since up */
 };
 /* Fills up to @max; returns how many. */
-size_t peer_stats(const struct peer_net *p, struct peer_stats *out,
-                  size_t max);
+size_t peer_stats(const struct peer_net *p, struct peer_stats *out, size_t max);
 /* Connections closed for garbage, bad checksums, replays, slowness. */
 uint64_t peer_bad_connections(const struct peer_net *p);
 

@@ -97,7 +97,9 @@ void pconn_kill(struct pconn *pc)
 }
 
 /* Tell whoever dialled it that it is gone. */
-static void pconn_detach(struct pconn *pc, bool refused_connect, int code,
+static void pconn_detach(struct pconn *pc,
+                         bool refused_connect,
+                         int code,
                          const char *why)
 {
     struct member *m = pc->m;
@@ -141,8 +143,10 @@ static void pconn_bad(struct pconn *pc, const char *what)
 
 /* ---- output ---- */
 
-void pconn_frame(struct pconn *pc, const struct frame *f,
-                 const struct bytes *parts, size_t n)
+void pconn_frame(struct pconn *pc,
+                 const struct frame *f,
+                 const struct bytes *parts,
+                 size_t n)
 {
     struct frame out = *f;
     uint8_t head[FRAME_HEADER];
@@ -292,8 +296,8 @@ static bool live_twin(const struct pconn *pc)
         if (o != pc && o->state == PCONN_UP &&
             o->other.purpose == HELLO_MEMBER && o->ask == NULL &&
             o->other.who.node_id == pc->other.who.node_id &&
-            memcmp(o->other.who.dir_id, pc->other.who.dir_id,
-                   PEER_ID_BYTES) != 0) {
+            memcmp(o->other.who.dir_id, pc->other.who.dir_id, PEER_ID_BYTES) !=
+                0) {
             return !mutant(PEER_DIRECTORY_ID);
         }
     }
@@ -470,7 +474,8 @@ static void msg_reserve(struct pconn *pc, size_t n)
     pc->msg_room = room;
 }
 
-static void take_piece(struct pconn *pc, const struct frame *f,
+static void take_piece(struct pconn *pc,
+                       const struct frame *f,
                        struct bytes payload)
 {
     size_t max = pc->ask != NULL || pc->other.purpose == HELLO_QUESTION
@@ -484,8 +489,8 @@ static void take_piece(struct pconn *pc, const struct frame *f,
         return;
     }
     if (first != (pc->msg == NULL) ||
-        (!first && (f->message_len != pc->msg_total ||
-                    f->type != pc->msg_type))) {
+        (!first &&
+         (f->message_len != pc->msg_total || f->type != pc->msg_type))) {
         pconn_bad(pc, "pieces of messages mixed");
         return;
     }
@@ -515,7 +520,8 @@ static void take_piece(struct pconn *pc, const struct frame *f,
     blob_unref(b);
 }
 
-static void take_message(struct pconn *pc, const struct frame *f,
+static void take_message(struct pconn *pc,
+                         const struct frame *f,
                          struct bytes payload)
 {
     struct blob *b;
@@ -544,7 +550,8 @@ static void take_message(struct pconn *pc, const struct frame *f,
 
 /* ---- input ---- */
 
-static void take_frame(struct pconn *pc, const struct frame *f,
+static void take_frame(struct pconn *pc,
+                       const struct frame *f,
                        struct bytes payload)
 {
     bool handshake = pc->state != PCONN_UP;
@@ -554,8 +561,7 @@ static void take_frame(struct pconn *pc, const struct frame *f,
         return;
     }
     pc->seq_in = f->seq;
-    if (handshake && f->kind == FRAME_REFUSE &&
-        pc->state != PCONN_WAIT_HELLO) {
+    if (handshake && f->kind == FRAME_REFUSE && pc->state != PCONN_WAIT_HELLO) {
         refused_by_other(pc, payload);
     } else if (pc->state == PCONN_WAIT_HELLO && f->kind == FRAME_HELLO) {
         accept_hello(pc, payload);

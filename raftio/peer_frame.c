@@ -8,7 +8,8 @@
 
 static const uint64_t HELLO_MAGIC = 0x3152454550464848; /* "HHFPEER1" */
 
-void frame_encode(uint8_t out[FRAME_HEADER], const struct frame *f,
+void frame_encode(uint8_t out[FRAME_HEADER],
+                  const struct frame *f,
                   uint32_t salt)
 {
     memset(out, 0, FRAME_HEADER);
@@ -69,7 +70,8 @@ int frame_decode(struct bytes b, uint32_t salt, struct frame *f)
     return 0;
 }
 
-uint32_t frame_salt(uint64_t dialler_nonce, uint64_t acceptor_nonce,
+uint32_t frame_salt(uint64_t dialler_nonce,
+                    uint64_t acceptor_nonce,
                     bool to_dialler)
 {
     uint8_t b[16];
@@ -183,7 +185,9 @@ static void hex(char out[2 * PEER_ID_BYTES + 1], const uint8_t *id)
     }
 }
 
-static const char *differ(char *reason, const char *what, const uint8_t *is,
+static const char *differ(char *reason,
+                          const char *what,
+                          const uint8_t *is,
                           const uint8_t *expected)
 {
     char a[2 * PEER_ID_BYTES + 1];
@@ -195,8 +199,10 @@ static const char *differ(char *reason, const char *what, const uint8_t *is,
     return reason;
 }
 
-const char *hello_refusal(const struct peer_ident *self, const struct hello *h,
-                          uint64_t dialled, const uint8_t *pinned,
+const char *hello_refusal(const struct peer_ident *self,
+                          const struct hello *h,
+                          uint64_t dialled,
+                          const uint8_t *pinned,
                           char reason[PEER_REASON_MAX])
 {
     unsigned long long id = (unsigned long long)h->who.node_id;

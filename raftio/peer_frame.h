@@ -51,7 +51,8 @@ struct frame {
     uint32_t message_len;
 };
 
-void frame_encode(uint8_t out[FRAME_HEADER], const struct frame *f,
+void frame_encode(uint8_t out[FRAME_HEADER],
+                  const struct frame *f,
                   uint32_t salt);
 /* Only the header: 0, HF_EAGAIN (too few bytes), HF_ECORRUPT. */
 int frame_header_decode(struct bytes b, uint32_t salt, struct frame *f);
@@ -76,14 +77,17 @@ void hello_encode(struct buf *out, const struct hello *h);
  * filled in). Bytes after the known fields are a later version's: ignored. */
 int hello_decode(struct bytes b, struct hello *h);
 
-uint32_t frame_salt(uint64_t dialler_nonce, uint64_t acceptor_nonce,
+uint32_t frame_salt(uint64_t dialler_nonce,
+                    uint64_t acceptor_nonce,
                     bool to_dialler);
 
 /* May the two talk as members? NULL: yes. Else @reason, filled in, from the
  * view of @self. @dialled: the id meant by a dialler, 0 for an acceptor.
  * @pinned: directory id known for h->who.node_id, or NULL. */
-const char *hello_refusal(const struct peer_ident *self, const struct hello *h,
-                          uint64_t dialled, const uint8_t *pinned,
+const char *hello_refusal(const struct peer_ident *self,
+                          const struct hello *h,
+                          uint64_t dialled,
+                          const uint8_t *pinned,
                           char reason[PEER_REASON_MAX]);
 
 /* In no cluster yet: may only ask and answer questions. */

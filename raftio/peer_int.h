@@ -71,8 +71,8 @@ struct member {
 };
 
 struct peer_anon {
-    struct peer_net *p;   /* NULL: the transport is gone */
-    struct pconn *pc;     /* NULL: the asker is gone */
+    struct peer_net *p; /* NULL: the transport is gone */
+    struct pconn *pc;   /* NULL: the asker is gone */
     struct peer_anon *next;
 };
 
@@ -121,8 +121,10 @@ void peer_note(struct peer_net *p, const char *fmt, ...)
 void pconn_close(struct pconn *pc, int code, const char *why);
 /* The same without any callback. */
 void pconn_kill(struct pconn *pc);
-void pconn_frame(struct pconn *pc, const struct frame *f,
-                 const struct bytes *parts, size_t n);
+void pconn_frame(struct pconn *pc,
+                 const struct frame *f,
+                 const struct bytes *parts,
+                 size_t n);
 /* One whole message in as many frames as it takes, at once. */
 void pconn_message(struct pconn *pc, uint8_t type, struct bytes b);
 void pconn_tick(struct pconn *pc, uint64_t now);
@@ -138,8 +140,12 @@ void member_lost(struct member *m, bool refused_connect, const char *why);
 /* It has just connected to us: no use in waiting to dial it. */
 void member_reachable(struct peer_net *p, uint64_t id);
 void member_feed(struct member *m); /* more BULK chunks while there is room */
-void ask_finish(struct peer_ask *a, int code, const struct peer_ident *who,
-                uint8_t type, struct blob *payload, const char *why);
+void ask_finish(struct peer_ask *a,
+                int code,
+                const struct peer_ident *who,
+                uint8_t type,
+                struct blob *payload,
+                const char *why);
 struct peer_anon *anon_new(struct pconn *pc); /* NULL: too many */
 
 #endif

@@ -74,7 +74,7 @@ struct receiving {
     uint64_t next_off; /* of the next new pull */
     uint64_t written;
     uint64_t last_new_us;
-    uint64_t pull_at_us; /* the rate allows the next pull */
+    uint64_t pull_at_us;  /* the rate allows the next pull */
     uint32_t refused_tag; /* failed too often */
     uint32_t tries;
     bool told_done; /* RESULT of this tag was "has it" */
@@ -141,7 +141,9 @@ static void head_of(struct buf *b, uint8_t kind, const struct offer *f)
     buf_u32(b, f->tag);
 }
 
-static bool send_buf(struct snapxfer *x, uint64_t to, struct buf *b,
+static bool send_buf(struct snapxfer *x,
+                     uint64_t to,
+                     struct buf *b,
                      struct bytes body)
 {
     bool ok = x->cbs->send(x->data, to, buf_bytes(b), body);
@@ -268,7 +270,9 @@ static void tx_read_next(struct sending *t)
     env_work(t->x->env, ENV_POOL, &t->work);
 }
 
-int snapx_send(struct snapxfer *x, uint64_t to, const struct snapx_offer *o,
+int snapx_send(struct snapxfer *x,
+               uint64_t to,
+               const struct snapx_offer *o,
                const char *name)
 {
     struct sending *t = tx_find(x, to);
@@ -346,8 +350,7 @@ static void got_pull(struct snapxfer *x, struct sending *t, struct reader *r)
     tx_read_next(t);
 }
 
-static void got_result(struct snapxfer *x, struct sending *t,
-                       struct reader *r)
+static void got_result(struct snapxfer *x, struct sending *t, struct reader *r)
 {
     bool has = rd_u8(r) == 1;
     uint64_t to = t->to;
@@ -395,8 +398,8 @@ static void finish_fn(struct receiving *r, struct snapxfer *x)
         r->rv = HF_ECORRUPT;
     }
     if (r->rv == 0 && x->cbs->verify != NULL) {
-        r->rv = x->cbs->verify(x->data, x->disk, x->tmp_name,
-                               r->offer.o.index, r->offer.o.term);
+        r->rv = x->cbs->verify(x->data, x->disk, x->tmp_name, r->offer.o.index,
+                               r->offer.o.term);
     }
 }
 
@@ -460,7 +463,8 @@ static void rx_drop(struct snapxfer *x)
     }
 }
 
-static void rx_begin(struct snapxfer *x, uint64_t from,
+static void rx_begin(struct snapxfer *x,
+                     uint64_t from,
                      const struct snapx_offer *o)
 {
     struct receiving *r = &x->rx;
@@ -481,8 +485,10 @@ static void rx_begin(struct snapxfer *x, uint64_t from,
              (unsigned long long)from);
 }
 
-static void tell_result(struct snapxfer *x, uint64_t to,
-                        const struct offer *f, bool has)
+static void tell_result(struct snapxfer *x,
+                        uint64_t to,
+                        const struct offer *f,
+                        bool has)
 {
     struct buf b = BUF_INIT;
 
@@ -644,16 +650,19 @@ static bool rx_give_up(struct snapxfer *x, const struct snapx_offer *o)
     if (r->state != RX_HELD) {
         return true;
     }
-    if (x->cbs->on_dropped == NULL || (r->offer.o.index == o->index &&
-                                       r->offer.o.term == o->term)) {
+    if (x->cbs->on_dropped == NULL ||
+        (r->offer.o.index == o->index && r->offer.o.term == o->term)) {
         return false;
     }
     x->cbs->on_dropped(x->data, r->offer.o.index, r->offer.o.term);
     return true;
 }
 
-static void got_offer(struct snapxfer *x, uint64_t from,
-                      struct snapx_offer *o, uint32_t tag, struct reader *rd)
+static void got_offer(struct snapxfer *x,
+                      uint64_t from,
+                      struct snapx_offer *o,
+                      uint32_t tag,
+                      struct reader *rd)
 {
     struct receiving *r = &x->rx;
     struct offer done = {.o = *o, .tag = tag};
@@ -685,7 +694,9 @@ static void got_offer(struct snapxfer *x, uint64_t from,
     }
 }
 
-static void got_chunk(struct snapxfer *x, uint64_t from, uint32_t tag,
+static void got_chunk(struct snapxfer *x,
+                      uint64_t from,
+                      uint32_t tag,
                       struct reader *rd)
 {
     struct receiving *r = &x->rx;
@@ -780,8 +791,8 @@ static bool tx_given_up(struct sending *t, uint64_t now)
     struct snapxfer *x = t->x;
     uint64_t to = t->to;
     uint64_t index = t->offer.o.index;
-    uint64_t last = t->last_pull_us > t->last_new_us ? t->last_pull_us
-                                                     : t->last_new_us;
+    uint64_t last =
+        t->last_pull_us > t->last_new_us ? t->last_pull_us : t->last_new_us;
 
     if (t->busy || now - last < SNAPX_GIVE_UP_MS * 1000ULL) {
         return false;
@@ -797,8 +808,8 @@ static void tx_step(struct snapxfer *x, uint64_t now, uint64_t *next)
 {
     for (size_t i = 0; i < LIM_NODES; i++) {
         struct sending *t = &x->tx[i];
-        uint64_t last = t->last_pull_us > t->offered_us ? t->last_pull_us
-                                                        : t->offered_us;
+        uint64_t last =
+            t->last_pull_us > t->offered_us ? t->last_pull_us : t->offered_us;
 
         if (t->to == 0 || t->ending) {
             continue;
@@ -926,7 +937,8 @@ void snapx_close(struct snapxfer *x, void (*closed)(void *data), void *data)
     maybe_gone(x);
 }
 
-size_t snapx_progress(const struct snapxfer *x, struct snapx_progress *out,
+size_t snapx_progress(const struct snapxfer *x,
+                      struct snapx_progress *out,
                       size_t max)
 {
     uint64_t now = env_now_us(x->env);

@@ -39,7 +39,7 @@ enum {
     SNAPX_RATE_MIN = 32 << 20,
     SNAPX_RATE_DEFAULT = 64 << 20,
     SNAPX_SYNC_BYTES = 8 << 20, /* written between two syncs */
-    SNAPX_BURST_US = 20000, /* of pulls at once after a pause */
+    SNAPX_BURST_US = 20000,     /* of pulls at once after a pause */
     SNAPX_VERIFY_TRIES = 3, /* of one offer; beyond: refused until it changes */
 };
 
@@ -47,9 +47,9 @@ enum {
 struct snapx_offer {
     uint64_t index;
     uint64_t term;
-    uint64_t size;      /* bytes of the file */
-    uint32_t file_crc;  /* owner's digest, 0 if it has none; only compared */
-    struct bytes meta;  /* configuration and its index; borrowed */
+    uint64_t size;     /* bytes of the file */
+    uint32_t file_crc; /* owner's digest, 0 if it has none; only compared */
+    struct bytes meta; /* configuration and its index; borrowed */
 };
 
 struct snapxfer;
@@ -57,17 +57,24 @@ struct snapxfer;
 struct snapx_cbs {
     /* Send one message to @to; false: not now (pulls are repeated, so it is
      * only lost). */
-    bool (*send)(void *data, uint64_t to, struct bytes header,
+    bool (*send)(void *data,
+                 uint64_t to,
+                 struct bytes header,
                  struct bytes body);
     /* On a worker: check the whole file @name against the offer. 0 or an
      * error. NULL: only size and chunk checksums are checked. */
-    int (*verify)(void *data, struct disk *d, const char *name,
-                  uint64_t index, uint64_t term);
+    int (*verify)(void *data,
+                  struct disk *d,
+                  const char *name,
+                  uint64_t index,
+                  uint64_t term);
     /* Receiver: the verified, synced file lies under @name (the temporary
      * name given to snapx_new()); the owner renames and installs it.
      * snapx_received_done() ends the transfer. */
-    void (*on_received)(void *data, uint64_t from,
-                        const struct snapx_offer *o, const char *name);
+    void (*on_received)(void *data,
+                        uint64_t from,
+                        const struct snapx_offer *o,
+                        const char *name);
     /* Sender: the transfer has ended: 0 @to has installed the file;
      * HF_ECORRUPT it could not use it; HF_EIO the file cannot be read;
      * HF_ETIMEOUT it does not ask for it. */
@@ -85,8 +92,8 @@ struct snapx_config {
     struct env *env; /* its disk is used */
     struct logger *log;
     const char *tmp_name; /* where a received file grows; copied */
-    uint64_t rate; /* bytes per second; 0: SNAPX_RATE_DEFAULT; raised to
-                      SNAPX_RATE_MIN */
+    uint64_t rate;        /* bytes per second; 0: SNAPX_RATE_DEFAULT; raised to
+                             SNAPX_RATE_MIN */
     const struct snapx_cbs *cbs;
     void *data;
 };
@@ -105,7 +112,9 @@ void snapx_receive(struct snapxfer *x, uint64_t from, struct bytes msg);
 /* Begin (or go on) offering the file @name to @to. The file must stay
  * readable under @name until snapx_send_end() or on_sent; the same offer
  * again is harmless; another one replaces it. HF_ELIMIT: too many. */
-int snapx_send(struct snapxfer *x, uint64_t to, const struct snapx_offer *o,
+int snapx_send(struct snapxfer *x,
+               uint64_t to,
+               const struct snapx_offer *o,
                const char *name);
 void snapx_send_end(struct snapxfer *x, uint64_t to);
 /* Is the snapshot being sent to a follower that makes progress? Then the
@@ -130,7 +139,8 @@ struct snapx_progress {
     uint32_t idle_ms; /* since the last new byte */
 };
 /* The receiving side first, then each sending one; returns how many. */
-size_t snapx_progress(const struct snapxfer *x, struct snapx_progress *out,
+size_t snapx_progress(const struct snapxfer *x,
+                      struct snapx_progress *out,
                       size_t max);
 
 #endif

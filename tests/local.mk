@@ -13,18 +13,42 @@ UNIT_TESTS = \
 	tests/unit/test_identity \
 	tests/unit/test_machine \
 	tests/unit/test_map \
+	tests/unit/test_env_sim \
 	tests/unit/test_env_uv \
+	tests/unit/test_formats \
+	tests/unit/test_history \
 	tests/unit/test_peer \
 	tests/unit/test_resp \
+	tests/unit/test_settings \
 	tests/unit/test_snap \
+	tests/unit/test_snapxfer \
 	tests/unit/test_store \
 	tests/unit/test_vote \
 	tests/unit/test_wal
 
-# Tests of real processes; each makes its own cluster.
-PROCESS_TESTS =
+# Tests of real processes; each makes its own cluster. One after the other:
+# some measure time.
+PROCESS_TESTS = \
+	tests/fault/cold_start.sh \
+	tests/fault/cutoff.sh \
+	tests/fault/failover.sh \
+	tests/fault/powercut.sh
+FAULT_TOOLS = \
+	tests/fault/freeport \
+	tests/fault/powercut
+check_DATA = tests/fault/undo.so
+tests/fault/cutoff.log: tests/fault/cold_start.log
+tests/fault/failover.log: tests/fault/cutoff.log
+tests/fault/powercut.log: tests/fault/failover.log
 
-check_PROGRAMS += $(UNIT_TESTS) tests/fault/freeport
+# Preloaded into nodes, so without sanitizers and with nothing of ours in it.
+tests/fault/undo.so: $(srcdir)/tests/fault/undo.c $(srcdir)/tests/fault/undo.h
+	$(AM_V_CC)$(CC) -std=gnu11 -D_GNU_SOURCE -Wall -Wextra -Wconversion \
+		-O1 -g -fPIC -shared -I$(srcdir) -o $@ \
+		$(srcdir)/tests/fault/undo.c -ldl -lpthread
+CLEANFILES += tests/fault/undo.so
+
+check_PROGRAMS += $(UNIT_TESTS) $(FAULT_TOOLS)
 TESTS += $(UNIT_TESTS) $(PROCESS_TESTS)
 LDADD = $(ALL_LIBS) $(CMOCKA_LIBS)
 STORE_LDADD = server/libserver_store.a base/libbase.a $(CMOCKA_LIBS)
@@ -39,24 +63,41 @@ tests_unit_test_kv_SOURCES = tests/unit/test_kv.c $(FAKE_CLUSTER)
 tests_unit_test_kv_LDADD = $(CLIENT_LDADD)
 DISK_SIM = tests/sim/disk_sim.c tests/sim/disk_sim.h tests/unit/wal_env.h
 tests_unit_test_disk_sim_SOURCES = tests/unit/test_disk_sim.c $(DISK_SIM)
+tests_unit_test_formats_SOURCES = tests/unit/test_formats.c $(DISK_SIM)
 tests_unit_test_identity_SOURCES = tests/unit/test_identity.c $(DISK_SIM)
 tests_unit_test_snap_SOURCES = tests/unit/test_snap.c $(DISK_SIM)
 tests_unit_test_vote_SOURCES = tests/unit/test_vote.c $(DISK_SIM)
 tests_unit_test_wal_SOURCES = tests/unit/test_wal.c $(DISK_SIM)
+tests_unit_test_env_sim_SOURCES = tests/unit/test_env_sim.c \
+	tests/sim/env_sim.c tests/sim/env_sim.h
+tests_unit_test_history_SOURCES = tests/unit/test_history.c \
+	tests/sim/check.c tests/sim/check.h \
+	tests/sim/history.c tests/sim/history.h
 tests_fault_freeport_LDADD =
+tests_fault_powercut_SOURCES = tests/fault/powercut.c tests/fault/undo.h
+tests_fault_powercut_LDADD =
 EXTRA_DIST += \
+	tests/golden/entry.hex \
+	tests/golden/hello.hex \
+	tests/golden/identity.hex \
+	tests/golden/peers.hex \
+	tests/golden/segment.hex \
+	tests/golden/snapshot.hex \
+	tests/golden/vote.hex \
 	tests/clients/compare.sh \
 	tests/clients/compare.txt \
-	tests/fault/process.sh \
-	tests/fault/failover.sh \
-	tests/fault/cold_start.sh
+	$(PROCESS_TESTS) \
+	tests/fault/undo.c \
+	tests/fault/process.sh
 TEST_EXTENSIONS = .sh
 
 # Each fuzz target is one file with LLVMFuzzerTestOneInput; --enable-fuzz.
 if FUZZ
-noinst_PROGRAMS += tests/fuzz/fuzz_machine tests/fuzz/fuzz_resp
+noinst_PROGRAMS += tests/fuzz/fuzz_machine tests/fuzz/fuzz_peer tests/fuzz/fuzz_resp
 tests_fuzz_fuzz_machine_LDADD = server/libserver_store.a base/libbase.a
 tests_fuzz_fuzz_machine_LDFLAGS = $(AM_LDFLAGS) $(FUZZ_LDFLAGS)
+tests_fuzz_fuzz_peer_LDADD = raftio/libraftio.a base/libbase.a
+tests_fuzz_fuzz_peer_LDFLAGS = $(AM_LDFLAGS) $(FUZZ_LDFLAGS)
 tests_fuzz_fuzz_resp_LDADD = resp/libresp.a base/libbase.a
 tests_fuzz_fuzz_resp_LDFLAGS = $(AM_LDFLAGS) $(FUZZ_LDFLAGS)
 endif
@@ -65,3 +106,26 @@ endif
 noinst_PROGRAMS += tests/sim/raft_sim
 tests_sim_raft_sim_SOURCES = tests/sim/raft_sim.c
 tests_sim_raft_sim_LDADD = raftio/libraftio.a base/libbase.a $(RAFT_A)
+# Simulated clusters: the node and its edge over another env and disk.
+noinst_PROGRAMS += holdfast-sim
+holdfast_sim_SOURCES = \
+	tests/sim/check.c \
+	tests/sim/check.h \
+	tests/sim/cluster.c \
+	tests/sim/cluster.h \
+	tests/sim/disk_sim.c \
+	tests/sim/disk_sim.h \
+	tests/sim/env_sim.c \
+	tests/sim/env_sim.h \
+	tests/sim/history.c \
+	tests/sim/history.h \
+	tests/sim/main.c \
+	tests/sim/mini.c \
+	tests/sim/mini.h \
+	tests/sim/nemesis.c \
+	tests/sim/nemesis.h \
+	tests/sim/seed.c \
+	tests/sim/seed.h \
+	tests/sim/workload.c \
+	tests/sim/workload.h
+holdfast_sim_LDADD = server/libserver_edge.a $(NODE_LIBS) $(NODE_SYSTEM_LIBS)

@@ -39,9 +39,9 @@ struct env_uv {
     struct env_work *done_tail;
     size_t work_under_way; /* loop thread's count */
 
-    uint8_t *read_buf;         /* ENV_UV_READ_BUF bytes, lent to on_read */
-    struct uvnet_conn *dirty;  /* connections with bytes to flush */
-    size_t sockets;            /* connections and listeners still open */
+    uint8_t *read_buf;        /* ENV_UV_READ_BUF bytes, lent to on_read */
+    struct uvnet_conn *dirty; /* connections with bytes to flush */
+    size_t sockets;           /* connections and listeners still open */
 };
 
 static inline struct env_uv *env_uv_of(struct env *e)

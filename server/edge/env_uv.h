@@ -16,9 +16,9 @@ enum {
     ENV_UV_READ_BUF = 256 << 10, /* one shared read buffer for the loop */
     ENV_UV_POOL_THREADS = 2,
     ENV_UV_BACKLOG = 1024,
-    ENV_UV_ACCEPT_MAX = 64,      /* accepted per listener and wake-up */
-    ENV_UV_FLUSH_ROUNDS = 8,     /* turns run before the loop polls again */
-    ENV_UV_ACCEPT_RETRY_MS = 100, /* pause of accept without descriptors */
+    ENV_UV_ACCEPT_MAX = 64,        /* accepted per listener and wake-up */
+    ENV_UV_FLUSH_ROUNDS = 8,       /* turns run before the loop polls again */
+    ENV_UV_ACCEPT_RETRY_MS = 100,  /* pause of accept without descriptors */
     ENV_UV_USER_TIMEOUT_MS = 2000, /* unacknowledged data breaks a socket */
     ENV_UV_NOTSENT_BYTES = 128 << 10, /* outgoing: unsent bytes in kernel */
 };

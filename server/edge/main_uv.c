@@ -60,11 +60,10 @@ static void log_line(struct logger *l, enum log_level level, const char *text)
     (void)l;
     clock_gettime(CLOCK_REALTIME, &ts);
     gmtime_r(&ts.tv_sec, &tm);
-    n = snprintf(line, sizeof line,
-                 "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ %-5s %s\n",
-                 tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday, tm.tm_hour,
-                 tm.tm_min, tm.tm_sec, (int)(ts.tv_nsec / 1000000),
-                 log_level_name(level), text);
+    n = snprintf(
+        line, sizeof line, "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ %-5s %s\n",
+        tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min,
+        tm.tm_sec, (int)(ts.tv_nsec / 1000000), log_level_name(level), text);
     if (n >= (int)sizeof line) {
         n = (int)sizeof line - 1;
         line[n - 1] = '\n';
@@ -104,8 +103,8 @@ static void notify(const char *state)
     if (fd < 0) {
         return;
     }
-    (void)sendto(fd, state, strlen(state), MSG_NOSIGNAL,
-                 (struct sockaddr *)&sa, len);
+    (void)sendto(fd, state, strlen(state), MSG_NOSIGNAL, (struct sockaddr *)&sa,
+                 len);
     close(fd);
 }
 
@@ -149,8 +148,7 @@ static void on_signal(void *data, int signum)
         return;
     }
     v->stopping = true;
-    log_info(&v->log, "%s: stopping",
-             signum == SIGTERM ? "SIGTERM" : "SIGINT");
+    log_info(&v->log, "%s: stopping", signum == SIGTERM ? "SIGTERM" : "SIGINT");
     notify("STOPPING=1");
     edge_stop_listening(v->edge);
     node_stop(v->node);

@@ -15,8 +15,8 @@
 #include "server/edge/hostport.h"
 
 enum {
-    DRAIN_MARK = 64 << 10,   /* net_write() past it asks for on_drain */
-    OUT_KEEP = 256 << 10,    /* an empty output buffer above this is freed */
+    DRAIN_MARK = 64 << 10, /* net_write() past it asks for on_drain */
+    OUT_KEEP = 256 << 10,  /* an empty output buffer above this is freed */
     KEEPALIVE_IDLE_S = 30,
 };
 
@@ -54,7 +54,7 @@ struct uvnet_conn {
     bool paused;
     bool want_drain;
     size_t drain_below;
-    struct buf out;  /* bytes from sent_off on are still to be sent */
+    struct buf out; /* bytes from sent_off on are still to be sent */
     size_t sent_off;
     struct uvnet_conn *dirty_next;
     struct uvnet_conn *dirty_prev;
@@ -765,8 +765,8 @@ uint16_t uvnet_listen_port(struct net_listener *base)
 
     hf_assert(getsockname(l->fd, (struct sockaddr *)&ss, &len) == 0);
     if (ss.ss_family == AF_INET6) {
-        return ntohs(((const struct sockaddr_in6 *)(const void *)&ss)
-                         ->sin6_port);
+        return ntohs(
+            ((const struct sockaddr_in6 *)(const void *)&ss)->sin6_port);
     }
     return ntohs(((const struct sockaddr_in *)(const void *)&ss)->sin_port);
 }

@@ -62,14 +62,14 @@ static const struct row table[] = {
      "silence after which a leader is replaced"},
     {"heartbeat", INT, AT(heartbeat_ms), "ms", 5, 10000, "50",
      "a leader's sign of life; at most a third of election-timeout"},
-    {"request-timeout", INT, AT(request_timeout_ms), "ms", 100, 600000,
-     "4000", "deadline of a request"},
+    {"request-timeout", INT, AT(request_timeout_ms), "ms", 100, 600000, "4000",
+     "deadline of a request"},
     {"seat-silence", INT, AT(seat_silence_ms), "ms", 500, 3600000, "3000",
      "silence after which a blank node may take a seat over"},
     {"request-max", INT, AT(request_max), "bytes", 64 * KIB, 64 * MIB, "8m",
      "size of one request"},
-    {"memory-limit", INT, AT(memory_limit), "bytes", 0, UINT64_C(1) << 48,
-     "0", "keys and values; beyond, writes get -OOM (0: no limit)"},
+    {"memory-limit", INT, AT(memory_limit), "bytes", 0, UINT64_C(1) << 48, "0",
+     "keys and values; beyond, writes get -OOM (0: no limit)"},
     {"clients-max", INT, AT(clients_max), "", 1, 1000000, "10000",
      "client connections"},
     {"idle-timeout", INT, AT(idle_timeout_s), "s", 0, 31536000, "0",
@@ -78,14 +78,14 @@ static const struct row table[] = {
      "replies held for one client; beyond, it is closed"},
     {"output-stall", INT, AT(output_stall_s), "s", 1, 86400, "60",
      "a client that takes no byte of its replies so long is closed"},
-    {"log-budget", INT, AT(log_budget), "bytes", 128 * MIB,
-     UINT64_C(1) << 48, "512m", "size of the log at which writes slow down"},
+    {"log-budget", INT, AT(log_budget), "bytes", 128 * MIB, UINT64_C(1) << 48,
+     "512m", "size of the log at which writes slow down"},
     {"segment-size", INT, AT(segment_size), "bytes", MIB, GIB, "64m",
      "size of one file of the log"},
     {"entry-cache", INT, AT(entry_cache), "bytes", MIB, 16 * GIB, "32m",
      "latest log entries kept in memory"},
-    {"snapshot-floor", INT, AT(snapshot_floor), "bytes", MIB,
-     UINT64_C(1) << 48, "64m", "no snapshot before the log has this size"},
+    {"snapshot-floor", INT, AT(snapshot_floor), "bytes", MIB, UINT64_C(1) << 48,
+     "64m", "no snapshot before the log has this size"},
     {"snapshot-rate", INT, AT(snapshot_rate), "bytes/s", 32 * MIB, 64 * GIB,
      "64m", "speed of sending a snapshot"},
     {"log-level", LEVEL, AT(log_level), "LEVEL", 0, 0, "info",
@@ -141,8 +141,8 @@ static int parse_int(const struct row *r, const char *text, uint64_t *out)
 
 static int parse_bool(const char *text, bool *out)
 {
-    static const char *const words[] = {"no",  "yes",   "false", "true",
-                                        "off", "on", "0",  "1"};
+    static const char *const words[] = {"no",  "yes", "false", "true",
+                                        "off", "on",  "0",     "1"};
 
     for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
         if (strcmp(text, words[i]) == 0) {
@@ -205,14 +205,18 @@ static int row_set(struct settings *s,
             return 0;
         case BOOL:
             if (parse_bool(text, at) != 0) {
-                return errmsg_set(em, HF_EINVAL, "%s: \"%.100s\" is not yes "
-                                  "or no", where, text);
+                return errmsg_set(em, HF_EINVAL,
+                                  "%s: \"%.100s\" is not yes "
+                                  "or no",
+                                  where, text);
             }
             return 0;
         case LEVEL:
             if (parse_level(text, at) != 0) {
-                return errmsg_set(em, HF_EINVAL, "%s: \"%.100s\" is not "
-                                  "debug, info, warn or error", where, text);
+                return errmsg_set(em, HF_EINVAL,
+                                  "%s: \"%.100s\" is not "
+                                  "debug, info, warn or error",
+                                  where, text);
             }
             return 0;
         case INT:
@@ -249,8 +253,7 @@ static int flag_take(int argc,
     n = eq != NULL ? (size_t)(eq - a) : strlen(a);
     *row = row_find(a + 2, n - 2);
     if (*row == NULL) {
-        return errmsg_set(em, HF_EINVAL,
-                          "%.*s: no such flag; --help lists all",
+        return errmsg_set(em, HF_EINVAL, "%.*s: no such flag; --help lists all",
                           n < 100 ? (int)n : 100, a);
     }
     *value = eq != NULL ? eq + 1 : NULL;
@@ -312,11 +315,11 @@ static int file_line(void *user,
     if (f->rv != 0) {
         return 0;
     }
-    if (section[0] != '\0' || r == NULL || r->offset ==
-        offsetof(struct settings, config)) {
+    if (section[0] != '\0' || r == NULL ||
+        r->offset == offsetof(struct settings, config)) {
         f->rv = errmsg_set(f->em, HF_EINVAL, "%.100s: no such setting: %s%s%s",
-                           f->s->config, section,
-                           section[0] != '\0' ? "." : "", name);
+                           f->s->config, section, section[0] != '\0' ? "." : "",
+                           name);
         return 0;
     }
     snprintf(where, sizeof where, "%.100s: %s", f->s->config, name);
@@ -532,7 +535,8 @@ static int resolve(struct settings *s, struct errmsg *em)
     }
     if (s->heartbeat_ms * 3 > s->election_timeout_ms) {
         return errmsg_set(em, HF_EINVAL,
-                          "--heartbeat %" PRIu64 " is more than a third of "
+                          "--heartbeat %" PRIu64
+                          " is more than a third of "
                           "--election-timeout %" PRIu64,
                           s->heartbeat_ms, s->election_timeout_ms);
     }
@@ -566,10 +570,11 @@ int settings_parse(struct settings *s,
 
 void settings_help(FILE *f)
 {
-    fputs("holdfastd --data-dir DIR [flags]: one node of a cluster\n"
-          "Each flag is also a line \"name = value\" of the --config file.\n"
-          "Bytes take k, m, g.\n\n",
-          f);
+    fputs(
+        "holdfastd --data-dir DIR [flags]: one node of a cluster\n"
+        "Each flag is also a line \"name = value\" of the --config file.\n"
+        "Bytes take k, m, g.\n\n",
+        f);
     for (size_t i = 0; i < ROWS; i++) {
         const struct row *r = &table[i];
         char left[64];
@@ -578,9 +583,9 @@ void settings_help(FILE *f)
                  r->kind == INT ? "N" : r->unit);
         fprintf(f, "  %-28s %s", left, r->help);
         if (r->kind == INT) {
-            fprintf(f, "\n  %-28s [%s%s%" PRIu64 " to %" PRIu64
-                    ", default %s]", "", r->unit,
-                    r->unit[0] != '\0' ? ", " : "", r->min, r->max, r->def);
+            fprintf(f, "\n  %-28s [%s%s%" PRIu64 " to %" PRIu64 ", default %s]",
+                    "", r->unit, r->unit[0] != '\0' ? ", " : "", r->min, r->max,
+                    r->def);
         } else if (r->def != NULL && r->def[0] != '\0' && r->kind != BOOL) {
             fprintf(f, " [default %s]", r->def);
         }
@@ -611,8 +616,7 @@ bool settings_row(const struct settings *s,
             break;
         case LEVEL:
             snprintf(value, max, "%s",
-                     log_level_name(
-                         (enum log_level) * (const uint64_t *)at));
+                     log_level_name((enum log_level) * (const uint64_t *)at));
             break;
         case INT:
             snprintf(value, max, "%" PRIu64, *(const uint64_t *)at);

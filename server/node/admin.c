@@ -180,7 +180,8 @@ unsigned node_view_fill(struct node *n, struct node_view *v,
     v->leader_changes = n->leader_changes;
     if (n->running) {
         driver_members(&n->driver, &c);
-        v->leader_id = driver_leader(&n->driver);
+        /* The one that MOVED names: the two must agree at every instant. */
+        v->leader_id = node_ready_leader(n);
         v->term = driver_term(&n->driver);
         v->last_index = driver_last(&n->driver);
         v->commit_index = driver_commit(&n->driver);

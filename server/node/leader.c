@@ -240,14 +240,25 @@ static bool leader_has_place(const struct node *n)
     return n->leader.closed_n + 2 < LEADER_BATCHES_MAX;
 }
 
-int leader_take(struct node *n, uint64_t session, uint64_t number,
-                bool as_void, struct bytes command)
+/* Does this node still lead the term that its tables are of? It may have
+ * stepped down, and even come back, since leader_changed() last ran. */
+static bool leader_still(struct node *n)
+{
+    return n->leader.term != 0 && driver_role(&n->driver) == DRIVER_LEADER &&
+           n->leader.term == driver_term(&n->driver);
+}
+
+int leader_take(struct node *n,
+                uint64_t session,
+                uint64_t number,
+                bool as_void,
+                struct bytes command)
 {
     struct leader *l = &n->leader;
     struct lead_session *s;
     bool opens;
 
-    if (l->term == 0 || driver_role(&n->driver) != DRIVER_LEADER) {
+    if (!leader_still(n)) {
         return HF_ENOLEADER;
     }
     s = lead_session_find(n, session);
@@ -280,12 +291,11 @@ int leader_take(struct node *n, uint64_t session, uint64_t number,
     return 0;
 }
 
-void leader_open_session(struct node *n, uint64_t node,
-                         const uint8_t nonce[16])
+void leader_open_session(struct node *n, uint64_t node, const uint8_t nonce[16])
 {
     struct leader *l = &n->leader;
 
-    if (l->term == 0 || !leader_has_place(n)) {
+    if (!leader_still(n) || !leader_has_place(n)) {
         return;
     }
     if (l->batch_opens) {
@@ -297,7 +307,7 @@ void leader_open_session(struct node *n, uint64_t node,
 
 int leader_record(struct node *n, struct bytes record)
 {
-    if (n->leader.term == 0 || !leader_has_place(n)) {
+    if (!leader_still(n) || !leader_has_place(n)) {
         return HF_ENOLEADER;
     }
     buf_bytes_append(leader_batch(n), record);
@@ -370,7 +380,7 @@ static void leader_submit(struct node *n)
 {
     struct leader *l = &n->leader;
 
-    while (l->closed_n > 0 && !leader_must_wait(n)) {
+    while (l->closed_n > 0 && leader_still(n) && !leader_must_wait(n)) {
         struct blob *b = l->closed[l->closed_head];
         uint64_t stamp = ctime_stamp(n, l->stamp_ms);
         struct entry e = {0, ENTRY_COMMAND, blob_bytes(b), b};
@@ -400,7 +410,7 @@ static void leader_close_task(struct env_task *t)
     struct node *n = t->data;
     struct leader *l = &n->leader;
 
-    if (l->term == 0) {
+    if (!leader_still(n)) {
         leader_drop(n);
         return;
     }
@@ -482,8 +492,7 @@ static void leader_expire_timer(struct env_timer *t)
         machine_expiry_waiting(n->machine)) {
         leader_time_entry(n);
     }
-    env_timer_start(n->env, t,
-                    env_now_us(n->env) + LEADER_EXPIRE_MS * 1000);
+    env_timer_start(n->env, t, env_now_us(n->env) + LEADER_EXPIRE_MS * 1000);
 }
 
 /* ---- messages ---- */
@@ -519,8 +528,7 @@ void leader_on_writes(struct node *n, uint64_t from, struct reader *r)
                      (unsigned long long)from);
             return;
         }
-        rv = leader_take(n, session, number++, kind == NUMBERED_VOID,
-                         command);
+        rv = leader_take(n, session, number++, kind == NUMBERED_VOID, command);
         if (rv == HF_EAGAIN) {
             leader_nack(n, from, session);
         }
@@ -559,8 +567,12 @@ bool leader_wants_reply(const struct node *n, uint64_t session)
     return false;
 }
 
-void leader_reply(struct node *n, uint64_t session, uint64_t number,
-                  bool voided, struct bytes reply, uint64_t index)
+void leader_reply(struct node *n,
+                  uint64_t session,
+                  uint64_t number,
+                  bool voided,
+                  struct bytes reply,
+                  uint64_t index)
 {
     struct leader *l = &n->leader;
     struct lead_session *s = lead_session_find(n, session);

@@ -891,6 +891,62 @@ static bool leader_is_heard(struct node *n)
                                    2 * n->cfg.election_ms);
 }
 
+static void member_log_address(struct node *n, uint64_t id, const char *peer,
+                               const char *client, const char *cluster)
+{
+    struct buf b = BUF_INIT;
+
+    entry_address(&b, id, peer, client, cluster);
+    if (leader_record(n, buf_bytes(&b)) == 0) {
+        log_info(n->log, "node %llu is at %s now", (unsigned long long)id,
+                 peer);
+    }
+    buf_release(&b);
+}
+
+void member_on_address(struct node *n, uint64_t from, struct reader *r)
+{
+    char peer[LIM_ADDR];
+    char client[LIM_ADDR];
+    char cluster[LIM_ADDR];
+
+    if (get_address(r, peer) && get_address(r, client) &&
+        get_address(r, cluster) && reader_done(r) && peer[0] != '\0' &&
+        machine_member(n->machine, from) != NULL) {
+        member_log_address(n, from, peer, client, cluster);
+    }
+}
+
+/* A member that was started with other addresses tells the leader, which
+ * logs them. */
+static void member_tell_address(struct node *n)
+{
+    const struct member *m = machine_member(n->machine, n->id);
+    uint64_t leader = node_ready_leader(n);
+    uint64_t now = env_now_us(n->env);
+    const struct node_config *c = &n->cfg;
+    struct buf b = BUF_INIT;
+
+    if (m == NULL || leader == 0 || c->peer_announce[0] == '\0' ||
+        now - n->member.address_us < MEMBER_ADDRESS_MS * 1000 ||
+        (strcmp(m->peer, c->peer_announce) == 0 &&
+         strcmp(m->client, c->client_announce) == 0 &&
+         strcmp(m->cluster, c->cluster_announce) == 0)) {
+        return;
+    }
+    n->member.address_us = now;
+    if (leader == n->id) {
+        member_log_address(n, n->id, c->peer_announce, c->client_announce,
+                           c->cluster_announce);
+        return;
+    }
+    node_envelope(n, &b);
+    put_addresses(n, &b);
+    peer_send(n->peers, leader, PEER_CONTROL, NMSG_ADDRESS, buf_bytes(&b),
+              NULL, 0);
+    buf_release(&b);
+}
+
 void member_tick(struct node *n)
 {
     struct membership *m = &n->member;
@@ -906,6 +962,7 @@ void member_tick(struct node *n)
             member_reconcile(n);
         }
         member_tell_state(n);
+        member_tell_address(n);
     }
     if (m->phase == INIT_WAIT && n->machine != NULL &&
         machine_initialized(n->machine)) {

@@ -679,7 +679,13 @@ static void on_raft_msg(struct node *n, uint64_t from, struct blob *b,
                  (unsigned long long)from);
         return;
     }
-    if (m.kind == RMSG_INSTALL &&
+    if (m.kind == RMSG_INSTALL) {
+        snapshot_named(n, m.install.index, m.install.term);
+    }
+    if (m.kind == RMSG_TIMEOUT_NOW && n->stopping) {
+        /* It would hand leadership on at once: nodes that stop together
+         * would toss it to and fro. */
+    } else if (m.kind == RMSG_INSTALL &&
         !snapshot_at_hand(n, m.install.index, m.install.term)) {
         driver_refuse_install(&n->driver, node_now_ms(n), from, &m);
     } else {
@@ -752,6 +758,9 @@ static void node_dispatch(struct node *n, uint64_t from, uint8_t type,
             break;
         case NMSG_STATE:
             member_on_state(n, from, r);
+            break;
+        case NMSG_ADDRESS:
+            member_on_address(n, from, r);
             break;
         default:
             log_warn(n->log, "node %llu sent a message of unknown type %u",

@@ -38,6 +38,7 @@ enum node_msg {
     NMSG_PASS_REPLY = 10,
     NMSG_SNAP = 11,      /* snapshot transfer */
     NMSG_STATE = 12,     /* what a follower has: room, applied index */
+    NMSG_ADDRESS = 13,   /* this member's addresses are others now */
     /* questions between nodes that need not know each other */
     NASK_JOIN = 32,
     NASK_PREPARE = 33,

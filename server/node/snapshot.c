@@ -316,6 +316,17 @@ static void xfer_received(void *data, uint64_t from,
              (unsigned long long)o->index, (unsigned long long)o->size);
 }
 
+/* A newer offer takes its place. Not while it is being installed: accept()
+ * says no then. */
+static void xfer_dropped(void *data, uint64_t index, uint64_t term)
+{
+    struct node *n = data;
+
+    (void)index;
+    (void)term;
+    n->snapshot.received = false;
+}
+
 static bool xfer_accept(void *data, uint64_t from,
                         const struct snapx_offer *o)
 {
@@ -331,6 +342,7 @@ static const struct snapx_cbs xfer_cbs = {
     .send = xfer_send,
     .verify = xfer_verify,
     .on_received = xfer_received,
+    .on_dropped = xfer_dropped,
     .accept = xfer_accept,
 };
 
@@ -346,6 +358,17 @@ void snapshot_init(struct node *n)
     c.cbs = &xfer_cbs;
     c.data = n;
     n->snapshot.xfer = snapx_new(&c);
+}
+
+void snapshot_named(struct node *n, uint64_t index, uint64_t term)
+{
+    struct snapshotter *s = &n->snapshot;
+
+    if (s->received && s->installing == NULL &&
+        (s->received_index != index || s->received_term != term)) {
+        s->received = false;
+        snapx_receive_abort(s->xfer);
+    }
 }
 
 bool snapshot_at_hand(const struct node *n, uint64_t index, uint64_t term)

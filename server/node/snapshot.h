@@ -82,7 +82,10 @@ uint64_t snapshot_due_bytes(const struct node *n);
 uint64_t snapshot_log_budget(const struct node *n);
 /* The leader's engine names a snapshot to @to. */
 void snapshot_send(struct node *n, const struct raft_msg *m);
-/* An RMSG_INSTALL arrived: is exactly that snapshot at hand? */
+/* An RMSG_INSTALL arrived: what is held of another snapshot is of no use any
+ * more, and would keep the place of the one named now. */
+void snapshot_named(struct node *n, uint64_t index, uint64_t term);
+/* Is exactly that snapshot at hand? */
 bool snapshot_at_hand(const struct node *n, uint64_t index, uint64_t term);
 /* The engine accepted it. */
 void snapshot_install(struct node *n, const struct snap_meta *m);

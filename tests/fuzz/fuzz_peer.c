@@ -31,9 +31,11 @@ static void fake_random(struct env *e, void *p, size_t n)
     memset(p, 42, n);
 }
 
-static int fake_listen(struct env *e, const char *hostport,
+static int fake_listen(struct env *e,
+                       const char *hostport,
                        void (*on_accept)(void *data, struct net_conn *c),
-                       void *data, struct net_listener **out,
+                       void *data,
+                       struct net_listener **out,
                        struct errmsg *em)
 {
     (void)hostport;
@@ -80,7 +82,9 @@ static const struct env_ops fake_ops = {
     .close = fake_close,
 };
 
-static void on_message(void *data, uint64_t from, uint8_t type,
+static void on_message(void *data,
+                       uint64_t from,
+                       uint8_t type,
                        struct blob *payload)
 {
     volatile uint8_t sum = type;
@@ -92,8 +96,10 @@ static void on_message(void *data, uint64_t from, uint8_t type,
     }
 }
 
-static void on_anon(void *data, struct peer_anon *h,
-                    const struct peer_ident *who, uint8_t type,
+static void on_anon(void *data,
+                    struct peer_anon *h,
+                    const struct peer_ident *who,
+                    uint8_t type,
                     struct blob *payload)
 {
     (void)data;

@@ -45,8 +45,9 @@ struct check {
     uint64_t *leaders; /* by term: id */
     size_t leaders_cap;
     uint64_t leader_changes;
-    uint64_t top_term; /* of any leader */
-    int last_leader;   /* slot, -1: none yet */
+    uint64_t top_change; /* index of the newest membership change */
+    uint64_t top_term;   /* of any leader */
+    int last_leader;     /* slot, -1: none yet */
     uint64_t events[NODE_EV_COUNT];
     uint64_t hash;
     bool verbose;
@@ -366,6 +367,12 @@ static void on_event(void *self,
 
     say(c, "n%d (id %llu) %s %llu %llu", sl->n, (unsigned long long)id,
         event_names[what], (unsigned long long)a, (unsigned long long)b);
+    if (what == NODE_EV_MEMBERSHIP) { /* each change once, not each apply */
+        if (a <= c->top_change) {
+            return;
+        }
+        c->top_change = a;
+    }
     c->events[what]++;
     c->hash = mix(c->hash, (uint64_t)what * 16 + (uint64_t)sl->n);
     if (what == NODE_EV_TRUNCATE && a >= sl->first &&

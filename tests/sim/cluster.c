@@ -1,5 +1,6 @@
 #include "tests/sim/cluster.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -37,6 +38,8 @@ struct cluster {
     struct cluster_config cfg;
     struct machine_slot m[CLUSTER_MAX];
     uint64_t warm_since;
+    bool ever_warm;
+    bool ever_cold;
     uint64_t exits[EXITS];
 };
 
@@ -105,14 +108,21 @@ static void warm_update(struct cluster *cl)
     }
     if (warm * 2 <= cl->cfg.nodes) {
         cl->warm_since = UINT64_MAX;
+        cl->ever_cold = cl->ever_warm;
     } else if (cl->warm_since == UINT64_MAX) {
         cl->warm_since = now;
+        cl->ever_warm = true;
     }
 }
 
 uint64_t cluster_warm_since(const struct cluster *cl)
 {
     return cl->warm_since;
+}
+
+bool cluster_ever_cold(const struct cluster *cl)
+{
+    return cl->ever_cold;
 }
 
 /* ---- the end of a process ---- */
@@ -370,6 +380,11 @@ void cluster_disk_room(struct cluster *cl, int i, uint64_t bytes)
 
     disk_sim_set_room(
         d, bytes == UINT64_MAX ? UINT64_MAX : disk_sim_used(d) + bytes);
+}
+
+void cluster_disk_fail(struct cluster *cl, int i, uint64_t k)
+{
+    disk_sim_fail_at(cl->m[i].disk, k, EIO, false);
 }
 
 uint64_t cluster_node_id(const struct cluster *cl, int i)

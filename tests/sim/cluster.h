@@ -45,10 +45,16 @@ void cluster_disk_speed(struct cluster *cl, int i, uint64_t factor);
 /* Leave @bytes free; UINT64_MAX: plenty. */
 void cluster_disk_room(struct cluster *cl, int i, uint64_t bytes);
 
+/* The @k-th change from now fails with an I/O error. */
+void cluster_disk_fail(struct cluster *cl, int i, uint64_t k);
+
 uint64_t cluster_node_id(const struct cluster *cl, int i); /* 0: none */
 /* Since when at least a majority was up without interruption; UINT64_MAX if
  * it is not now. Cluster time cannot have jumped since. */
 uint64_t cluster_warm_since(const struct cluster *cl);
+/* Was there a time without such a majority, after the first one came about?
+ * A machine that was cut off may then know a later time than the others. */
+bool cluster_ever_cold(const struct cluster *cl);
 /* Processes that ended by themselves, by status. */
 uint64_t cluster_exits(const struct cluster *cl, enum node_exit status);
 

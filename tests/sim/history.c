@@ -531,7 +531,8 @@ void hist_timed_read(struct hist *h,
                      uint64_t began,
                      uint64_t now,
                      struct bytes v,
-                     uint64_t warm_us)
+                     uint64_t warm_us,
+                     bool ever_cold)
 {
     struct key *k = &h->keys[key];
     struct op *o;
@@ -552,7 +553,8 @@ void hist_timed_read(struct hist *h,
         check_fail(h->c, "timed key %u: there %llu us after its deadline", key,
                    (unsigned long long)(began - o->ended - o->ttl_us));
     }
-    if (v.p == NULL && now + TIMED_EARLY_US < o->began + o->ttl_us) {
+    if (v.p == NULL && !ever_cold &&
+        now + TIMED_EARLY_US < o->began + o->ttl_us) {
         check_fail(h->c, "timed key %u: gone %llu us before its deadline", key,
                    (unsigned long long)(o->began + o->ttl_us - now));
     }

@@ -65,14 +65,17 @@ void hist_reg_read(struct hist *h,
                    struct bytes v);
 /* A timed key was set by @op to live @ttl_us. */
 void hist_timed_set(struct hist *h, uint32_t op, uint64_t ttl_us);
-/* @warm_us: since then there was no cold start of the cluster. Time may have
- * jumped, or stood still, for keys set before. */
+/* @warm_us: since then there was no cold start of the cluster: time may have
+ * stood still for keys set before. @ever_cold: there was one, and a machine
+ * that slept through it may make time jump forward at any later change of
+ * leaders. */
 void hist_timed_read(struct hist *h,
                      uint32_t key,
                      uint64_t began,
                      uint64_t now,
                      struct bytes v,
-                     uint64_t warm_us);
+                     uint64_t warm_us,
+                     bool ever_cold);
 
 /* The value of each key after everything has settled, with no operation
  * running. */

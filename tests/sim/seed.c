@@ -31,6 +31,7 @@ struct run {
     struct rng opts; /* options of the run, apart from its course */
     int nodes;
     bool formed;
+    uint64_t forming; /* membership changes that were part of forming */
     uint64_t healed_us;
 };
 
@@ -70,6 +71,11 @@ static void log_line(struct logger *l, enum log_level level, const char *text)
 static uint64_t warm_us(void *data)
 {
     return cluster_warm_since(((struct run *)data)->cl);
+}
+
+static bool ever_cold(void *data)
+{
+    return cluster_ever_cold(((struct run *)data)->cl);
 }
 
 /* Small numbers, so that everything happens often. */
@@ -202,6 +208,7 @@ static void course(struct run *r)
                    FORM_US / 1000000);
         return;
     }
+    r->forming = check_count(r->c, NODE_EV_MEMBERSHIP);
     workload_start(r->w);
     pass(r, 300000, NULL);
     r->n = nemesis_new(r->s, r->cl, r->w, r->c,
@@ -240,6 +247,7 @@ static void set_up(struct run *r, uint64_t seed)
     wc.think_us = 30000 + rng_below(&r->opts, 150000);
     wc.timed = rng_below(&r->opts, 2) == 0;
     wc.warm_us = warm_us;
+    wc.ever_cold = ever_cold;
     wc.data = r;
     for (int i = 0; i < CLUSTER_CLIENT_HOSTS; i++) {
         wc.envs[i] =
@@ -271,6 +279,7 @@ static void counts(const struct run *r, struct seed_result *out)
     for (size_t i = 0; i < sizeof map / sizeof map[0]; i++) {
         out->count[map[i].to] = check_count(r->c, map[i].from);
     }
+    out->count[SEED_MEMBERSHIP] -= r->forming;
     out->count[SEED_FAULTS] = r->n == NULL ? 0 : nemesis_faults(r->n);
     out->count[SEED_ACKNOWLEDGED] = hist_acknowledged(r->h);
     out->count[SEED_REFUSED] = hist_refused(r->h);

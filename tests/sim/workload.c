@@ -626,7 +626,8 @@ static void read_reply(struct client *c,
         hist_reg_read(w->cfg.h, p->key, p->began, now, v);
     } else {
         hist_timed_read(w->cfg.h, p->key, p->began, now, v,
-                        w->cfg.warm_us(w->cfg.data));
+                        w->cfg.warm_us(w->cfg.data),
+                        w->cfg.ever_cold(w->cfg.data));
     }
 }
 

@@ -22,6 +22,7 @@ struct workload_config {
     bool timed;        /* keys with deadlines too: they cause time entries */
     /* Since when there was no cold start; UINT64_MAX: there is one now. */
     uint64_t (*warm_us)(void *data);
+    bool (*ever_cold)(void *data); /* was there ever one? */
     void *data;
 };
 

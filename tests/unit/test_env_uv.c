@@ -31,10 +31,10 @@ struct fixture {
     struct net_conn *server; /* the last accepted */
     int opened, accepted, closed, client_closed, drained;
     int close_code, client_code;
-    size_t want;  /* stop when the server has read so much */
+    size_t want; /* stop when the server has read so much */
     size_t got;
     uint32_t sum;
-    bool inside;  /* a making call is running */
+    bool inside; /* a making call is running */
     bool timed_out;
 };
 
@@ -285,8 +285,8 @@ static void log_order(void **state)
     int order = 0;
 
     for (int i = 0; i < 100; i++) {
-        j[i] = (struct job){.f = f, .left = i == 99 ? 1 : 2, .order = &order,
-                            .place = i};
+        j[i] = (struct job){
+            .f = f, .left = i == 99 ? 1 : 2, .order = &order, .place = i};
         j[i].w.fn = job_fn;
         j[i].w.done = job_done;
         env_work(f->e, ENV_LOG, &j[i].w);
@@ -407,8 +407,7 @@ static void bad_addresses(void **state)
     assert_int_equal(f->client_code, HF_EINVAL);
     dial(f, "no-such-host.invalid:1", NULL);
     run(f);
-    assert_true(f->client_code == HF_ENOENT ||
-                f->client_code == HF_ETIMEOUT);
+    assert_true(f->client_code == HF_ENOENT || f->client_code == HF_ETIMEOUT);
     assert_int_equal(f->client_closed, 2);
     dial(f, "no-such-host.invalid:1", NULL);
     net_close(f->client); /* while the look-up runs */
@@ -480,9 +479,9 @@ static void port_in_use(void **state)
     assert_non_null(strstr(em.text, f->addr));
     assert_non_null(strstr(em.text, "in use"));
     assert_null(second);
-    assert_int_equal(net_listen(f->e, "no-such-host.invalid:1", on_accept, f,
-                                &second, &em),
-                     HF_ENOENT);
+    assert_int_equal(
+        net_listen(f->e, "no-such-host.invalid:1", on_accept, f, &second, &em),
+        HF_ENOENT);
 }
 
 /* Without descriptors the loop waits instead of spinning, and goes on when
@@ -516,7 +515,8 @@ static void out_of_files(void **state)
     clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &c1);
     assert_int_equal(f->accepted, 0);
     assert_true((c1.tv_sec - c0.tv_sec) * 1000 +
-                    (c1.tv_nsec - c0.tv_nsec) / 1000000 < 50);
+                    (c1.tv_nsec - c0.tv_nsec) / 1000000 <
+                50);
     setrlimit(RLIMIT_NOFILE, &before);
     assert_int_equal(write(fd, "x", 1), 1);
     f->want = 1;
@@ -565,12 +565,10 @@ static void host_and_port(void **state)
     assert_int_equal(hostport_split(":0", host, 16, port, 8), 0);
     assert_string_equal(host, "");
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
-        assert_int_equal(hostport_split(bad[i], host, 16, port, 8),
-                         HF_EINVAL);
+        assert_int_equal(hostport_split(bad[i], host, 16, port, 8), HF_EINVAL);
     }
-    assert_int_equal(hostport_split("a-name-too-long-here:1", host, 16, port,
-                                    8),
-                     HF_EINVAL);
+    assert_int_equal(
+        hostport_split("a-name-too-long-here:1", host, 16, port, 8), HF_EINVAL);
 }
 
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -578,11 +576,11 @@ static void host_and_port(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        T(timers),        T(work_round_trip), T(log_order),
-        T(pool_beside_log), T(large_write),   T(end_of_stream),
-        T(refused),       T(bad_addresses),   T(by_name),
-        T(source_address), T(paused_input),   T(port_in_use),
-        T(out_of_files),  T(term_signal),     T(host_and_port),
+        T(timers),          T(work_round_trip), T(log_order),
+        T(pool_beside_log), T(large_write),     T(end_of_stream),
+        T(refused),         T(bad_addresses),   T(by_name),
+        T(source_address),  T(paused_input),    T(port_in_use),
+        T(out_of_files),    T(term_signal),     T(host_and_port),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -77,7 +77,8 @@ static void poll_cb(struct env_timer *t)
     env_timer_start(w->e, t, env_now_us(w->e) + 1000);
 }
 
-static bool run_until(struct world *w, bool (*cond)(struct world *w),
+static bool run_until(struct world *w,
+                      bool (*cond)(struct world *w),
                       uint32_t ms)
 {
     w->cond = cond;
@@ -94,7 +95,9 @@ static void run_ms(struct world *w, uint32_t ms)
 
 /* ---- nodes ---- */
 
-static void on_message(void *data, uint64_t from, uint8_t type,
+static void on_message(void *data,
+                       uint64_t from,
+                       uint8_t type,
                        struct blob *payload)
 {
     struct node *n = data;
@@ -107,8 +110,10 @@ static void on_message(void *data, uint64_t from, uint8_t type,
     n->last = blob_ref(payload);
 }
 
-static void on_anon(void *data, struct peer_anon *h,
-                    const struct peer_ident *who, uint8_t type,
+static void on_anon(void *data,
+                    struct peer_anon *h,
+                    const struct peer_ident *who,
+                    uint8_t type,
                     struct blob *payload)
 {
     struct node *n = data;
@@ -119,8 +124,8 @@ static void on_anon(void *data, struct peer_anon *h,
         n->held = h;
         return;
     }
-    snprintf(answer, sizeof answer, "%s asks %.*s", who->addr,
-             (int)payload->n, (const char *)payload->d);
+    snprintf(answer, sizeof answer, "%s asks %.*s", who->addr, (int)payload->n,
+             (const char *)payload->d);
     peer_anon_reply(h, (uint8_t)(type + 1), bytes_str(answer));
 }
 
@@ -151,8 +156,7 @@ static void on_moved(void *data, uint64_t id, const char *addr)
     snprintf(n->moved_to, sizeof n->moved_to, "%s", addr);
 }
 
-static void on_refused(void *data, uint64_t id, bool by_us,
-                       const char *reason)
+static void on_refused(void *data, uint64_t id, bool by_us, const char *reason)
 {
     struct node *n = data;
 
@@ -244,10 +248,13 @@ static int setup(void **state)
     return 0;
 }
 
+static void leftovers(void);
+
 static int teardown(void **state)
 {
     struct world *w = *state;
 
+    leftovers();
     for (int i = 0; i < NODES; i++) {
         node_stop(&w->n[i]);
         blob_unref(w->n[i].last);
@@ -269,18 +276,39 @@ static struct blob *pattern(size_t n)
     return b;
 }
 
-static bool say(struct node *from, struct node *to, enum peer_class c,
-                uint8_t type, struct bytes b)
+static bool say(struct node *from,
+                struct node *to,
+                enum peer_class c,
+                uint8_t type,
+                struct bytes b)
 {
     return peer_send(from->p, to->self.node_id, c, type, b, NULL, 0);
 }
 
-static bool one_up(struct world *w) { return w->n[0].ups >= 1; }
-static bool one_up_twice(struct world *w) { return w->n[0].ups >= 2; }
-static bool one_down(struct world *w) { return w->n[0].downs >= 1; }
-static bool two_heard(struct world *w) { return w->n[1].messages >= 1; }
-static bool two_heard_two(struct world *w) { return w->n[1].messages >= 2; }
-static bool one_refused(struct world *w) { return w->n[0].refused >= 1; }
+static bool one_up(struct world *w)
+{
+    return w->n[0].ups >= 1;
+}
+static bool one_up_twice(struct world *w)
+{
+    return w->n[0].ups >= 2;
+}
+static bool one_down(struct world *w)
+{
+    return w->n[0].downs >= 1;
+}
+static bool two_heard(struct world *w)
+{
+    return w->n[1].messages >= 1;
+}
+static bool two_heard_two(struct world *w)
+{
+    return w->n[1].messages >= 2;
+}
+static bool one_refused(struct world *w)
+{
+    return w->n[0].refused >= 1;
+}
 static bool both_refused(struct world *w)
 {
     return w->n[0].refused >= 1 && w->n[1].refused >= 1;
@@ -368,9 +396,12 @@ static void proxy_accept(void *data, struct net_conn *c)
     }
 }
 
+static struct proxy *live_proxy; /* a failed test leaves it to teardown */
+
 static void proxy_start(struct proxy *x, struct world *w, const char *to)
 {
     memset(x, 0, sizeof *x);
+    live_proxy = x;
     x->w = w;
     x->to = to;
     assert_int_equal(
@@ -390,6 +421,7 @@ static void proxy_stop(struct proxy *x)
     }
     net_unlisten(x->l);
     buf_release(&x->tape);
+    live_proxy = NULL;
 }
 
 /* ---- a puppet: raw connection to node 1 that can play node 0 ---- */
@@ -491,13 +523,12 @@ static void pup_hello(const struct hello *h)
 /* Full handshake with node 1 in the name of node 0. */
 static void pup_member(struct world *w)
 {
-    struct hello h = {.version_min = 1,
-                      .version_max = 1,
-                      .who = w->n[0].self,
-                      .nonce = 99};
+    struct hello h = {
+        .version_min = 1, .version_max = 1, .who = w->n[0].self, .nonce = 99};
     struct hello other;
     struct frame f;
 
+    node_stop(&w->n[0]); /* else it would take its connection back */
     pup_dial(w, w->n[1].addr);
     pup_hello(&h);
     assert_true(run_until(w, pup_has_frame, 1000));
@@ -508,6 +539,14 @@ static void pup_member(struct world *w)
         0);
     pup.salt = frame_salt(99, other.nonce, false);
     pup_frame((struct frame){.kind = FRAME_READY}, bytes_of(NULL, 0), false);
+}
+
+static void leftovers(void)
+{
+    pup_end();
+    if (live_proxy != NULL) {
+        proxy_stop(live_proxy);
+    }
 }
 
 /* ---- frames and handshake, pure ---- */
@@ -683,8 +722,8 @@ static void who_is_refused(void **state)
 /* Messages of every size, from several parts, arrive whole. */
 static void messages(void **state)
 {
-    static const size_t sizes[] = {0,      1,       1000,    65503,   65504,
-                                   65505,  131008,  1 << 20, 5000001, 20000000};
+    static const size_t sizes[] = {0,     1,      1000,    65503,   65504,
+                                   65505, 131008, 1 << 20, 5000001, 20000000};
     struct world *w = *state;
     struct node *a = &w->n[0];
     struct node *b = &w->n[1];
@@ -694,9 +733,9 @@ static void messages(void **state)
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
         struct blob *p = pattern(sizes[i]);
         size_t third = sizes[i] / 3;
-        struct bytes parts[2] = {bytes_of(p->d + third, third),
-                                 bytes_of(p->d + 2 * third,
-                                          sizes[i] - 2 * third)};
+        struct bytes parts[2] = {
+            bytes_of(p->d + third, third),
+            bytes_of(p->d + 2 * third, sizes[i] - 2 * third)};
 
         b->messages = 0;
         assert_true(peer_send(a->p, 2, PEER_BULK, (uint8_t)i,
@@ -768,8 +807,8 @@ static void queues_bounded(void **state)
                     PEER_BULK_MAX / (1 << 20) + 2);
     assert_true(peer_bulk_pending(w->n[0].p, 2) <= PEER_BULK_MAX);
     taken = 0;
-    while (taken < 1000 && say(&w->n[0], &w->n[1], PEER_CONTROL, 1,
-                               bytes_of(part->d, 10000))) {
+    while (taken < 1000 &&
+           say(&w->n[0], &w->n[1], PEER_CONTROL, 1, bytes_of(part->d, 10000))) {
         taken++;
     }
     assert_in_range(taken, 50, 150);
@@ -878,7 +917,10 @@ static void blank_member(void **state)
     assert_true(nothing_up(w));
 }
 
-static bool two_moved(struct world *w) { return w->n[1].moves > 0; }
+static bool two_moved(struct world *w)
+{
+    return w->n[1].moves > 0;
+}
 
 /* A known node at another address is reported, and dialled there. */
 static void moved_node(void **state)
@@ -894,9 +936,32 @@ static void moved_node(void **state)
     assert_int_equal(w->n[1].moves, 1);
 }
 
+static bool two_up(struct world *w)
+{
+    return w->n[1].ups > 0;
+}
+
+/* A node that is in no list but connects is dialled, so that it can be
+ * answered: it may be a leader that the log does not know yet. */
+static void unknown_leader(void **state)
+{
+    struct world *w = *state;
+
+    meets(&w->n[0], &w->n[1], NULL);
+    assert_true(run_until(w, two_up, 2000));
+    assert_true(peer_is_up(w->n[1].p, 1));
+    peer_set_members(w->n[0].p, NULL, 0);
+    peer_set_members(w->n[1].p, NULL, 0);
+    (void)run_until(w, NULL, 100);
+    assert_false(peer_is_up(w->n[1].p, 1));
+}
+
 /* ---- life of connections ---- */
 
-static bool one_dead(struct world *w) { return w->n[0].dead > 0; }
+static bool one_dead(struct world *w)
+{
+    return w->n[0].dead > 0;
+}
 
 /* The process dies: down, then "refused", at once; it comes back: up. */
 static void death_and_return(void **state)
@@ -932,7 +997,7 @@ static void idle_stays(void **state)
 static void silence(void **state)
 {
     struct world *w = *state;
-    struct proxy x;
+    static struct proxy x;
     uint64_t t0;
 
     proxy_start(&x, w, w->n[1].addr);
@@ -952,7 +1017,7 @@ static void silence(void **state)
 static void spoiled_byte(void **state)
 {
     struct world *w = *state;
-    struct proxy x;
+    static struct proxy x;
 
     proxy_start(&x, w, w->n[1].addr);
     meets(&w->n[0], &w->n[1], x.addr);
@@ -975,7 +1040,7 @@ static void spoiled_byte(void **state)
 static void old_connection(void **state)
 {
     struct world *w = *state;
-    struct proxy x;
+    static struct proxy x;
     struct leg *g = &x.legs[0];
 
     proxy_start(&x, w, w->n[1].addr);
@@ -1002,7 +1067,7 @@ static void old_connection(void **state)
 static void replay(void **state)
 {
     struct world *w = *state;
-    struct proxy x;
+    static struct proxy x;
 
     proxy_start(&x, w, w->n[1].addr);
     meets(&w->n[0], &w->n[1], x.addr);
@@ -1024,6 +1089,9 @@ static void replay(void **state)
 static void unharmed(struct world *w)
 {
     w->n[1].messages = 0;
+    if (w->n[0].p == NULL) {
+        node_start(&w->n[0]);
+    }
     if (w->n[0].ups == 0) {
         meets(&w->n[0], &w->n[1], NULL);
         assert_true(run_until(w, one_up, 2000));
@@ -1125,25 +1193,52 @@ static void broken_rules(void **state)
         bool twice; /* the rule is broken by sending it twice */
     } rows[] = {
         {"payload checksum",
-         {.kind = FRAME_MSG, .flags = F | L, .message_len = 4}, true, false},
-        {"sequence", {.kind = FRAME_MSG, .flags = F | L, .message_len = 4,
-                      .seq = 5}, false, false},
+         {.kind = FRAME_MSG, .flags = F | L, .message_len = 4},
+         true,
+         false},
+        {"sequence",
+         {.kind = FRAME_MSG, .flags = F | L, .message_len = 4, .seq = 5},
+         false,
+         false},
         {"replayed sequence",
-         {.kind = FRAME_MSG, .flags = F | L, .message_len = 4,
-          .seq = (uint64_t)-1}, false, false},
+         {.kind = FRAME_MSG,
+          .flags = F | L,
+          .message_len = 4,
+          .seq = (uint64_t)-1},
+         false,
+         false},
         {"total of one piece",
-         {.kind = FRAME_MSG, .flags = F | L, .message_len = 5}, false, false},
-        {"too large", {.kind = FRAME_MSG, .class = PEER_BULK, .flags = F,
-                       .message_len = PEER_MSG_MAX + 1}, false, false},
+         {.kind = FRAME_MSG, .flags = F | L, .message_len = 5},
+         false,
+         false},
+        {"too large",
+         {.kind = FRAME_MSG,
+          .class = PEER_BULK,
+          .flags = F,
+          .message_len = PEER_MSG_MAX + 1},
+         false,
+         false},
         {"continuation without a beginning",
-         {.kind = FRAME_MSG, .class = PEER_BULK, .flags = L,
-          .message_len = 4}, false, false},
-        {"two beginnings", {.kind = FRAME_MSG, .class = PEER_BULK, .flags = F,
-                            .message_len = 100}, false, true},
-        {"longer than it says", {.kind = FRAME_MSG, .class = PEER_BULK,
-                                 .flags = F, .message_len = 2}, false, false},
-        {"small one in pieces", {.kind = FRAME_MSG, .class = PEER_CONTROL,
-                                 .flags = F, .message_len = 100}, false,
+         {.kind = FRAME_MSG, .class = PEER_BULK, .flags = L, .message_len = 4},
+         false,
+         false},
+        {"two beginnings",
+         {.kind = FRAME_MSG,
+          .class = PEER_BULK,
+          .flags = F,
+          .message_len = 100},
+         false,
+         true},
+        {"longer than it says",
+         {.kind = FRAME_MSG, .class = PEER_BULK, .flags = F, .message_len = 2},
+         false,
+         false},
+        {"small one in pieces",
+         {.kind = FRAME_MSG,
+          .class = PEER_CONTROL,
+          .flags = F,
+          .message_len = 100},
+         false,
          false},
         {"second hello", {.kind = FRAME_HELLO}, false, false},
         {"second ready", {.kind = FRAME_READY}, false, false},
@@ -1211,8 +1306,12 @@ struct answer {
 
 static struct answer got;
 
-static void on_answer(void *data, int code, const struct peer_ident *who,
-                      uint8_t type, struct blob *payload, const char *why)
+static void on_answer(void *data,
+                      int code,
+                      const struct peer_ident *who,
+                      uint8_t type,
+                      struct blob *payload,
+                      const char *why)
 {
     (void)data;
     got.calls++;
@@ -1266,8 +1365,7 @@ static void question_failures(void **state)
 
     memset(&got, 0, sizeof got);
     w->n[1].hold = true;
-    peer_ask(w->n[0].p, w->n[1].addr, 1, bytes_str("q"), 100, on_answer,
-             NULL);
+    peer_ask(w->n[0].p, w->n[1].addr, 1, bytes_str("q"), 100, on_answer, NULL);
     assert_true(run_until(w, answered, 1000));
     assert_int_equal(got.code, HF_ETIMEOUT);
     assert_non_null(strstr(got.why, "did not answer"));
@@ -1305,8 +1403,7 @@ static void question_outlives(void **state)
 
     memset(&got, 0, sizeof got);
     w->n[1].hold = true;
-    peer_ask(w->n[0].p, w->n[1].addr, 1, bytes_str("q"), 1000, on_answer,
-             NULL);
+    peer_ask(w->n[0].p, w->n[1].addr, 1, bytes_str("q"), 1000, on_answer, NULL);
     run_ms(w, 50);
     assert_non_null(w->n[1].held);
     node_stop(&w->n[1]);
@@ -1368,6 +1465,7 @@ int main(void)
         T(live_copy),
         T(blank_member),
         T(moved_node),
+        T(unknown_leader),
         T(death_and_return),
         T(idle_stays),
         T(silence),

@@ -109,8 +109,7 @@ static void mistakes(void **state)
         {"--data-dir a --peer-listen 10.0.0.1:1", "--insecure"},
         {"--data-dir a --insecure --listen 0.0.0.0:7379 --join h:1",
          "--announce-plain"},
-        {"--data-dir a --insecure --peer-listen 0.0.0.0:7",
-         "--announce-peer"},
+        {"--data-dir a --insecure --peer-listen 0.0.0.0:7", "--announce-peer"},
         {"--data-dir a --announce-peer 0.0.0.0:7", "--announce-peer"},
         {"--data-dir a --join 10.0.0.1:1", "give --peer-listen"},
         {"--data-dir a --join h", "--join"},
@@ -125,8 +124,7 @@ static void mistakes(void **state)
         {"--data-dir a --request-max 65m", "--request-max"},
         {"--data-dir a --memory-limit 99999999999999999999", "--memory-"},
         {"--data-dir a --memory-limit 18446744073709551615g", "--memory-"},
-        {"--data-dir a --segment-size 128m --log-budget 128m",
-         "--log-budget"},
+        {"--data-dir a --segment-size 128m --log-budget 128m", "--log-budget"},
         {"--data-dir a --insecure=maybe", "yes or no"},
         {"--data-dir a --log-level loud", "--log-level"},
         {"--data-dir a --config /no/such/file", "/no/such/file"},
@@ -267,10 +265,14 @@ static void one_table(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(defaults),      cmocka_unit_test(values),
-        cmocka_unit_test(mistakes),      cmocka_unit_test(too_long),
-        cmocka_unit_test(file),          cmocka_unit_test(file_mistakes),
-        cmocka_unit_test(help_and_version), cmocka_unit_test(one_table),
+        cmocka_unit_test(defaults),
+        cmocka_unit_test(values),
+        cmocka_unit_test(mistakes),
+        cmocka_unit_test(too_long),
+        cmocka_unit_test(file),
+        cmocka_unit_test(file_mistakes),
+        cmocka_unit_test(help_and_version),
+        cmocka_unit_test(one_table),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
