@@ -5,7 +5,7 @@
 # the machine does meets all alike. Clients talk to the leader. Holdfast and
 # redis-server get the same client, redis-benchmark; etcd gets the same load
 # from etcd_load. Prints medians and ratios; each line names its target.
-#   --quick          about a minute: three short rounds, fewer keys
+#   --quick          about a minute: three short rounds
 #   HF_BENCH_N=N     requests of a row with 64 connections (60000)
 #   HF_BENCH_ROUNDS=N  rounds (5)
 #   HF_BENCH_KEYS=N  keys of the memory row (1000000)
@@ -20,7 +20,6 @@ case ${1:-} in
     --quick)
         n=${HF_BENCH_N:-15000}
         rounds=${HF_BENCH_ROUNDS:-3}
-        keys=${HF_BENCH_KEYS:-300000}
         ;;
     '') ;;
     *)
@@ -110,7 +109,7 @@ etcd_stop() {
     etcd_pids=
 }
 
-# Leaves the leader's port in $lead.
+# Leaves the leader's port in $lead, the processes in $hf_pids.
 holdfast_start() {
     cluster_up 3 >"$work/up.log" 2>&1 || {
         cat "$work/up.log" >&2
@@ -118,22 +117,49 @@ holdfast_start() {
     }
     leader=$(cluster_wait_leader 20) || die "holdfast has no leader"
     lead=$(node_port "$leader")
+    hf_pids="$(node_pid 1) $(node_pid 2) $(node_pid 3)"
 }
 
-# ---- rows: one line "REQUESTS_PER_SECOND P50_MS P99_MS" a round ----
+# ---- rows: one line "REQUESTS_PER_SECOND P50_MS P99_MS CPU_US" a round;
+#      CPU_US: processor time of all servers for each request ----
 
-# resp_row NAME set|get CONNECTIONS REQUESTS PORT
+# cpu_us PID...: microseconds of processor time so far.
+cpu_us() {
+    for pid in "$@"; do
+        awk -v hz="$(getconf CLK_TCK)" '{ printf "%.0f\n",
+            ($14 + $15) * 1000000 / hz }' "/proc/$pid/stat"
+    done | awk '{ s += $1 } END { printf "%.0f\n", s }'
+}
+
+cpu_each() { awk -v a="$1" -v b="$2" -v n="$3" 'BEGIN { print (b - a) / n }'; }
+
+# resp_row NAME set|get CONNECTIONS REQUESTS PORT PID...
 resp_row() {
-    redis-benchmark -p "$5" -t "$2" -n "$4" -c "$3" -d 128 -r 100000 --csv \
-        2>"$work/err" | tail -n 1 | tr -d '"' >"$work/row"
-    [ ! -s "$work/err" ] || die "$1: $(head -n 1 "$work/err")"
-    awk -F , '{ print $2, $5, $7 }' "$work/row" >>"$work/rows/$1.$2.$3"
+    row=$1.$2.$3
+    row_n=$4
+    row_port=$5
+    row_what=$2
+    row_conns=$3
+    shift 5
+    cpu=$(cpu_us "$@")
+    redis-benchmark -p "$row_port" -t "$row_what" -n "$row_n" \
+        -c "$row_conns" -d 128 -r 100000 --csv 2>"$work/err" |
+        tail -n 1 | tr -d '"' >"$work/row"
+    [ ! -s "$work/err" ] || die "$row: $(head -n 1 "$work/err")"
+    cpu=$(cpu_each "$cpu" "$(cpu_us "$@")" "$row_n")
+    awk -F , -v cpu="$cpu" '{ print $2, $5, $7, cpu }' "$work/row" \
+        >>"$work/rows/$row"
 }
 
 # etcd_row put|get set|get CONNECTIONS REQUESTS
 etcd_row() {
+    # shellcheck disable=SC2086
+    cpu=$(cpu_us $etcd_pids)
     "$HF_ROOT/build/etcd_load" "$1" "$3" "$4" 100000 128 "$etcd_lead" \
-        >>"$work/rows/etcd.$2.$3" || die "etcd"
+        >"$work/row" || die "etcd"
+    # shellcheck disable=SC2086
+    cpu=$(cpu_each "$cpu" "$(cpu_us $etcd_pids)" "$4")
+    echo "$(cat "$work/row") $cpu" >>"$work/rows/etcd.$2.$3"
 }
 
 # median NAME FIELD
@@ -145,9 +171,10 @@ median() {
 show() {
     for row in holdfast etcd redis; do
         [ ! -s "$work/rows/$row.$1.$2" ] ||
-            printf '%-10s %-4s %4d %10.0f %10.3f %10.3f\n' "$row" "$1" "$2" \
-                "$(median "$row.$1.$2" 1)" "$(median "$row.$1.$2" 2)" \
-                "$(median "$row.$1.$2" 3)"
+            printf '%-10s %-4s %4d %10.0f %10.3f %10.3f %10.1f\n' \
+                "$row" "$1" "$2" "$(median "$row.$1.$2" 1)" \
+                "$(median "$row.$1.$2" 2)" "$(median "$row.$1.$2" 3)" \
+                "$(median "$row.$1.$2" 4)"
     done
 }
 
@@ -156,7 +183,7 @@ ratio() {
     awk -v a="$1" -v b="$2" -v what="$3" -v limit="$4" -v way="$5" 'BEGIN {
         r = a / b
         ok = way == "more" ? r >= limit : r <= limit
-        printf "%-52s %6.2f  (target: %s %s)%s\n", what, r,
+        printf "%-55s %6.2f  (target: %s %s)%s\n", what, r,
             way == "more" ? "at least" : "at most", limit,
             ok ? "" : "  MISSED"
     }'
@@ -183,17 +210,18 @@ say "$(nproc) processors, $(stat -f -c %T "$work"), values of 128 bytes," \
 redis_start --appendonly yes --appendfsync always
 etcd_start
 holdfast_start
+# shellcheck disable=SC2086  # $hf_pids is a list
 for _ in $(seq "$rounds"); do
-    resp_row holdfast set 64 "$n" "$lead"
+    resp_row holdfast set 64 "$n" "$lead" $hf_pids
     etcd_row put set 64 $((n / 4))
-    resp_row redis set 64 "$n" "$redis_port"
-    resp_row holdfast get 64 "$n" "$lead"
+    resp_row redis set 64 "$n" "$redis_port" "$redis_pid"
+    resp_row holdfast get 64 "$n" "$lead" $hf_pids
     etcd_row get get 64 $((n / 4))
-    resp_row redis get 64 "$n" "$redis_port"
+    resp_row redis get 64 "$n" "$redis_port" "$redis_pid"
     # Short turns: what disturbs one should disturb the other.
     for _ in 1 2 3; do
-        resp_row holdfast set 1 "$one" "$lead"
-        resp_row redis set 1 "$one" "$redis_port"
+        resp_row holdfast set 1 "$one" "$lead" $hf_pids
+        resp_row redis set 1 "$one" "$redis_port" "$redis_pid"
     done
 done
 etcd_stop
@@ -202,14 +230,15 @@ cluster_wipe
 
 # Processes of their own, so that no memory is in use already.
 holdfast_start
-hf_bytes=$(memory_row "$lead" "$(node_pid 1)" "$(node_pid 2)" "$(node_pid 3)")
+# shellcheck disable=SC2086
+hf_bytes=$(memory_row "$lead" $hf_pids)
 cluster_wipe
 redis_start --appendonly no
 redis_bytes=$(memory_row "$redis_port" "$redis_pid")
 redis_stop
 
-printf '%-10s %-4s %4s %10s %10s %10s\n' \
-    store what conn requests/s p50_ms p99_ms
+printf '%-10s %-4s %4s %10s %10s %10s %10s\n' \
+    store what conn requests/s p50_ms p99_ms cpu_us
 show set 64
 show get 64
 show set 1
@@ -218,6 +247,10 @@ ratio "$(median holdfast.set.64 1)" "$(median etcd.set.64 1)" \
     "SET, 64 connections, holdfast over etcd" 3 more
 ratio "$(median holdfast.get.64 1)" "$(median etcd.get.64 1)" \
     "linearizable GET, 64 connections, holdfast over etcd" 4 more
+ratio "$(median etcd.set.64 4)" "$(median holdfast.set.64 4)" \
+    "SET, processor time of the servers, etcd over holdfast" 3 more
+ratio "$(median etcd.get.64 4)" "$(median holdfast.get.64 4)" \
+    "GET, processor time of the servers, etcd over holdfast" 4 more
 ratio "$(median holdfast.set.1 2)" "$(median redis.set.1 2)" \
     "SET, 1 connection, median latency over redis-server" 1.8 less
 ratio "$hf_bytes" "$redis_bytes" \
