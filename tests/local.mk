@@ -58,7 +58,8 @@ EXTRA_DIST += \
 	tests/clients/compare.txt \
 	tests/fault/process.sh \
 	tests/fault/failover.sh \
-	tests/fault/cold_start.sh
+	tests/fault/cold_start.sh \
+	tests/fault/large_replies.sh
 TEST_EXTENSIONS = .sh
 
 # Each fuzz target is one file with LLVMFuzzerTestOneInput; --enable-fuzz.

@@ -170,6 +170,8 @@ void client_op_reply(struct client_op *op, struct bytes reply, uint64_t index);
 void client_op_error(struct client_op *op, const char *line);
 bool client_is_stale(const struct client *c, uint64_t *max_age_ms);
 uint64_t client_min_index(const struct client *c);
+/* Its replies are not taken fast enough: no further read is evaluated. */
+bool client_full(const struct client *c);
 /* The read that begins now is the only one without a reply. */
 bool client_reads_alone(const struct client *c);
 

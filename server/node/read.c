@@ -120,7 +120,7 @@ void read_cancel(struct node *n, struct client_op *op)
     struct reads *r = &n->reads;
 
     if (!op_list_remove(&r->waiting, op) && !op_list_remove(&r->asked, op) &&
-        !op_list_remove(&r->indexed, op)) {
+        !op_list_remove(&r->indexed, op) && !op_list_remove(&r->full, op)) {
         (void)op_list_remove(&r->passed, op);
     }
 }
@@ -132,6 +132,17 @@ static void read_evaluate(struct node *n, struct client_op *op)
     buf_clear(&op->reply);
     command_read(n->machine, blob_bytes(op->command), &op->reply);
     client_op_done(op, driver_applied(&n->driver));
+}
+
+/* A connection that was full stays so until a later turn, so its reads keep
+ * their order: those held come first, then the others join them. */
+static void read_evaluate_or_hold(struct node *n, struct client_op *op)
+{
+    if (op->client != NULL && client_full(op->client)) {
+        op_list_push(&n->reads.full, op);
+    } else {
+        read_evaluate(n, op);
+    }
 }
 
 void read_applied(struct node *n)
@@ -146,9 +157,19 @@ void read_applied(struct node *n)
         r->fresh_us = r->confirm_us;
         r->confirm_index = 0;
     }
+    for (size_t left = r->full.n; left > 0; left--) {
+        read_evaluate_or_hold(n, op_list_pop(&r->full));
+    }
     while (r->indexed.head != NULL && r->indexed.head->number <= applied) {
-        read_evaluate(n, op_list_pop(&r->indexed));
+        read_evaluate_or_hold(n, op_list_pop(&r->indexed));
         r->indexed_us = env_now_us(n->env);
+    }
+}
+
+void read_room(struct node *n)
+{
+    if (n->reads.full.n > 0) {
+        env_defer(n->env, &n->reads.task);
     }
 }
 
@@ -187,7 +208,8 @@ void read_begin(struct node *n, struct client_op *op)
     if (read_stale(n, op)) {
         return;
     }
-    if (r->waiting.n + r->asked.n + r->indexed.n >= 4 * LIM_PARKED) {
+    if (r->waiting.n + r->asked.n + r->indexed.n + r->full.n >=
+        4 * LIM_PARKED) {
         client_op_error(op, "TRYAGAIN too many requests are waiting");
         return;
     }
