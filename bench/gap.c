@@ -1,11 +1,12 @@
 /* gap: writers that count, to see what a failover looks like from outside.
  *
- *   gap [--writers N] [--seconds S] [--prefix P] [--acked FILE] PORT...
+ *   gap [--writers N] [--seconds S] [--prefix P] [--acked FILE] AT...
  *
- * Each writer is one plain TCP connection to 127.0.0.1 (to the ports in turn)
- * that sends INCR of its own new key and waits for the reply: the nth reply
- * must be n. There is no retry and no reconnect. It ends after S seconds or
- * at SIGTERM, waits for the last replies, and prints one line:
+ * Each writer is one plain TCP connection (to each AT in turn, which is PORT on
+ * 127.0.0.1 or IPV4:PORT) that sends INCR of its own new key and waits for the
+ * reply: the nth reply must be n. There is no retry and no reconnect. It ends
+ * after S seconds or at SIGTERM, waits for the last replies, and prints one
+ * line:
  *
  *   acknowledged A, longest gap G ms, errors E, breaks B
  *
@@ -46,7 +47,7 @@ struct writer {
 
 struct run {
     int writers, ports;
-    int port[PORTS_MAX];
+    struct sockaddr_in port[PORTS_MAX];
     int64_t seconds;
     const char *prefix, *acked_path;
     int64_t errors, breaks;
@@ -79,16 +80,15 @@ static void writer_end(struct run *r, struct writer *w, const char *why)
     w->waiting = false;
 }
 
-static int writer_open(struct writer *w, int port)
+static int writer_open(struct writer *w, const struct sockaddr_in *a)
 {
-    struct sockaddr_in a = {.sin_family = AF_INET,
-                            .sin_port = htons((uint16_t)port)};
     int one = 1;
 
-    a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     w->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (w->fd < 0 || connect(w->fd, (struct sockaddr *)&a, sizeof a) != 0) {
-        fprintf(stderr, "gap: port %d: %s\n", port, strerror(errno));
+    if (w->fd < 0 ||
+        connect(w->fd, (const struct sockaddr *)a, sizeof *a) != 0) {
+        fprintf(stderr, "gap: port %d: %s\n", ntohs(a->sin_port),
+                strerror(errno));
         return -1;
     }
     setsockopt(w->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
@@ -221,8 +221,28 @@ static int usage(void)
 {
     fprintf(stderr,
             "usage: gap [--writers N] [--seconds S] [--prefix P] "
-            "[--acked FILE] PORT...\n");
+            "[--acked FILE] [IPV4:]PORT...\n");
     return 2;
+}
+
+/* PORT or IPV4:PORT. */
+static int address(const char *text, struct sockaddr_in *out)
+{
+    const char *colon = strrchr(text, ':');
+    char host[INET_ADDRSTRLEN] = "127.0.0.1";
+    int port = atoi(colon != NULL ? colon + 1 : text);
+
+    if (colon != NULL) {
+        if ((size_t)(colon - text) >= sizeof host) {
+            return -1;
+        }
+        memcpy(host, text, (size_t)(colon - text));
+        host[colon - text] = '\0';
+    }
+    memset(out, 0, sizeof *out);
+    out->sin_family = AF_INET;
+    out->sin_port = htons((uint16_t)port);
+    return port > 0 && inet_pton(AF_INET, host, &out->sin_addr) == 1 ? 0 : -1;
 }
 
 static int options(struct run *r, int argc, char **argv)
@@ -231,10 +251,10 @@ static int options(struct run *r, int argc, char **argv)
         const char *value = i + 1 < argc ? argv[i + 1] : NULL;
 
         if (strncmp(argv[i], "--", 2) != 0) {
-            if (r->ports == PORTS_MAX) {
+            if (r->ports == PORTS_MAX ||
+                address(argv[i], &r->port[r->ports++]) != 0) {
                 return usage();
             }
-            r->port[r->ports++] = atoi(argv[i]);
             continue;
         }
         if (value == NULL) {
@@ -277,7 +297,7 @@ int main(int argc, char **argv)
     signal(SIGINT, on_term);
     for (int i = 0; i < r.writers; i++) {
         snprintf(r.w[i].key, sizeof r.w[i].key, "%s:%d", r.prefix, i);
-        if (writer_open(&r.w[i], r.port[i % r.ports]) != 0) {
+        if (writer_open(&r.w[i], &r.port[i % r.ports]) != 0) {
             return 1;
         }
     }

@@ -34,6 +34,7 @@ bool driver_enter(struct driver *d, uint64_t now_ms)
         return false;
     }
     d->inside = true;
+    d->apply_left = DRIVER_APPLY_BYTES;
     if (now_ms > d->now) {
         d->now = now_ms; /* the engine's clock never goes back */
     }
@@ -214,7 +215,7 @@ static void log_push(struct driver *d, const struct entry *e)
     if (e->type == ENTRY_CHANGE) {
         /* Of its own: after a restart entries share what they were read
          * in, and a configuration is the whole of its blob. */
-        struct blob* conf = blob_copy(e->data.p, e->data.n);
+        struct blob *conf = blob_copy(e->data.p, e->data.n);
 
         changes_push(d, driver_last(d), conf);
         blob_unref(conf);
@@ -499,6 +500,14 @@ static bool can_apply(const struct driver *d)
            d->applied < driver_last(d);
 }
 
+/* Each entry costs something, however small. */
+static uint64_t apply_cost(const struct driver *d)
+{
+    const struct entry *e = entry_cache_get(&d->log, d->applied + 1);
+
+    return 128 + (e == NULL ? 0 : e->data.n);
+}
+
 static void settle(struct driver *d)
 {
     bool more = true;
@@ -506,7 +515,10 @@ static void settle(struct driver *d)
     while (more && !d->failed) {
         if (d->barrier_wanted) {
             submit_barrier(d);
-        } else if (can_apply(d)) {
+        } else if (can_apply(d) && d->apply_left > 0) {
+            uint64_t cost = apply_cost(d);
+
+            d->apply_left -= cost < d->apply_left ? cost : d->apply_left;
             apply_one(d);
         } else {
             more = driver_transfer_try(d);
@@ -542,6 +554,9 @@ static uint64_t next_timeout(struct driver *d, bool was_timeout)
 
     if (at <= d->now && !mutant(DRV_TIMER)) {
         at = d->now + (was_timeout ? (d->cfg.heartbeat_ms + 1) / 2 : 1);
+    }
+    if (can_apply(d)) {
+        at = d->now;
     }
     if (d->transfer_to != 0) {
         at = min_u64(at, d->transfer_until);
@@ -893,6 +908,8 @@ void driver_timeout(struct driver *d, uint64_t now_ms)
         memset(&ev, 0, sizeof ev);
         ev.type = RAFT_TIMEOUT;
         (void)driver_step(d, &ev, NULL);
+    } else {
+        settle(d);
     }
     driver_leave(d, true);
 }

@@ -12,7 +12,9 @@
  *   2. append         queued; the disk truncates to @first first
  *   3. install        queued in the same order
  *   4. send           may leave while 2 and 3 are still being written
- *   5. apply          in index order, without gaps
+ *   5. apply          in index order, without gaps; at most
+ *                     DRIVER_APPLY_BYTES a call, so that a backlog (a start)
+ *                     does not make a node deaf: the timer brings the rest
  *   6. timer, state, config
  *
  * No callback may call a function of the driver that takes @now_ms; accessors
@@ -39,6 +41,8 @@ enum {
     DRIVER_SUBMIT_MAX = 64,     /* entries of one driver_submit() */
     DRIVER_WRITES_MAX = 16384,  /* appends in flight; beyond, received
                                    entries are dropped and sent again */
+    DRIVER_APPLY_BYTES = 1 << 20, /* applied in one call; the rest follows by
+                                   timer, with messages in between */
     DRIVER_HELD_MAX = 32,       /* messages waiting for our own write of a
                                    CHANGE; beyond, dropped */
     DRIVER_CHANGES_MAX = 65536, /* CHANGE entries since the snapshot; beyond,
@@ -170,6 +174,7 @@ struct driver {
     struct snap_meta installing; /* index 0: none */
     uint64_t applied;
     uint64_t commit;
+    uint64_t apply_left; /* bytes that this call may still apply */
     uint64_t durable;
     uint64_t pending_bytes; /* payloads after applied */
 

@@ -11,6 +11,8 @@
 #   CL_BIN   where holdfastd and kv are    ($HF_ROOT/build)
 #   CL_FLAGS more words for each holdfastd (none)
 #   CL_WRAP  words in front of holdfastd   (none; env LD_PRELOAD=..., valgrind)
+#   CL_NET   a name: each node in a network namespace of its own, so that the
+#            wires between them can be cut (none; see net_up below; root)
 # shellcheck shell=sh
 
 CL_DIR=${CL_DIR:-$HF_ROOT/local}
@@ -18,8 +20,24 @@ CL_PORT=${CL_PORT:-7379}
 CL_BIN=${CL_BIN:-$HF_ROOT/build}
 CL_FLAGS=${CL_FLAGS:-}
 CL_WRAP=${CL_WRAP:-}
+CL_NET=${CL_NET:-}
 
-node_port() { echo $((CL_PORT + $1 - 1)); }
+# With CL_NET all ports are the same and the hosts differ.
+node_host() { if [ -n "$CL_NET" ]; then echo "10.99.0.$1"; else echo 127.0.0.1; fi; }
+node_port() { if [ -n "$CL_NET" ]; then echo "$CL_PORT"; else echo $((CL_PORT + $1 - 1)); fi; }
+node_at() { echo "$(node_host "$1"):$(node_port "$1")"; }
+node_peer_at() { echo "$(node_host "$1"):$(($(node_port "$1") + 10000))"; }
+# Words in front of a client's command, and of node $1's.
+client_in() { [ -z "$CL_NET" ] || echo "ip netns exec $CL_NET-hub"; }
+node_in() { [ -z "$CL_NET" ] || echo "ip netns exec $CL_NET-n$1"; }
+# node_cli I WORD...: one command through redis-cli at node I.
+node_cli() {
+    cli_i=$1
+    shift
+    # shellcheck disable=SC2046  # a list of words
+    $(client_in) timeout 10 redis-cli -h "$(node_host "$cli_i")" \
+        -p "$(node_port "$cli_i")" "$@"
+}
 node_log() { echo "$CL_DIR/n$1.log"; }
 
 # How many nodes this cluster was made for; 0 when there is none.
@@ -28,13 +46,13 @@ cluster_nodes() { seq 1 "$(cluster_size)"; }
 
 cluster_endpoints() {
     cluster_nodes | while read -r i; do
-        printf '127.0.0.1:%d\n' "$(node_port "$i")"
+        node_at "$i"
     done | paste -sd , -
 }
 
 cluster_peers() {
     cluster_nodes | while read -r i; do
-        printf '127.0.0.1:%d\n' $(($(node_port "$i") + 10000))
+        node_peer_at "$i"
     done | paste -sd , -
 }
 
@@ -56,12 +74,11 @@ node_start() {
     if node_pid "$1" >/dev/null; then
         return 0
     fi
-    port=$(node_port "$1")
-    # shellcheck disable=SC2086  # CL_WRAP and CL_FLAGS are lists of words
-    setsid $CL_WRAP "$CL_BIN/holdfastd" --data-dir "$CL_DIR/n$1" \
-        --listen "127.0.0.1:$port" \
-        --peer-listen "127.0.0.1:$((port + 10000))" \
-        --join "$(cluster_peers)" $CL_FLAGS \
+    # shellcheck disable=SC2046,SC2086  # lists of words
+    setsid $(node_in "$1") $CL_WRAP "$CL_BIN/holdfastd" \
+        --data-dir "$CL_DIR/n$1" --listen "$(node_at "$1")" \
+        --peer-listen "$(node_peer_at "$1")" \
+        --join "$(cluster_peers)" ${CL_NET:+--insecure} $CL_FLAGS \
         >>"$(node_log "$1")" 2>&1 </dev/null &
     started=$!
     echo "$started" >"$CL_DIR/n$1.pid"
@@ -101,7 +118,9 @@ node_stop() {
 }
 
 kv() {
-    "$CL_BIN/kv" --endpoints "${KV_ENDPOINTS:-$(cluster_endpoints)}" "$@"
+    # shellcheck disable=SC2046  # a list of words
+    $(client_in) "$CL_BIN/kv" \
+        --endpoints "${KV_ENDPOINTS:-$(cluster_endpoints)}" "$@"
 }
 
 # The node that holds the lead, as node $1 (or the first that answers) names
@@ -111,11 +130,16 @@ cluster_leader() {
     first=
     for i in $(cluster_nodes); do
         node_pid "$i" >/dev/null || continue
-        lead=$(timeout 3 redis-cli -p "$(node_port "$i")" --raw \
-            CLUSTER SLOTS 2>/dev/null | sed -n 4p)
-        case $lead in '' | *[!0-9]*) continue ;; esac
-        lead=$((lead - 1000 - CL_PORT + 1))
-        [ "$lead" -ge 1 ] && [ "$lead" -le "$(cluster_size)" ] || continue
+        at=$(node_cli "$i" --raw CLUSTER SLOTS 2>/dev/null |
+            sed -n 3,4p | paste -sd : -)
+        lead=
+        for k in $(cluster_nodes); do
+            if [ "$at" = "$(node_host "$k"):$(($(node_port "$k") + 1000))" ]
+            then
+                lead=$k
+            fi
+        done
+        [ -n "$lead" ] || continue
         if [ "$(cluster_size)" = 1 ] || [ "$lead" = "$first" ]; then
             echo "$lead"
             return 0
@@ -146,8 +170,7 @@ cluster_explain() {
 # node_wait_ready I SECONDS: its plain port takes connections and answers.
 node_wait_ready() {
     tries=$(($2 * 10))
-    until timeout 2 redis-cli -p "$(node_port "$1")" PING 2>/dev/null |
-        grep -q PONG; do
+    until node_cli "$1" PING 2>/dev/null | grep -q PONG; do
         tries=$((tries - 1))
         if [ "$tries" -le 0 ] || ! node_pid "$1" >/dev/null; then
             return 1
@@ -212,3 +235,65 @@ cluster_wipe() {
     done
     rm -f "$CL_DIR/size" "$CL_DIR/initialised"
 }
+
+# ---- wires that can be cut (CL_NET): a hub with a bridge and the clients,
+# one namespace a node, every rule in the hub's FORWARD, so that nodes see
+# nothing and the machine's own network is not touched.
+
+# net_up N: 1 if this machine cannot.
+net_up() {
+    [ "$(id -u)" = 0 ] && command -v ip >/dev/null &&
+        command -v iptables >/dev/null || return 1
+    ip netns add "$CL_NET-hub" 2>/dev/null || return 1
+    (
+        set -e
+        hub="ip -n $CL_NET-hub"
+        $hub link set lo up
+        $hub link add br0 type bridge
+        $hub link set br0 up
+        $hub addr add 10.99.0.100/24 dev br0
+        for i in $(seq 1 "$1"); do
+            ip netns add "$CL_NET-n$i"
+            $hub link add "v$i" type veth peer name eth0 netns "$CL_NET-n$i"
+            $hub link set "v$i" master br0 up
+            ip -n "$CL_NET-n$i" link set lo up
+            ip -n "$CL_NET-n$i" addr add "10.99.0.$i/24" dev eth0
+            ip -n "$CL_NET-n$i" link set eth0 up
+        done
+        ip netns exec "$CL_NET-hub" sysctl -qw \
+            net.bridge.bridge-nf-call-iptables=1
+        ip netns exec "$CL_NET-hub" iptables -w -F FORWARD
+    ) 2>/dev/null || {
+        net_down
+        return 1
+    }
+}
+
+# Processes in them must have ended.
+net_down() {
+    [ -n "$CL_NET" ] || return 0
+    for ns in $(ip netns list 2>/dev/null | awk '{ print $1 }' |
+        grep -x -e "$CL_NET-hub" -e "$CL_NET-n[0-9]*"); do
+        ip netns del "$ns"
+    done
+}
+
+# net_cut I: nothing passes between node I and the other nodes.
+net_cut() {
+    for k in $(cluster_nodes); do
+        [ "$k" != "$1" ] || continue
+        for way in "-s $(node_host "$1") -d $(node_host "$k")" \
+            "-s $(node_host "$k") -d $(node_host "$1")"; do
+            # shellcheck disable=SC2086  # a list of words
+            ip netns exec "$CL_NET-hub" iptables -w -A FORWARD $way -j DROP
+        done
+    done
+}
+
+# How many packets the cuts have swallowed: none means they did not work.
+net_dropped() {
+    ip netns exec "$CL_NET-hub" iptables -w -nvxL FORWARD |
+        awk '$3 == "DROP" { n += $1 } END { print n + 0 }'
+}
+
+net_heal() { ip netns exec "$CL_NET-hub" iptables -w -F FORWARD; }

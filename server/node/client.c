@@ -17,6 +17,7 @@ struct client {
     size_t writes_out;
     struct env_task task; /* delivers and begins; see client_turn() */
     bool hold;         /* see client_hold() */
+    size_t reads_held; /* waiting for that, by their index */
     size_t done_bytes; /* of replies that wait for their turn */
     bool stale;
     uint64_t max_age_ms;
@@ -72,6 +73,12 @@ bool client_full(const struct client *c)
     return c->hold || c->done_bytes > CLIENT_DONE_MAX;
 }
 
+size_t client_reads_held(struct client *c, int change)
+{
+    c->reads_held += (size_t)change;
+    return c->reads_held;
+}
+
 /* Its reads may be evaluated again. */
 static void client_room(struct client *c, bool was_full)
 {
@@ -94,6 +101,17 @@ uint64_t client_min_index(const struct client *c)
     return c->min_index;
 }
 
+static void client_reply_taken(struct node *n, size_t bytes)
+{
+    bool waits = n->reply_bytes >= NODE_REPLY_BYTES;
+
+    hf_assert(n->reply_bytes >= bytes);
+    n->reply_bytes -= bytes;
+    if (waits && n->reply_bytes < NODE_REPLY_BYTES) {
+        env_defer(n->env, &n->reads.task);
+    }
+}
+
 void client_free(struct client *c, void (*drop)(struct client_op *op))
 {
     client_set_stale(c, false, 0);
@@ -104,6 +122,8 @@ void client_free(struct client *c, void (*drop)(struct client_op *op))
         c->head = op->next;
         if (op->state == OP_RUNNING) {
             node_op_cancel(c->node, op);
+        } else if (op->state == OP_DONE) {
+            client_reply_taken(c->node, op->reply.n);
         }
         buf_release(&op->reply);
         op->client = NULL;
@@ -118,7 +138,8 @@ void client_submit(struct client *c, struct client_op *op)
     op->client = c;
     op->state = OP_QUEUED;
     op->next = NULL;
-    op->list_next = NULL;
+    op->list = NULL;
+    op->list_next = op->list_prev = NULL;
     op->number = 0;
     buf_init(&op->reply);
     op->deadline_us =
@@ -220,6 +241,7 @@ static void client_turn(struct env_task *t)
         c->done_bytes -= reply.n;
         client_room(c, full);
         env_defer(c->node->env, &c->task);
+        client_reply_taken(c->node, reply.n);
         buf_init(&op->reply);
         op->done(op, buf_bytes(&reply));
         buf_release(&reply);
@@ -241,6 +263,7 @@ void client_op_done(struct client_op *op, uint64_t index)
         return;
     }
     c->done_bytes += op->reply.n;
+    c->node->reply_bytes += op->reply.n;
     if (index > c->min_index) {
         c->min_index = index;
     }

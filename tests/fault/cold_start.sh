@@ -18,10 +18,10 @@ while [ "$n" -lt "${HF_ROUNDS:-2}" ]; do
         >"$CL_DIR/gap.out" 2>/dev/null &
     writer=$!
     sleep 2
-    for i in $(cluster_nodes); do
-        node_signal "$i" KILL
-    done
+    # shellcheck disable=SC2046  # a list of numbers
+    kill -s KILL $(for i in $(cluster_nodes); do node_pid "$i"; done)
     wait "$writer" || true # its connections are gone
+    writer=
     for i in $(cluster_nodes); do
         node_wait_gone "$i" 5
         node_start "$i"
@@ -33,7 +33,7 @@ while [ "$n" -lt "${HF_ROUNDS:-2}" ]; do
     while read -r key number; do
         [ "$number" -gt 0 ] || die "round $n: nothing was acknowledged"
         for i in $(cluster_nodes); do
-            have=$(redis-cli -p "$(node_port "$i")" GET "$key") ||
+            have=$(node_cli "$i" GET "$key") ||
                 die "round $n: node $i does not answer"
             # One more may have been applied without its reply.
             [ "${have:-0}" -ge "$number" ] && [ "$have" -le $((number + 1)) ] ||
@@ -42,3 +42,4 @@ while [ "$n" -lt "${HF_ROUNDS:-2}" ]; do
     done <"$CL_DIR/acked"
     echo "round $n: $(cut -d, -f1 "$CL_DIR/gap.out"), none missing"
 done
+echo "cold start: $n rounds, nothing acknowledged is missing"

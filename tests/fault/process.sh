@@ -22,6 +22,9 @@ process_end() {
         node_signal "$i" CONT 2>/dev/null || true
         node_kill "$i" || true
     done
+    [ -z "${beside:-}" ] || kill -KILL "$beside" 2>/dev/null || true
+    [ -z "${writer:-}" ] || kill "$writer" 2>/dev/null || true
+    net_down
     if [ "$status" = 0 ]; then
         rm -rf "$CL_DIR"
     else
@@ -32,3 +35,31 @@ process_end() {
 }
 trap process_end EXIT
 trap 'exit 1' HUP INT TERM
+
+# check_acked FILE MORE: each line of FILE is a key and the number that was
+# acknowledged last; every node has that, or at most MORE above it (applied,
+# but the reply was lost). What is wrong goes to stdout.
+check_acked() {
+    for i in $(cluster_nodes); do
+        awk '{ print "GET " $1 }' "$1" | node_cli "$i" >"$CL_DIR/have" || {
+            echo "node $i does not answer"
+            return 1
+        }
+        paste -d ' ' "$1" "$CL_DIR/have" | awk -v node="$i" -v more="$2" '
+            $3 == "" || $3 + 0 < $2 || $3 + 0 > $2 + more {
+                print "node " node ": " $1 " is \"" $3 \
+                    "\", acknowledged was " $2
+                bad = 1
+            }
+            END { exit bad || NR == 0 }' || return 1
+    done
+}
+
+# kill_all: every node with one signal, as when the power goes.
+kill_all() {
+    # shellcheck disable=SC2046  # a list of numbers
+    kill -s KILL $(for i in $(cluster_nodes); do node_pid "$i"; done)
+    for i in $(cluster_nodes); do
+        node_wait_gone "$i" 5
+    done
+}

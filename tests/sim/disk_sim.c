@@ -70,6 +70,7 @@ struct disk_file {
     struct inode *ino;
     uint64_t gen;
     bool dsync;
+    bool direct;
     bool writable;
 };
 
@@ -161,6 +162,19 @@ static void inode_sync(struct inode *i, uint64_t off, uint64_t n)
         memset(i->dur + i->vol_n, 0, i->dur_n - i->vol_n);
     }
     i->dur_n = i->vol_n;
+}
+
+/* A flush failed and no page remembers: each sector is still in the drive's
+ * cache, or is read as it was before. */
+static void inode_lose(struct inode *i, struct rng *r)
+{
+    for (size_t s = 0; s < i->cap / DISK_SECTOR; s++) {
+        if (i->dirty[s] && rng_below(r, 2) == 0) {
+            memcpy(i->vol + s * DISK_SECTOR, i->dur + s * DISK_SECTOR,
+                   DISK_SECTOR);
+            i->dirty[s] = 0;
+        }
+    }
 }
 
 /* What the platter has after a power cut. */
@@ -376,6 +390,7 @@ static struct disk_file *file_new(struct sim_disk *s,
     f->ino = inode_ref(ino);
     f->gen = s->gen;
     f->dsync = (flags & DISK_DSYNC) != 0;
+    f->direct = (flags & DISK_DIRECT) != 0;
     f->writable = (flags & DISK_WRITE) != 0;
     return f;
 }
@@ -544,6 +559,10 @@ static int sim_sync(struct disk_file *f)
     }
     rv = changing(s);
     cost_sync(s);
+    if (rv < 0 && f->direct) {
+        inode_lose(f->ino, &s->rng);
+        return rv;
+    }
     if (rv < 0) {
         /* As Linux does: the pages count as clean now, the next sync says
          * that all is well, and the platter has the old content. */

@@ -10,7 +10,10 @@ enum {
     SAFE_GAP_US = 6000000, /* between two removals */
 };
 
+struct undo;
+
 struct nemesis {
+    struct undo *undos;
     struct sim *s;
     struct cluster *cl;
     struct workload *w;
@@ -28,6 +31,7 @@ struct nemesis {
 
 /* The end of a fault on one machine, or of all cuts (-1). */
 struct undo {
+    struct undo *next; /* all of a run, freed at its end */
     struct nemesis *n;
     int i;
 };
@@ -62,7 +66,8 @@ static void later(struct nemesis *n, uint64_t us, void (*fn)(void *), int i)
 {
     struct undo *u = hf_malloc(sizeof *u);
 
-    *u = (struct undo){n, i};
+    *u = (struct undo){n->undos, n, i};
+    n->undos = u;
     sim_at(n->s, sim_now_us(n->s) + us, fn, u);
 }
 
@@ -98,7 +103,6 @@ static void mend_due(void *data)
 
     links_mend(u->n);
     say(u->n, "links mended", 0, 0);
-    free(u);
 }
 
 static void split(struct nemesis *n)
@@ -219,7 +223,6 @@ static void resume_due(void *data)
 
     sim_host_pause(u->n->s, u->i, false);
     say(u->n, "resumed", u->i, 0);
-    free(u);
 }
 
 static void pause_one(struct nemesis *n)
@@ -242,7 +245,6 @@ static void cut_due(void *data)
         cluster_power_cut(u->n->cl, u->i);
         cluster_start_later(u->n->cl, u->i, 1000 + pick(u->n, 1000000));
     }
-    free(u);
 }
 
 static void crash(struct nemesis *n)
@@ -297,7 +299,6 @@ static void disk_mend_due(void *data)
 
     cluster_disk_speed(u->n->cl, u->i, 1);
     cluster_disk_room(u->n->cl, u->i, UINT64_MAX);
-    free(u);
 }
 
 static void disk_trouble(struct nemesis *n)
@@ -473,5 +474,11 @@ uint64_t nemesis_faults(const struct nemesis *n)
 
 void nemesis_free(struct nemesis *n)
 {
+    while (n->undos != NULL) {
+        struct undo *u = n->undos;
+
+        n->undos = u->next;
+        free(u);
+    }
     free(n);
 }
