@@ -36,6 +36,7 @@ PROCESS_TESTS = \
 	tests/fault/cutoff.sh \
 	tests/fault/disk_full.sh \
 	tests/fault/failover.sh \
+	tests/fault/large_replies.sh \
 	tests/fault/powercut.sh \
 	tests/fault/refuse.sh \
 	tests/fault/seat.sh \
