@@ -507,7 +507,8 @@ static void member_on_prepare(struct node *n, struct peer_anon *h,
                       "repeat it there, or use --force");
         return;
     }
-    if (!dry && node_promise(n, cluster.p, force, &em) != 0) {
+    if (!dry && node_promise(n, cluster.p, force || mutant(PROMISE_BROKEN),
+                             &em) != 0) {
         member_answer(n, h, ANSWER_REFUSED, 0, em.text);
         return;
     }

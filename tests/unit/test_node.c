@@ -937,6 +937,38 @@ static void deposed_leader_confirms_nothing(void **state)
     world_end(&w);
 }
 
+static void probe_fails(struct node *n)
+{
+    assert_true(driver_probing(&n->driver) && n->reads.asks_n > 0);
+    read_probe_done(n, false, 0);
+}
+
+/* A round that no majority confirmed says so, and is asked again. */
+static void failed_round_is_asked_again(void **state)
+{
+    struct world w;
+    struct talk *a, *c;
+    int l, f;
+
+    (void)state;
+    world_init(&w, 3);
+    form(&w);
+    l = leader(&w);
+    f = follower(&w, 0);
+    a = talk(&w, f);
+    c = talk(&w, l);
+    assert_string_equal(ask(c, "SET k old"), "+OK");
+    pass(&w, 100 * MS);
+    slow(&w, l, f, 20 * MS);
+    assert_string_equal(ask(c, "SET k new"), "+OK");
+    slow(&w, follower(&w, 1), l, 20 * MS);
+    say(a, "GET k");
+    pass(&w, 2 * MS);
+    in_node(&w, l, probe_fails);
+    assert_string_equal(hear(a), "new");
+    world_end(&w);
+}
+
 /* A follower answers a read only when it has applied the index that the
  * leader named, and the leader sees to it that this is soon. */
 static void follower_reads_what_was_acknowledged(void **state)
@@ -963,23 +995,33 @@ static void follower_reads_what_was_acknowledged(void **state)
     world_end(&w);
 }
 
-/* A node that lags passes its reads to the leader. */
+/* A node that is busy installing a snapshot passes its reads to the leader.
+ */
 static void lagging_node_passes_reads(void **state)
 {
+    struct node_config nc = {.snapshot_floor = 1 << 15, .cache_bytes = 1 << 14};
     struct world w;
     struct talk *t;
     int l, f;
 
     (void)state;
-    world_init(&w, 3);
+    world_init_with(&w, 3, &nc);
     form(&w);
     l = leader(&w);
     f = follower(&w, 0);
-    t = talk(&w, f);
-    cluster_disk_speed(w.cl, f, 20000);
+    cluster_power_cut(w.cl, f);
+    write_entries(&w, talk(&w, l), 2500);
     assert_string_equal(ask(talk(&w, l), "SET k v"), "+OK");
+    cluster_start(w.cl, f);
+    pass(&w, 2 * MS);
+    while (node_ready_leader(node_at(&w, f)) == 0) {
+        assert_true(sim_step(w.s, sim_now_us(w.s) + SECOND));
+    }
+    cluster_disk_speed(w.cl, f, 2000);
+    t = talk(&w, f);
     say(t, "GET k");
-    assert_string_equal(hear_within(t, 200 * MS), "v");
+    assert_string_equal(hear_within(t, 300 * MS), "v");
+    assert_true(applied(&w, f) < 1000);
     world_end(&w);
 }
 
@@ -1621,6 +1663,7 @@ int main(void)
         cmocka_unit_test(round_serves_who_waited),
         cmocka_unit_test(late_answer_counts_for_nothing),
         cmocka_unit_test(deposed_leader_confirms_nothing),
+        cmocka_unit_test(failed_round_is_asked_again),
         cmocka_unit_test(follower_reads_what_was_acknowledged),
         cmocka_unit_test(lagging_node_passes_reads),
         cmocka_unit_test(stale_within_the_bound),
