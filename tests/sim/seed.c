@@ -78,6 +78,21 @@ static bool ever_cold(void *data)
     return cluster_ever_cold(((struct run *)data)->cl);
 }
 
+static uint64_t clock_latest(void *data)
+{
+    return cluster_clock_latest(((struct run *)data)->cl);
+}
+
+static uint64_t clock_certain(void *data)
+{
+    return cluster_clock_certain(((struct run *)data)->cl);
+}
+
+static const char *cluster_addr_of(void *data, int node)
+{
+    return cluster_cluster_addr(((struct run *)data)->cl, node);
+}
+
 /* Small numbers, so that everything happens often. */
 static void choose(struct run *r, struct node_config *nc)
 {
@@ -107,6 +122,7 @@ static bool pass(struct run *r, uint64_t us, bool (*until)(struct run *r))
         if (!sim_step(r->s, end)) {
             return until != NULL && until(r);
         }
+        cluster_look(r->cl);
         if (sim_events(r->s) > EVENTS_MAX) {
             check_fail(r->c, "a loop that does not end");
         }
@@ -248,6 +264,9 @@ static void set_up(struct run *r, uint64_t seed)
     wc.timed = rng_below(&r->opts, 2) == 0;
     wc.warm_us = warm_us;
     wc.ever_cold = ever_cold;
+    wc.clock_latest = clock_latest;
+    wc.clock_certain = clock_certain;
+    wc.cluster_addr = cluster_addr_of;
     wc.data = r;
     for (int i = 0; i < CLUSTER_CLIENT_HOSTS; i++) {
         wc.envs[i] =

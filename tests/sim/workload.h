@@ -1,5 +1,6 @@
-/* Simulated clients: they stick to a node, move, reconnect, retry under a
- * name, pipeline, and tell struct hist what they did and saw. */
+/* Simulated clients: they stick to a node or follow MOVED and CLUSTER SLOTS
+ * to the leader, move, reconnect, retry under a name, pipeline, and tell struct
+ * hist what they did and saw. */
 #ifndef HF_TESTS_SIM_WORKLOAD_H
 #define HF_TESTS_SIM_WORKLOAD_H
 
@@ -23,6 +24,11 @@ struct workload_config {
     /* Since when there was no cold start; UINT64_MAX: there is one now. */
     uint64_t (*warm_us)(void *data);
     bool (*ever_cold)(void *data); /* was there ever one? */
+    /* Cluster time in ms, as in tests/sim/cluster.h. */
+    uint64_t (*clock_latest)(void *data);
+    uint64_t (*clock_certain)(void *data);
+    /* "host:port" of a node's cluster port, now. */
+    const char *(*cluster_addr)(void *data, int node);
     void *data;
 };
 
