@@ -34,6 +34,10 @@ struct machine_slot {
     int host;
     int moved; /* added to the ports for peers and cluster-aware clients */
     char addr[64];
+    const struct node_observer *inner; /* the checks */
+    struct node_observer obs;
+    struct logger log;
+    uint64_t once_idle_ms;
     uint64_t named; /* what was last seen to be named as leader */
     bool leads;
     uint64_t looked_us;
@@ -49,16 +53,98 @@ struct machine_slot {
     uint64_t start_at;
 };
 
+/* ---- between the node and the checks ---- */
+
+static void tune(struct machine_slot *m)
+{
+    if (m->node != NULL && m->node->machine != NULL) {
+        machine_once_set_idle(m->node->machine, m->once_idle_ms);
+    }
+}
+
+static void on_leader(void *self, uint64_t id, uint64_t term)
+{
+    struct machine_slot *m = self;
+
+    m->inner->on_leader(m->inner->self, id, term);
+}
+
+static void on_append(void *self,
+                      uint64_t id,
+                      uint64_t index,
+                      uint64_t term,
+                      int type,
+                      struct bytes payload)
+{
+    struct machine_slot *m = self;
+
+    tune(m); /* before it is applied */
+    m->inner->on_append(m->inner->self, id, index, term, type, payload);
+}
+
+static void on_apply(void *self,
+                     uint64_t id,
+                     uint64_t index,
+                     uint64_t term,
+                     int type,
+                     struct bytes payload,
+                     uint64_t digest)
+{
+    struct machine_slot *m = self;
+
+    tune(m);
+    m->inner->on_apply(m->inner->self, id, index, term, type, payload, digest);
+}
+
+static void on_state(void *self,
+                     uint64_t id,
+                     uint64_t index,
+                     uint64_t term,
+                     uint64_t digest,
+                     struct bytes config)
+{
+    struct machine_slot *m = self;
+
+    m->inner->on_state(m->inner->self, id, index, term, digest, config);
+}
+
+static void on_event(void *self,
+                     uint64_t id,
+                     enum node_event what,
+                     uint64_t a,
+                     uint64_t b)
+{
+    struct machine_slot *m = self;
+
+    m->inner->on_event(m->inner->self, id, what, a, b);
+}
+
+static const struct node_observer *observe(struct machine_slot *m,
+                                           struct check *c)
+{
+    m->inner = check_observer(c, m->i);
+    m->obs = (struct node_observer){.self = m,
+                                    .on_leader = on_leader,
+                                    .on_append = on_append,
+                                    .on_apply = on_apply,
+                                    .on_state = on_state,
+                                    .on_event = on_event};
+    return &m->obs;
+}
+
 struct cluster {
     struct cluster_config cfg;
     struct machine_slot m[CLUSTER_MAX + 1]; /* the newcomer comes last */
     uint64_t clock_ms; /* the latest cluster time that anyone knew */
     uint64_t clock_us; /* when that was */
+    bool clock_known;  /* every majority had one that knew it */
     uint64_t warm_since;
     bool ever_warm;
     bool ever_cold;
     uint64_t exits[EXITS];
 };
+
+static void clock_look(struct cluster *cl);
 
 static bool disk_dead(struct disk *d)
 {
@@ -174,6 +260,7 @@ static void bury(struct machine_slot *m)
     m->ended = false;
     check_died(m->cl->cfg.c, m->i);
     warm_update(m->cl);
+    clock_look(m->cl);
 }
 
 static void lose_power(struct machine_slot *m)
@@ -282,6 +369,27 @@ static void on_node_room(void *data)
 
 /* ---- the start of one ---- */
 
+static void log_line(struct logger *l, enum log_level level, const char *text)
+{
+    struct machine_slot *m = l->data;
+    char line[512];
+
+    snprintf(line, sizeof line, "n%d: %s", m->i + 1, text);
+    m->cl->cfg.log->line(m->cl->cfg.log, level, line);
+}
+
+/* Lines say whose they are. NULL when nobody reads them. */
+static struct logger *log_of(struct machine_slot *m)
+{
+    if (m->cl->cfg.log == NULL) {
+        return NULL;
+    }
+    m->log = *m->cl->cfg.log;
+    m->log.line = log_line;
+    m->log.data = m;
+    return &m->log;
+}
+
 static void fill_config(struct machine_slot *m, struct node_config *nc)
 {
     struct cluster *cl = m->cl;
@@ -300,10 +408,13 @@ static void fill_config(struct machine_slot *m, struct node_config *nc)
     }
     nc->join_n = cl->cfg.nodes;
     for (int i = 0; i < cl->cfg.nodes; i++) {
-        snprintf(nc->join[i], LIM_ADDR, "10.0.0.%d:%d", i + 1, PEER_PORT);
+        /* Who moves a machine tells those that start later. */
+        snprintf(nc->join[i], LIM_ADDR, "10.0.0.%d:%d", i + 1,
+                 PEER_PORT + cl->m[i].moved);
     }
-    nc->log = cl->cfg.log;
-    nc->observer = check_observer(cl->cfg.c, m->i);
+    nc->log = log_of(m);
+    m->once_idle_ms = cl->cfg.once_idle_ms;
+    nc->observer = observe(m, cl->cfg.c);
 }
 
 /* What main() of the server does. */
@@ -322,7 +433,7 @@ static void process_main(void *data)
         check_fail(c, "n%d does not start: %s", m->i + 1, em.text);
         return;
     }
-    m->edge = edge_new(m->env, m->node, &eo, m->cl->cfg.log);
+    m->edge = edge_new(m->env, m->node, &eo, nc.log);
     if (edge_listen(m->edge, EDGE_PLAIN, m->addr, &em) != 0) {
         check_fail(c, "n%d does not listen: %s", m->i + 1, em.text);
     }
@@ -537,7 +648,14 @@ static void clock_look(struct cluster *cl)
 
         top = ms > top ? ms : top;
     }
-    if (cl->clock_ms != 0 && !cl->ever_cold &&
+    /* Without one that knows the time in every majority, a cold start may
+     * follow; and later still, one that slept through it. */
+    if (cluster_clock_certain(cl) != 0) {
+        cl->clock_known = true;
+    } else if (cl->clock_known) {
+        cl->ever_cold = true;
+    }
+    if (cl->clock_known && cl->clock_ms != 0 && !cl->ever_cold &&
         top > cl->clock_ms + (past + past * CLOCK_PPM / 1000000) / 1000 +
                   CLOCK_SLACK_MS) {
         check_fail(cl->cfg.c,

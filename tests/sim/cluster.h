@@ -16,6 +16,7 @@ struct cluster_config {
     struct check *c;
     int nodes;
     struct node_config node; /* addresses are filled in */
+    uint64_t once_idle_ms;   /* of named sessions */
     struct logger *log;
 };
 

@@ -19,9 +19,11 @@ enum {
     GIVE_UP_US = 7000000, /* without any reply: connect elsewhere */
     ADMIN_US = 5000000,
     PAD = 1500,
-    AIM_US = 30000,       /* after a deadline, a read looks for the key */
-    LONG_TTL_MS = 600000, /* of keys that outlive the run */
-    MOVED_AFTER = 30,     /* visits of cluster ports without any MOVED */
+    AIM_US = 30000,        /* after a deadline, a read looks for the key */
+    LONG_TTL_MS = 600000,  /* of keys that outlive the run */
+    IDLE_EARLY_US = 50000, /* a named session may end so early or late */
+    IDLE_LATE_US = 1500000,
+    MOVED_AFTER = 30, /* visits of cluster ports without any MOVED */
 };
 #define EXPECT_SAW UINT64_MAX /* what the read before EXEC showed */
 
@@ -89,7 +91,12 @@ struct client {
     uint64_t last_us; /* when something last came */
     uint64_t once_session;
     uint64_t once_number;
-    bool once_due; /* the named operation below has no end yet */
+    uint64_t once_tries;   /* how often the operation was sent */
+    uint64_t once_sent_us; /* when the operation, or OPEN, was last sent */
+    uint64_t once_from_us; /* when the last answered one was sent, */
+    uint64_t once_used_us; /* and answered: its idle time began between */
+    uint64_t once_rest_us; /* the session is left alone until then */
+    bool once_due;         /* the named operation below has no end yet */
     struct pend once;
     uint64_t *floors; /* by key: how far this connection has seen it */
     size_t floors_n;
@@ -122,6 +129,7 @@ struct workload {
     struct aim *aims;
     uint64_t visits; /* of cluster ports without a hint */
     uint64_t moveds;
+    uint64_t sessions_ended;
     bool stopped;
     uint64_t writes;
     uint64_t last_write_us;
@@ -462,9 +470,10 @@ static void named(struct client *c)
 {
     struct workload *w = c->w;
 
-    if (c->q_n > 0) {
+    if (c->q_n > 0 || now_of(w) < c->once_rest_us) {
         return;
     }
+    c->once_sent_us = now_of(w);
     if (c->once_session == 0) {
         mini_line(&c->out, "ONCE OPEN");
         expect(c, (struct pend){.kind = K_ONCE_OPEN});
@@ -479,7 +488,9 @@ static void named(struct client *c)
                                         : w->counters[pick(w, COUNTERS)]);
         c->once_due = true;
         c->once_number++;
+        c->once_tries = 0;
     }
+    c->once_tries++;
     if (w->kinds[c->once.key] == HIST_LIST) {
         append(c, c->once.key, c->once.op);
     } else {
@@ -906,11 +917,64 @@ static void pair_reply(struct client *c,
     hist_pair_read(c->w->cfg.h, p->key, p->key + 1, r->el[0].v, r->el[1].v);
 }
 
+/* A named session is in use, @now. */
+static void once_used(struct client *c)
+{
+    struct workload *w = c->w;
+    uint64_t idle_us = w->cfg.once_idle_ms * 1000;
+
+    c->once_from_us = c->once_sent_us;
+    c->once_used_us = now_of(w);
+    if (idle_us < GIVE_UP_US && pick(w, 60) == 0) {
+        c->once_rest_us =
+            now_of(w) + idle_us - 500000 + pick(w, 3 * IDLE_LATE_US);
+    }
+}
+
+/* The session has ended: not before its idle time is over. */
+static void once_ended(struct client *c)
+{
+    struct workload *w = c->w;
+    uint64_t idle_us = w->cfg.once_idle_ms * 1000;
+    uint64_t rested = now_of(w) - c->once_from_us;
+
+    if (rested + idle_us / 400 + IDLE_EARLY_US < idle_us &&
+        (!w->cfg.ever_cold(w->cfg.data) || idle_us > LONG_TTL_MS * 1000)) {
+        check_fail(w->cfg.c,
+                   "client %d: its session ended after %llu us without use",
+                   c->n, (unsigned long long)rested);
+    }
+    if (c->once_tries > 1) {
+        hist_unknown(w->cfg.h, c->once.op, now_of(w));
+    } else {
+        hist_not_applied(w->cfg.h, c->once.op, now_of(w));
+    }
+    w->sessions_ended++;
+    c->once_due = false;
+    c->once_session = 0;
+}
+
+static void once_late_check(struct client *c)
+{
+    struct workload *w = c->w;
+    uint64_t idle_us = w->cfg.once_idle_ms * 1000;
+    uint64_t rested = c->once_sent_us - c->once_used_us;
+
+    if (c->once_tries == 1 && rested > idle_us + idle_us / 400 + IDLE_LATE_US &&
+        w->cfg.warm_us(w->cfg.data) < c->once_from_us &&
+        !w->cfg.ever_cold(w->cfg.data)) {
+        check_fail(w->cfg.c, "client %d: its session lives after %llu us", c->n,
+                   (unsigned long long)rested);
+    }
+}
+
 static void once_reply(struct client *c, const struct mini_reply *r)
 {
     struct pend p = c->once;
 
     if (r->type == ':') {
+        once_late_check(c);
+        once_used(c);
         c->once_due = false;
         if (c->w->kinds[p.key] == HIST_LIST) {
             append_reply(c, &p, r->num);
@@ -918,6 +982,10 @@ static void once_reply(struct client *c, const struct mini_reply *r)
             hist_incr_ok(c->w->cfg.h, p.op, now_of(c->w), r->num);
             wrote(c->w);
         }
+        return;
+    }
+    if (r->type == '-' && starts(r->v, "NOSESSION")) {
+        once_ended(c);
         return;
     }
     if (r->type == '-' && starts(r->v, "UNKNOWN")) {
@@ -999,6 +1067,7 @@ static void on_reply(struct mini *m, const struct mini_reply *r)
         case K_ONCE_OPEN:
             c->once_session = r->type == ':' ? (uint64_t)r->num : 0;
             c->once_number = 0;
+            once_used(c);
             break;
         case K_ONCE:
             once_reply(c, r);
@@ -1010,6 +1079,16 @@ static void on_reply(struct mini *m, const struct mini_reply *r)
 }
 
 /* ---- life ---- */
+
+uint64_t workload_moved(const struct workload *w)
+{
+    return w->moveds;
+}
+
+uint64_t workload_sessions_ended(const struct workload *w)
+{
+    return w->sessions_ended;
+}
 
 struct workload *workload_new(const struct workload_config *cfg)
 {

@@ -19,8 +19,9 @@ struct workload_config {
     int nodes;
     char addr[WORKLOAD_NODES][64]; /* plain ports */
     int clients;
-    uint64_t think_us; /* mean pause between two bursts of a client */
-    bool timed;        /* keys with deadlines too: they cause time entries */
+    uint64_t think_us;     /* mean pause between two bursts of a client */
+    uint64_t once_idle_ms; /* of named sessions */
+    bool timed; /* keys with deadlines too: they cause time entries */
     /* Since when there was no cold start; UINT64_MAX: there is one now. */
     uint64_t (*warm_us)(void *data);
     bool (*ever_cold)(void *data); /* was there ever one? */
@@ -42,6 +43,8 @@ void workload_stop(struct workload *w);
 bool workload_idle(const struct workload *w);
 /* Acknowledged writes so far: for seeing progress. */
 uint64_t workload_writes(const struct workload *w);
+uint64_t workload_moved(const struct workload *w);          /* MOVED answers */
+uint64_t workload_sessions_ended(const struct workload *w); /* named ones */
 /* Virtual time of the last acknowledged write. */
 uint64_t workload_last_write_us(const struct workload *w);
 
