@@ -11,7 +11,7 @@ enum {
     TIMED_LATE_US = 700000,
     TIMED_EARLY_US = 200000,
     /* How far the next leader's clock may be behind: what messages take. */
-    CLOCK_SLACK_MS = 20,
+    CLOCK_SLACK_MS = 45,
 };
 
 enum op_state { OP_OPEN, OP_OK, OP_NOT_APPLIED, OP_UNKNOWN };

@@ -19,7 +19,7 @@ enum {
     GIVE_UP_US = 7000000, /* without any reply: connect elsewhere */
     ADMIN_US = 5000000,
     PAD = 1500,
-    AIM_US = 30000,        /* after a deadline, a read looks for the key */
+    AIM_US = 110000,       /* after a deadline, a read looks for the key */
     LONG_TTL_MS = 600000,  /* of keys that outlive the run */
     IDLE_EARLY_US = 50000, /* a named session may end so early or late */
     IDLE_LATE_US = 1500000,
