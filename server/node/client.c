@@ -16,9 +16,9 @@ struct client {
     size_t reads_out;
     size_t writes_out;
     struct env_task task; /* delivers and begins; see client_turn() */
-    bool hold;         /* see client_hold() */
-    size_t reads_held; /* waiting for that, by their index */
-    size_t done_bytes; /* of replies that wait for their turn */
+    bool hold;            /* see client_hold() */
+    size_t reads_held;    /* waiting for that, by their index */
+    size_t done_bytes;    /* of replies that wait for their turn */
     bool stale;
     uint64_t max_age_ms;
     uint64_t min_index; /* local reads wait until this is applied */
