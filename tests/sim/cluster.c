@@ -394,6 +394,13 @@ uint64_t cluster_node_id(const struct cluster *cl, int i)
     return m->node == NULL || m->ended ? 0 : node_id(m->node);
 }
 
+struct node *cluster_node(const struct cluster *cl, int i)
+{
+    const struct machine_slot *m = &cl->m[i];
+
+    return m->ended ? NULL : m->node;
+}
+
 uint64_t cluster_exits(const struct cluster *cl, enum node_exit status)
 {
     return cl->exits[status];

@@ -49,6 +49,8 @@ void cluster_disk_room(struct cluster *cl, int i, uint64_t bytes);
 void cluster_disk_fail(struct cluster *cl, int i, uint64_t k);
 
 uint64_t cluster_node_id(const struct cluster *cl, int i); /* 0: none */
+/* For looking in, and for sim_env_post(); NULL: no process. */
+struct node *cluster_node(const struct cluster *cl, int i);
 /* Since when at least a majority was up without interruption; UINT64_MAX if
  * it is not now. Cluster time cannot have jumped since. */
 uint64_t cluster_warm_since(const struct cluster *cl);
