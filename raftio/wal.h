@@ -37,6 +37,8 @@ enum {
     WAL_MARK_IDLE_MS = 20,        /* quiet time before a mark frame */
     WAL_RETRY_MS = 1000,          /* until a failed preparation is repeated */
     WAL_READS_MAX = 16,           /* catch-up reads at once; then HF_EAGAIN */
+    WAL_CONTROL_BYTES = 1 << 20,  /* kept free of requests at any time (half
+                                     a segment, where those are small) */
 };
 
 struct wal_cfg {
@@ -189,6 +191,16 @@ uint64_t wal_stall_us(const struct wal *w);
 /* A segment could not be made (disk full): appends beyond
  * wal_reserved_room() wait until one can; it is tried every WAL_RETRY_MS. */
 bool wal_wants_room(const struct wal *w);
+/* May @n more bytes of requests be appended? Every byte that waits counts,
+ * and requests never use up what barriers, voids, time and membership need:
+ * WAL_CONTROL_BYTES while files can be made, and once one could not be made,
+ * all that WAL_SPARES segments hold. */
+enum wal_room {
+    WAL_ROOM,      /* yes */
+    WAL_ROOM_SOON, /* when a segment is ready that is being made */
+    WAL_ROOM_NONE, /* the file system has none */
+};
+enum wal_room wal_room(const struct wal *w, uint64_t n);
 
 /* Write what is queued and a mark that says that all is well, then call @cb;
  * after it wal_free(). Nothing may be appended any more. @cb also comes, with

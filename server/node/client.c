@@ -16,10 +16,17 @@ struct client {
     size_t reads_out;
     size_t writes_out;
     struct env_task task; /* delivers and begins; see client_turn() */
+    bool hold;         /* see client_hold() */
+    size_t reads_held; /* waiting for that, by their index */
+    size_t done_bytes; /* of replies that wait for their turn */
     bool stale;
     uint64_t max_age_ms;
     uint64_t min_index; /* local reads wait until this is applied */
 };
+
+/* Replies of one connection that wait for their turn: more reads are not
+ * evaluated meanwhile. */
+enum { CLIENT_DONE_MAX = 1 << 20 };
 
 static void client_turn(struct env_task *t);
 
@@ -61,9 +68,48 @@ bool client_reads_alone(const struct client *c)
     return c->reads_out == 1;
 }
 
+bool client_full(const struct client *c)
+{
+    return c->hold || c->done_bytes > CLIENT_DONE_MAX;
+}
+
+size_t client_reads_held(struct client *c, int change)
+{
+    c->reads_held += (size_t)change;
+    return c->reads_held;
+}
+
+/* Its reads may be evaluated again. */
+static void client_room(struct client *c, bool was_full)
+{
+    if (was_full && !client_full(c)) {
+        env_defer(c->node->env, &c->task);
+        read_room(c->node);
+    }
+}
+
+void client_hold(struct client *c, bool on)
+{
+    bool full = client_full(c);
+
+    c->hold = on;
+    client_room(c, full);
+}
+
 uint64_t client_min_index(const struct client *c)
 {
     return c->min_index;
+}
+
+static void client_reply_taken(struct node *n, size_t bytes)
+{
+    bool waits = n->reply_bytes >= NODE_REPLY_BYTES;
+
+    hf_assert(n->reply_bytes >= bytes);
+    n->reply_bytes -= bytes;
+    if (waits && n->reply_bytes < NODE_REPLY_BYTES) {
+        env_defer(n->env, &n->reads.task);
+    }
 }
 
 void client_free(struct client *c, void (*drop)(struct client_op *op))
@@ -76,6 +122,8 @@ void client_free(struct client *c, void (*drop)(struct client_op *op))
         c->head = op->next;
         if (op->state == OP_RUNNING) {
             node_op_cancel(c->node, op);
+        } else if (op->state == OP_DONE) {
+            client_reply_taken(c->node, op->reply.n);
         }
         buf_release(&op->reply);
         op->client = NULL;
@@ -90,7 +138,8 @@ void client_submit(struct client *c, struct client_op *op)
     op->client = c;
     op->state = OP_QUEUED;
     op->next = NULL;
-    op->list_next = NULL;
+    op->list = NULL;
+    op->list_next = op->list_prev = NULL;
     op->number = 0;
     buf_init(&op->reply);
     op->deadline_us =
@@ -120,7 +169,8 @@ static bool client_may_begin(const struct client *c, const struct client_op *op)
             if (mutant(ORDER_READ_EARLY)) {
                 return true;
             }
-            return c->writes_out == 0;
+            /* A stale one would be evaluated at once. */
+            return c->writes_out == 0 && !(c->stale && client_full(c));
         case OP_LOCAL:
         case OP_NODE:
             return op == c->head;
@@ -185,9 +235,13 @@ static void client_turn(struct env_task *t)
     }
     if (op->state == OP_DONE) {
         struct buf reply = op->reply;
+        bool full = client_full(c);
 
         client_pop(c);
+        c->done_bytes -= reply.n;
+        client_room(c, full);
         env_defer(c->node->env, &c->task);
+        client_reply_taken(c->node, reply.n);
         buf_init(&op->reply);
         op->done(op, buf_bytes(&reply));
         buf_release(&reply);
@@ -208,6 +262,8 @@ void client_op_done(struct client_op *op, uint64_t index)
         buf_release(&reply);
         return;
     }
+    c->done_bytes += op->reply.n;
+    c->node->reply_bytes += op->reply.n;
     if (index > c->min_index) {
         c->min_index = index;
     }

@@ -19,6 +19,7 @@
 
 struct node;
 struct client;
+struct op_list;
 
 enum client_op_kind {
     OP_LOCAL, /* the edge answers by itself when its turn comes */
@@ -46,7 +47,9 @@ struct client_op {
     struct client *client; /* NULL: cancelled */
     enum client_op_state state;
     struct client_op *next;      /* in the connection's order */
-    struct client_op *list_next; /* in the parked, reading or admin list */
+    struct op_list *list; /* parked, reading, admin: the one it is in */
+    struct client_op *list_next;
+    struct client_op *list_prev;
     struct buf reply;            /* held until the op is at the head */
     uint64_t deadline_us;
     uint64_t number; /* WRITE: of the node session; 0 = not yet numbered */
@@ -62,6 +65,10 @@ void client_free(struct client *c, void (*drop)(struct client_op *op));
 /* May call done() or local() of this or earlier ops before it returns? No:
  * completions are delivered from a deferred task, never inside submit. */
 void client_submit(struct client *c, struct client_op *op);
+/* @on: what reads the replies does not keep up. Reads that have not been
+ * evaluated wait until it does, their deadline with them; else a pipeline of
+ * large values would be in memory all at once. Writes go on. */
+void client_hold(struct client *c, bool on);
 /* Stale reads: OP_READ is answered locally. @max_age_ms 0: no bound. */
 void client_set_stale(struct client *c, bool on, uint64_t max_age_ms);
 

@@ -34,6 +34,7 @@ struct op_list {
     struct client_op *head;
     struct client_op *tail;
     size_t n;
+    size_t bytes; /* of their commands */
 };
 
 struct read_ask {
@@ -50,6 +51,7 @@ struct reads {
     struct op_list waiting; /* for the next round */
     struct op_list asked;   /* in the round on its way */
     struct op_list indexed; /* op->number = index; ascending */
+    struct op_list full; /* applied, but their clients are full; no deadline */
     struct op_list passed;  /* op->number = pass id */
     uint64_t round;         /* last id used */
     bool asking;
@@ -81,7 +83,11 @@ struct reads {
 
 void op_list_push(struct op_list *l, struct client_op *op);
 struct client_op *op_list_pop(struct op_list *l);
+/* False when it is not in this one. */
 bool op_list_remove(struct op_list *l, struct client_op *op);
+
+/* So many reads wait that no more should be begun. */
+bool read_full(const struct node *n);
 
 void read_init(struct node *n);
 void read_release(struct node *n);
@@ -93,6 +99,8 @@ void read_stale_user(struct node *n, uint64_t max_age_ms, int delta);
 void read_leader_changed(struct node *n);
 /* Entries were applied, or a snapshot was installed. */
 void read_applied(struct node *n);
+/* A client that was full is not any more. */
+void read_room(struct node *n);
 void read_probe_done(struct node *n, bool ok, uint64_t index);
 
 /* Messages. */
