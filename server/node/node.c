@@ -279,6 +279,7 @@ static void node_machine_hooks(struct node *n, struct machine *m)
     o.on_open = on_open;
     o.on_member = on_member;
     machine_set_run(m, command_run, NULL);
+    machine_set_key(m, command_log_key);
     machine_set_observer(m, &o);
 }
 
@@ -1299,6 +1300,11 @@ static void node_loaded_member(struct node *n, struct node_loader *l)
     peer_set_members(n->peers, l->peers, l->peers_n);
     node_start_engine(n, l->wal.first_index, l->wal.entries, l->wal.n,
                       snap.index != 0 ? &snap : NULL);
+    if (l->peers_n > 0) {
+        /* The snapshot's table may be older, and its addresses with it: the
+         * leader could then not be found to learn the newer ones from. */
+        n->members_dirty = false;
+    }
     snap_meta_release(&snap);
 }
 

@@ -937,6 +937,38 @@ static void deposed_leader_confirms_nothing(void **state)
     world_end(&w);
 }
 
+static void probe_fails(struct node *n)
+{
+    assert_true(driver_probing(&n->driver) && n->reads.asks_n > 0);
+    read_probe_done(n, false, 0);
+}
+
+/* A round that no majority confirmed says so, and is asked again. */
+static void failed_round_is_asked_again(void **state)
+{
+    struct world w;
+    struct talk *a, *c;
+    int l, f;
+
+    (void)state;
+    world_init(&w, 3);
+    form(&w);
+    l = leader(&w);
+    f = follower(&w, 0);
+    a = talk(&w, f);
+    c = talk(&w, l);
+    assert_string_equal(ask(c, "SET k old"), "+OK");
+    pass(&w, 100 * MS);
+    slow(&w, l, f, 20 * MS);
+    assert_string_equal(ask(c, "SET k new"), "+OK");
+    slow(&w, follower(&w, 1), l, 20 * MS);
+    say(a, "GET k");
+    pass(&w, 2 * MS);
+    in_node(&w, l, probe_fails);
+    assert_string_equal(hear(a), "new");
+    world_end(&w);
+}
+
 /* A follower answers a read only when it has applied the index that the
  * leader named, and the leader sees to it that this is soon. */
 static void follower_reads_what_was_acknowledged(void **state)
@@ -963,8 +995,45 @@ static void follower_reads_what_was_acknowledged(void **state)
     world_end(&w);
 }
 
-/* A node that lags passes its reads to the leader. */
+/* A node that is busy installing a snapshot passes its reads to the leader.
+ */
 static void lagging_node_passes_reads(void **state)
+{
+    struct node_config nc = {.snapshot_floor = 1 << 15, .cache_bytes = 1 << 14};
+    struct world w;
+    struct talk *t;
+    int l, f;
+
+    (void)state;
+    world_init_with(&w, 3, &nc);
+    form(&w);
+    l = leader(&w);
+    f = follower(&w, 0);
+    cluster_power_cut(w.cl, f);
+    write_entries(&w, talk(&w, l), 2500);
+    assert_string_equal(ask(talk(&w, l), "SET k v"), "+OK");
+    cluster_start(w.cl, f);
+    pass(&w, 2 * MS);
+    while (node_ready_leader(node_at(&w, f)) == 0) {
+        assert_true(sim_step(w.s, sim_now_us(w.s) + SECOND));
+    }
+    cluster_disk_speed(w.cl, f, 2000);
+    t = talk(&w, f);
+    say(t, "GET k");
+    assert_string_equal(hear_within(t, 300 * MS), "v");
+    assert_true(applied(&w, f) < 1000);
+    world_end(&w);
+}
+
+static void lose_round(struct node *n)
+{
+    assert_true(n->reads.asking);
+    n->reads.round++; /* no answer is one to this */
+}
+
+/* Commands of one connection take effect in the order sent: a read does not
+ * see the write behind it, and sees the one before it. */
+static void pipeline_keeps_its_order(void **state)
 {
     struct world w;
     struct talk *t;
@@ -976,10 +1045,21 @@ static void lagging_node_passes_reads(void **state)
     l = leader(&w);
     f = follower(&w, 0);
     t = talk(&w, f);
-    cluster_disk_speed(w.cl, f, 20000);
-    assert_string_equal(ask(talk(&w, l), "SET k v"), "+OK");
+    assert_string_equal(ask(t, "SET k old"), "+OK");
+    slow(&w, l, f, 10 * MS);
     say(t, "GET k");
-    assert_string_equal(hear_within(t, 200 * MS), "v");
+    say(t, "SET k new");
+    say(t, "GET k");
+    pass(&w, 5 * MS);
+    in_node(&w, f, lose_round);
+    assert_string_equal(hear(t), "old");
+    assert_string_equal(hear(t), "+OK");
+    assert_string_equal(hear(t), "new");
+    slow(&w, f, l, 10 * MS);
+    say(t, "SET k newer");
+    say(t, "GET k");
+    assert_string_equal(hear(t), "+OK");
+    assert_string_equal(hear(t), "newer");
     world_end(&w);
 }
 
@@ -1544,6 +1624,52 @@ static void removed_member_stops(void **state)
     world_end(&w);
 }
 
+/* Store @n bytes that do not compress. */
+static void write_noise(struct world *w, struct talk *t, int key, int n)
+{
+    char line[8300];
+    int at = snprintf(line, sizeof line, "SET noise%d ", key);
+
+    for (int i = 0; i < n && at < (int)sizeof line - 1; i++) {
+        line[at++] = (char)('!' + rng_below(sim_rng(w->s), 90));
+    }
+    line[at] = '\0';
+    assert_string_equal(ask(t, line), "+OK");
+}
+
+/* A snapshot on its way to a follower is not replaced by the next one: with
+ * writes that go on, the follower would never have a whole one. */
+static void snapshot_on_its_way_stays(void **state)
+{
+    struct node_config nc = {.snapshot_floor = 1 << 15, .cache_bytes = 1 << 14};
+    struct world w;
+    struct talk *t;
+    uint64_t until;
+    int l, f;
+
+    (void)state;
+    world_init_with(&w, 3, &nc);
+    form(&w);
+    l = leader(&w);
+    f = follower(&w, 0);
+    t = talk(&w, l);
+    cluster_power_cut(w.cl, f);
+    write_entries(&w, t, 1500);
+    for (int i = 0; i < 60; i++) {
+        write_noise(&w, t, i, 8000);
+    }
+    pass(&w, SECOND);
+    sim_link(w.s, l, f)->bytes_per_ms = 100;
+    cluster_start(w.cl, f);
+    until = sim_now_us(w.s) + 12 * SECOND;
+    while (check_count(w.c, NODE_EV_INSTALL) == 0) {
+        assert_true(sim_now_us(w.s) < until);
+        write_noise(&w, t, (int)rng_below(sim_rng(w.s), 60), 2000);
+        pass(&w, 5 * MS);
+    }
+    world_end(&w);
+}
+
 /* ---- orderly end ---- */
 
 /* A leader that stops hands over first: clients of other nodes see no error
@@ -1621,8 +1747,10 @@ int main(void)
         cmocka_unit_test(round_serves_who_waited),
         cmocka_unit_test(late_answer_counts_for_nothing),
         cmocka_unit_test(deposed_leader_confirms_nothing),
+        cmocka_unit_test(failed_round_is_asked_again),
         cmocka_unit_test(follower_reads_what_was_acknowledged),
         cmocka_unit_test(lagging_node_passes_reads),
+        cmocka_unit_test(pipeline_keeps_its_order),
         cmocka_unit_test(stale_within_the_bound),
         cmocka_unit_test(age_counts_from_the_question),
         cmocka_unit_test(age_counts_when_applied),
@@ -1641,6 +1769,7 @@ int main(void)
         cmocka_unit_test(lost_disk_heals),
         cmocka_unit_test(needed_member_stays),
         cmocka_unit_test(removed_member_stops),
+        cmocka_unit_test(snapshot_on_its_way_stays),
         cmocka_unit_test(stopping_leader_hands_over),
         cmocka_unit_test(stopping_node_answers_first),
     };
