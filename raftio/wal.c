@@ -1491,8 +1491,7 @@ enum wal_room wal_room(const struct wal *w, uint64_t n)
     }
     need += WAL_CONTROL_BYTES < segment / 2 ? WAL_CONTROL_BYTES : segment / 2;
     /* With all spares at hand nothing more is made until it is needed. */
-    return have >= need || w->spares_n >= WAL_SPARES ? WAL_ROOM
-                                                     : WAL_ROOM_SOON;
+    return have >= need || w->spares_n >= WAL_SPARES ? WAL_ROOM : WAL_ROOM_SOON;
 }
 
 void wal_close(struct wal *w, void (*cb)(void *data, bool clean), void *data)

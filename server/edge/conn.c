@@ -128,6 +128,15 @@ static void stall_watch(struct conn *c)
     }
 }
 
+/* Of what was begun no more is read while the output is full. */
+static void hold_reads(struct conn *c)
+{
+    if (c->client != NULL) {
+        client_hold(c->client, output_full(c));
+    }
+    stall_watch(c);
+}
+
 void conn_process(struct conn *c)
 {
     bool more = c->in_at < c->in.n;
@@ -145,7 +154,7 @@ void conn_process(struct conn *c)
         env_timer_start(c->edge->env, &c->more, env_now_us(c->edge->env));
     }
     pause_reading(c, c->quitting || env_timer_armed(&c->more) || !may_begin(c));
-    stall_watch(c);
+    hold_reads(c);
 }
 
 static void on_read(struct net_conn *n, const uint8_t *p, size_t len)
@@ -232,7 +241,9 @@ void conn_reply(struct conn *c, struct bytes reply)
     if (net_pending(c->net) > c->edge->opt.output_max &&
         !mutant(EDGE_OUTPUT_UNBOUNDED)) {
         too_slow(c, "over the limit");
+        return;
     }
+    hold_reads(c);
 }
 
 static void on_stall(struct env_timer *t)

@@ -40,7 +40,9 @@ static void ctime_hear_wall(struct node *n, uint64_t from, uint64_t wall_ms)
     c->walls[i] = (struct ctime_wall){from, wall_ms, env_now_us(n->env)};
 }
 
-void ctime_observe(struct node *n, uint64_t from, uint64_t estimate_ms,
+void ctime_observe(struct node *n,
+                   uint64_t from,
+                   uint64_t estimate_ms,
                    uint64_t wall_ms)
 {
     /* Beyond year 2527 the other side is not serious. */

@@ -117,18 +117,20 @@ static void leader_set_flags(struct node *n, unsigned flags)
     n->ready_flags = flags;
     if ((changed & LEADER_NOSPACE) != 0) {
         if ((flags & LEADER_NOSPACE) != 0) {
-            log_warn(n->log, "no majority of the nodes has room on disk: "
-                             "writes are refused, reads go on");
+            log_warn(n->log,
+                     "no majority of the nodes has room on disk: "
+                     "writes are refused, reads go on");
             node_event(n, NODE_EV_NOSPACE, 0, 0);
         } else {
             log_info(n->log, "room on disk again: writes are taken");
         }
     }
     if ((changed & LEADER_OOM) != 0) {
-        log_warn(n->log, "%s", (flags & LEADER_OOM) != 0
-                                   ? "the memory limit is reached: writes "
-                                     "that need memory are refused"
-                                   : "below the memory limit again");
+        log_warn(n->log, "%s",
+                 (flags & LEADER_OOM) != 0
+                     ? "the memory limit is reached: writes "
+                       "that need memory are refused"
+                     : "below the memory limit again");
     }
     if (changed != 0) {
         session_pump(n, false);
@@ -291,13 +293,15 @@ static enum wal_room leader_room(struct node *n, size_t bytes)
  * stepped down, and even come back, since leader_changed() last ran. */
 static bool leader_still(struct node *n)
 {
-    return n->leader.term != 0 &&
-           driver_role(&n->driver) == DRIVER_LEADER &&
+    return n->leader.term != 0 && driver_role(&n->driver) == DRIVER_LEADER &&
            n->leader.term == driver_term(&n->driver);
 }
 
-int leader_take(struct node *n, uint64_t session, uint64_t number,
-                bool as_void, struct bytes command)
+int leader_take(struct node *n,
+                uint64_t session,
+                uint64_t number,
+                bool as_void,
+                struct bytes command)
 {
     struct leader *l = &n->leader;
     struct lead_session *s;
@@ -344,8 +348,7 @@ int leader_take(struct node *n, uint64_t session, uint64_t number,
     return 0;
 }
 
-void leader_open_session(struct node *n, uint64_t node,
-                         const uint8_t nonce[16])
+void leader_open_session(struct node *n, uint64_t node, const uint8_t nonce[16])
 {
     struct leader *l = &n->leader;
 
@@ -538,8 +541,7 @@ static void leader_expire_timer(struct env_timer *t)
         machine_expiry_waiting(n->machine)) {
         leader_time_entry(n);
     }
-    env_timer_start(n->env, t,
-                    env_now_us(n->env) + LEADER_EXPIRE_MS * 1000);
+    env_timer_start(n->env, t, env_now_us(n->env) + LEADER_EXPIRE_MS * 1000);
 }
 
 /* ---- messages ---- */
@@ -616,8 +618,7 @@ void leader_on_writes(struct node *n, uint64_t from, struct reader *r)
                      (unsigned long long)from);
             return;
         }
-        rv = leader_take(n, session, number++, kind == NUMBERED_VOID,
-                         command);
+        rv = leader_take(n, session, number++, kind == NUMBERED_VOID, command);
         if (rv == HF_EAGAIN && !leader_owes(n, session)) {
             leader_nack(n, from, session);
         }
@@ -656,8 +657,12 @@ bool leader_wants_reply(const struct node *n, uint64_t session)
     return false;
 }
 
-void leader_reply(struct node *n, uint64_t session, uint64_t number,
-                  bool voided, struct bytes reply, uint64_t index)
+void leader_reply(struct node *n,
+                  uint64_t session,
+                  uint64_t number,
+                  bool voided,
+                  struct bytes reply,
+                  uint64_t index)
 {
     struct leader *l = &n->leader;
     struct lead_session *s = lead_session_find(n, session);

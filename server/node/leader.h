@@ -19,13 +19,13 @@ struct node;
 enum {
     LEADER_SESSIONS_MAX = 2 * LIM_NODES, /* beyond: the oldest is forgotten
                                             and looked up again */
-    LEADER_BATCHES_MAX = 4096, /* closed, not yet with the engine; then
-                                  intake stops and origins send again */
+    LEADER_BATCHES_MAX = 4096,      /* closed, not yet with the engine; then
+                                       intake stops and origins send again */
     LEADER_CLOSED_BYTES = 64 << 20, /* of those; the same */
-    LEADER_GATHER_MAX = 4,     /* times a batch waits for other tasks of the
-                                  same turn */
-    LEADER_TIME_MS = 10,       /* at most one time entry in so long */
-    LEADER_EXPIRE_MS = 100,    /* idle check for passed deadlines */
+    LEADER_GATHER_MAX = 4,  /* times a batch waits for other tasks of the
+                               same turn */
+    LEADER_TIME_MS = 10,    /* at most one time entry in so long */
+    LEADER_EXPIRE_MS = 100, /* idle check for passed deadlines */
     /* Bytes per second into a log that nears its budget, and at it. */
     LEADER_PACE_MAX = 128 << 20,
     LEADER_PACE_MIN = 16 << 20,
@@ -72,8 +72,11 @@ void leader_changed(struct node *n);
 /* Take one numbered request or void. 0: taken, or a duplicate.
  * HF_ENOLEADER; HF_EAGAIN: a gap; HF_ELIMIT: no room just now. A request
  * that the disk has no room for is taken as its void: not applied. */
-int leader_take(struct node *n, uint64_t session, uint64_t number,
-                bool as_void, struct bytes command);
+int leader_take(struct node *n,
+                uint64_t session,
+                uint64_t number,
+                bool as_void,
+                struct bytes command);
 /* Log that @node opens a session. */
 void leader_open_session(struct node *n,
                          uint64_t node,

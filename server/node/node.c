@@ -279,6 +279,7 @@ static void node_machine_hooks(struct node *n, struct machine *m)
     o.on_open = on_open;
     o.on_member = on_member;
     machine_set_run(m, command_run, NULL);
+    machine_set_key(m, command_log_key);
     machine_set_observer(m, &o);
 }
 

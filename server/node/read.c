@@ -129,7 +129,7 @@ void read_cancel(struct node *n, struct client_op *op)
     bool full = node_full(n);
 
     if (!op_list_remove(&r->waiting, op) && !op_list_remove(&r->asked, op) &&
-        !op_list_remove(&r->indexed, op)) {
+        !op_list_remove(&r->indexed, op) && !op_list_remove(&r->full, op)) {
         (void)op_list_remove(&r->passed, op);
     }
     node_made_room(n, full);
@@ -142,6 +142,23 @@ static void read_evaluate(struct node *n, struct client_op *op)
     buf_clear(&op->reply);
     command_read(n->machine, blob_bytes(op->command), &op->reply);
     client_op_done(op, driver_applied(&n->driver));
+}
+
+static bool reply_room(const struct node *n)
+{
+    return n->reply_bytes < NODE_REPLY_BYTES || mutant(REPLIES_AT_ONCE);
+}
+
+/* A connection that was full stays so until a later turn, so its reads keep
+ * their order: those held come first, then the others join them. */
+static void read_evaluate_or_hold(struct node *n, struct client_op *op)
+{
+    if (!reply_room(n) || (op->client != NULL && client_full(op->client))) {
+        op_list_push(&n->reads.full, op);
+        client_reads_held(op->client, 1);
+    } else {
+        read_evaluate(n, op);
+    }
 }
 
 void read_applied(struct node *n)
@@ -159,12 +176,25 @@ void read_applied(struct node *n)
     }
     /* Replies of one turn could be more than memory holds: the rest waits
      * until some were taken. */
+    for (size_t left = r->full.n; left > 0; left--) {
+        struct client_op *op = op_list_pop(&r->full);
+
+        client_reads_held(op->client, -1);
+        read_evaluate_or_hold(n, op); /* all of them: keeps their order */
+    }
     while (r->indexed.head != NULL && r->indexed.head->number <= applied &&
-           (n->reply_bytes < NODE_REPLY_BYTES || mutant(REPLIES_AT_ONCE))) {
-        read_evaluate(n, op_list_pop(&r->indexed));
+           reply_room(n)) {
+        read_evaluate_or_hold(n, op_list_pop(&r->indexed));
         r->indexed_us = env_now_us(n->env);
     }
     node_made_room(n, full);
+}
+
+void read_room(struct node *n)
+{
+    if (n->reads.full.n > 0) {
+        env_defer(n->env, &n->reads.task);
+    }
 }
 
 /* Answer from local data if they are young enough for this connection. */
@@ -636,6 +666,23 @@ arm:
     }
 }
 
+/* The leader answers what this node is behind with, but for connections
+ * with earlier reads that are held: those would come to see newer data. */
+static void read_pass_indexed(struct node *n)
+{
+    struct reads *r = &n->reads;
+
+    for (size_t left = r->indexed.n; left > 0; left--) {
+        struct client_op *op = op_list_pop(&r->indexed);
+
+        if (op->client != NULL && client_reads_held(op->client, 0) > 0) {
+            op_list_push(&r->indexed, op);
+        } else {
+            read_pass(n, op);
+        }
+    }
+}
+
 static void read_timer(struct env_timer *t)
 {
     struct node *n = t->data;
@@ -649,9 +696,7 @@ static void read_timer(struct env_timer *t)
     if (r->indexed.head != NULL && r->asked_leader != n->id &&
         now - r->indexed_us > READ_BEHIND_MS * 1000 &&
         !mutant(READ_NOT_PASSED)) {
-        while (r->indexed.head != NULL) {
-            read_pass(n, op_list_pop(&r->indexed));
-        }
+        read_pass_indexed(n);
     }
     env_defer(n->env, &r->task);
 }

@@ -202,8 +202,8 @@ static void session_send_local(struct node *n)
         bool as_void = s->sent < s->voiding || q->resolved;
 
         if (leader_take(n, s->id, s->sent, as_void,
-                        as_void ? bytes_of(NULL, 0)
-                                : blob_bytes(q->command)) != 0) {
+                        as_void ? bytes_of(NULL, 0) : blob_bytes(q->command)) !=
+            0) {
             break;
         }
         s->sent++;
@@ -333,8 +333,11 @@ static void numbered_settle(struct session *s, struct numbered *q)
     q->resolved = true;
 }
 
-void session_resolve(struct node *n, uint64_t number, bool voided,
-                     struct bytes reply, uint64_t index)
+void session_resolve(struct node *n,
+                     uint64_t number,
+                     bool voided,
+                     struct bytes reply,
+                     uint64_t index)
 {
     struct session *s = &n->session;
     struct numbered *q;
@@ -517,8 +520,9 @@ static void session_expire_numbered(struct node *n, uint64_t now)
         if (mutant(UNKNOWN_AS_FAILED)) {
             client_op_error(op, "CLUSTERDOWN deadline passed");
         } else {
-            client_op_error(op, "UNKNOWN the deadline passed while the "
-                                "request was in the cluster's hands");
+            client_op_error(op,
+                            "UNKNOWN the deadline passed while the "
+                            "request was in the cluster's hands");
         }
     }
 }

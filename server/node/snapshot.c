@@ -270,7 +270,9 @@ void snapshot_send(struct node *n, const struct raft_msg *m)
     buf_release(&meta);
 }
 
-static bool xfer_send(void *data, uint64_t to, struct bytes header,
+static bool xfer_send(void *data,
+                      uint64_t to,
+                      struct bytes header,
                       struct bytes body)
 {
     struct node *n = data;
@@ -279,16 +281,18 @@ static bool xfer_send(void *data, uint64_t to, struct bytes header,
     bool ok;
 
     node_envelope(n, &b);
-    ok = peer_send(n->peers, to, PEER_BULK, NMSG_SNAP, buf_bytes(&b), parts,
-                   2);
+    ok = peer_send(n->peers, to, PEER_BULK, NMSG_SNAP, buf_bytes(&b), parts, 2);
     buf_release(&b);
     return ok;
 }
 
 /* ---- receiving ---- */
 
-static int xfer_verify(void *data, struct disk *d, const char *name,
-                       uint64_t index, uint64_t term)
+static int xfer_verify(void *data,
+                       struct disk *d,
+                       const char *name,
+                       uint64_t index,
+                       uint64_t term)
 {
     struct node *n = data; /* only its identity, which does not change */
     struct snap_file f;
@@ -301,8 +305,10 @@ static int xfer_verify(void *data, struct disk *d, const char *name,
     return rv;
 }
 
-static void xfer_received(void *data, uint64_t from,
-                          const struct snapx_offer *o, const char *name)
+static void xfer_received(void *data,
+                          uint64_t from,
+                          const struct snapx_offer *o,
+                          const char *name)
 {
     struct node *n = data;
     struct snapshotter *s = &n->snapshot;
@@ -327,8 +333,7 @@ static void xfer_dropped(void *data, uint64_t index, uint64_t term)
     n->snapshot.received = false;
 }
 
-static bool xfer_accept(void *data, uint64_t from,
-                        const struct snapx_offer *o)
+static bool xfer_accept(void *data, uint64_t from, const struct snapx_offer *o)
 {
     struct node *n = data;
 
@@ -396,8 +401,8 @@ static void install_fn(struct env_work *w)
     struct snapshot_job *j = w->data;
     struct snap_sink sink = {install_feed, j};
 
-    j->status = snap_adopt(j->disk, snapshot_tmp, j->meta.index, j->meta.term,
-                           &j->em);
+    j->status =
+        snap_adopt(j->disk, snapshot_tmp, j->meta.index, j->meta.term, &j->em);
     if (j->status != 0) {
         return;
     }
@@ -467,8 +472,7 @@ void snapshot_log_reset(struct node *n)
     node_event(n, NODE_EV_INSTALL, j->meta.index, 0);
     log_info(n->log, "snapshot at %llu installed in %llu ms",
              (unsigned long long)j->meta.index,
-             (unsigned long long)((env_now_us(n->env) - j->started_us) /
-                                  1000));
+             (unsigned long long)((env_now_us(n->env) - j->started_us) / 1000));
     driver_installed(&n->driver, node_now_ms(n));
     node_restored(n, &j->meta);
     job_free(j);
