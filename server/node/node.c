@@ -196,7 +196,9 @@ static void node_garbage_timer(struct env_timer *t)
     struct node *n = t->data;
     bool more = false;
 
-    if (n->old_machine != NULL) {
+    if (n->old_machine != NULL && walker_uses(n, n->old_machine)) {
+        more = true;
+    } else if (n->old_machine != NULL) {
         if (machine_free_sliced(n->old_machine, NODE_GARBAGE_STEP)) {
             n->old_machine = NULL;
         } else {
@@ -282,7 +284,12 @@ void node_machine_swap(struct node *n, struct machine *m)
 {
     hf_assert(n->snapshot.taking == NULL);
     if (n->old_machine != NULL) {
-        machine_free(n->old_machine); /* two installs in a row: rare */
+        /* Two installs in a row: rare. */
+        if (walker_uses(n, n->old_machine)) {
+            walker_adopt(n, n->old_machine);
+        } else {
+            machine_free(n->old_machine);
+        }
     }
     n->old_machine = n->machine;
     n->machine = m;
@@ -1472,6 +1479,7 @@ void node_free(struct node *n)
 
     n->ended = true;
     n->running = false;
+    walker_release(n);
     read_release(n);
     session_release(n);
     leader_release(n);

@@ -20,6 +20,7 @@
 #include "server/node/read.h"
 #include "server/node/session.h"
 #include "server/node/snapshot.h"
+#include "server/node/walker.h"
 #include "server/store/machine.h"
 
 /* Messages between nodes (docs/FORMATS.md, "Node messages"). Each begins with
@@ -94,6 +95,7 @@ struct node {
     struct session session;
     struct leader leader;
     struct reads reads;
+    struct walker walker;
     struct ctime ctime;
     struct membership member;
     struct snapshotter snapshot;
