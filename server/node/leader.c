@@ -543,8 +543,10 @@ void leader_on_writes(struct node *n, uint64_t from, struct reader *r)
 
         if (!reader_ok(r) ||
             (kind != NUMBERED_REQUEST && kind != NUMBERED_VOID)) {
-            log_warn(n->log, "node %llu sent malformed requests",
-                     (unsigned long long)from);
+            if (quota_take(&n->foreign, n->log, env_now_us(n->env))) {
+                log_warn(n->log, "node %llu sent malformed requests",
+                         (unsigned long long)from);
+            }
             return;
         }
         rv = leader_take(n, session, number++, kind == NUMBERED_VOID,

@@ -746,8 +746,10 @@ static void on_raft_msg(struct node *n, uint64_t from, struct blob *b,
     struct raft_msg m;
 
     if (raft_msg_decode(b, at, &m) != 0) {
-        log_warn(n->log, "node %llu sent a malformed message",
-                 (unsigned long long)from);
+        if (quota_take(&n->foreign, n->log, env_now_us(n->env))) {
+            log_warn(n->log, "node %llu sent a malformed message",
+                     (unsigned long long)from);
+        }
         return;
     }
     if (m.kind == RMSG_INSTALL) {
@@ -836,8 +838,11 @@ static void node_dispatch(struct node *n, uint64_t from, uint8_t type,
             member_on_address(n, from, r);
             break;
         default:
-            log_warn(n->log, "node %llu sent a message of unknown type %u",
-                     (unsigned long long)from, type);
+            if (quota_take(&n->foreign, n->log, env_now_us(n->env))) {
+                log_warn(n->log,
+                         "node %llu sent a message of unknown type %u",
+                         (unsigned long long)from, type);
+            }
     }
 }
 

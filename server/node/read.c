@@ -165,7 +165,7 @@ void read_applied(struct node *n)
     /* Replies of one turn could be more than memory holds: the rest waits
      * until some were taken. */
     while (r->indexed.head != NULL && r->indexed.head->number <= applied &&
-           (n->reply_bytes < NODE_REPLY_BYTES || mutant(REPLIES_AT_ONCE))) {
+           n->reply_bytes < NODE_REPLY_BYTES) {
         read_evaluate(n, op_list_pop(&r->indexed));
         r->indexed_us = env_now_us(n->env);
     }

@@ -69,7 +69,7 @@ static void job_done(struct env_work *w)
     uint64_t now = env_now_us(n->env);
 
     if (!n->ended && !j->over && j->op != NULL &&
-        (now - j->started_us < WALKER_MS * 1000 || mutant(WALK_UNBOUNDED))) {
+        now - j->started_us < WALKER_MS * 1000) {
         env_work(n->env, ENV_POOL, w);
         return;
     }
