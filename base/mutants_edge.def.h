@@ -5,7 +5,7 @@
 #define MUTANTS_EDGE(M)                                                      \
     M(SET_CONDITION, "SET stores although NX, XX or IFEQ is false")          \
     M(TXN_CONDITION, "EXEC and TXN run although a watched key changed")      \
-    M(ONCE_AGAIN, "a named request sent again is applied again")  \
+    M(ONCE_AGAIN, "a named request sent again is applied again")             \
     M(EDGE_TOTAL_UNBOUNDED, "unsent replies of all clients have no bound")  \
     M(EDGE_LOG_UNBOUNDED, "a client can fill the log")                      \
     M(EDGE_UNFAIR, "one pipeline may take a whole turn")                     \

@@ -2,24 +2,24 @@
 #ifndef HF_BASE_MUTANTS_LOG_DEF_H
 #define HF_BASE_MUTANTS_LOG_DEF_H
 
-#define MUTANTS_LOG(M)                                                        \
-    M(ACK_BEFORE_SYNC, "log writes are acknowledged unsynced")                \
-    M(NO_DIR_SYNC, "no directory sync after a rename or a new file")          \
-    M(TRUNCATE_IGNORED, "replay of the log skips TRUNCATE frames")            \
-    M(ROT_IS_TORN, "rot in the middle of the log is cut like a torn tail")    \
-    M(CRC_IGNORED, "checksums of log, vote and snapshot are not compared")    \
-    M(CHAIN_UNCHECKED, "frames of a segment's earlier life are believed")     \
-    M(NO_RECOVERY_SYNC, "what recovery read is not synced before use")        \
-    M(LOG_HOLE_IGNORED, "a gap between snapshot and log is not refused")      \
-    M(WRITE_ERROR_IGNORED, "a failed log write is acknowledged")              \
-    M(NO_MARK, "no mark frame when idle: rot of the last frame is torn")      \
+#define MUTANTS_LOG(M)                                                         \
+    M(ACK_BEFORE_SYNC, "log writes are acknowledged unsynced")                 \
+    M(NO_DIR_SYNC, "no directory sync after a rename or a new file")           \
+    M(TRUNCATE_IGNORED, "replay of the log skips TRUNCATE frames")             \
+    M(ROT_IS_TORN, "rot in the middle of the log is cut like a torn tail")     \
+    M(CRC_IGNORED, "checksums of log, vote and snapshot are not compared")     \
+    M(CHAIN_UNCHECKED, "frames of a segment's earlier life are believed")      \
+    M(NO_RECOVERY_SYNC, "what recovery read is not synced before use")         \
+    M(LOG_HOLE_IGNORED, "a gap between snapshot and log is not refused")       \
+    M(WRITE_ERROR_IGNORED, "a failed log write is acknowledged")               \
+    M(NO_MARK, "no mark frame when idle: rot of the last frame is torn")       \
     M(RECYCLE_NO_SYNC, "a recycled segment is used before its rename is safe") \
-    M(VOTE_ONE_SLOT, "only slot a of the vote is written")                    \
-    M(VOTE_NOT_PERSISTED, "votes stay in memory")                             \
-    M(NO_LOCK, "the data directory is not locked")                            \
-    M(SNAP_NO_SYNC, "a snapshot is renamed before its content is synced")     \
-    M(SNAP_FOOTER_UNCHECKED, "a snapshot's footer is not verified")           \
-    M(SNAP_OLD_FALLBACK, "a damaged newest snapshot: the older one is used")  \
+    M(VOTE_ONE_SLOT, "only slot a of the vote is written")                     \
+    M(VOTE_NOT_PERSISTED, "votes stay in memory")                              \
+    M(NO_LOCK, "the data directory is not locked")                             \
+    M(SNAP_NO_SYNC, "a snapshot is renamed before its content is synced")      \
+    M(SNAP_FOOTER_UNCHECKED, "a snapshot's footer is not verified")            \
+    M(SNAP_OLD_FALLBACK, "a damaged newest snapshot: the older one is used")   \
     M(SNAP_ID_UNCHECKED, "a snapshot of another cluster is taken")
 
 #endif

@@ -38,15 +38,15 @@
 #include "raftio/snap_meta.h"
 
 enum {
-    DRIVER_SUBMIT_MAX = 64,     /* entries of one driver_submit() */
-    DRIVER_WRITES_MAX = 16384,  /* appends in flight; beyond, received
-                                   entries are dropped and sent again */
+    DRIVER_SUBMIT_MAX = 64,       /* entries of one driver_submit() */
+    DRIVER_WRITES_MAX = 16384,    /* appends in flight; beyond, received
+                                     entries are dropped and sent again */
     DRIVER_APPLY_BYTES = 1 << 20, /* applied in one call; the rest follows by
                                    timer, with messages in between */
-    DRIVER_HELD_MAX = 32,       /* messages waiting for our own write of a
-                                   CHANGE; beyond, dropped */
-    DRIVER_CHANGES_MAX = 65536, /* CHANGE entries since the snapshot; beyond,
-                                   driver_change() says HF_ELIMIT */
+    DRIVER_HELD_MAX = 32,         /* messages waiting for our own write of a
+                                     CHANGE; beyond, dropped */
+    DRIVER_CHANGES_MAX = 65536,   /* CHANGE entries since the snapshot; beyond,
+                                     driver_change() says HF_ELIMIT */
 };
 
 struct driver_config {

@@ -1,6 +1,7 @@
 #include "raftio/vote.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -198,10 +199,16 @@ static int choose(const struct vote_state s[2],
     if (a || b) {
         return a ? 0 : 1;
     }
+    if (have_data && kind[0] == SLOT_MISSING && kind[1] == SLOT_MISSING) {
+        return refuse(em, "both missing beside a log or snapshot");
+    }
     if (have_data) {
-        return refuse(em, kind[0] == SLOT_MISSING && kind[1] == SLOT_MISSING
-                              ? "both missing beside a log or snapshot"
-                              : "neither is whole");
+        char why[160];
+
+        /* Reading left where the last one of them is bad. */
+        snprintf(why, sizeof why, "neither is whole (%.120s)",
+                 em != NULL ? em->text : "");
+        return refuse(em, why);
     }
     /* The very first write: a torn or absent, b not begun or, its name kept
      * and its content not, empty. Nothing was promised before both were. */

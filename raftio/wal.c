@@ -1420,6 +1420,17 @@ uint64_t wal_bytes(const struct wal *w)
     return n;
 }
 
+uint64_t wal_tail_index(const struct wal *w, uint64_t bytes)
+{
+    uint64_t index = w->plan_next;
+
+    for (size_t i = w->index_n; i > 0 && w->index[i - 1].len <= bytes; i--) {
+        bytes -= w->index[i - 1].len;
+        index = w->index[i - 1].first;
+    }
+    return index;
+}
+
 uint64_t wal_bytes_on_disk(const struct wal *w)
 {
     uint64_t n = 0;
@@ -1480,8 +1491,7 @@ enum wal_room wal_room(const struct wal *w, uint64_t n)
     }
     need += WAL_CONTROL_BYTES < segment / 2 ? WAL_CONTROL_BYTES : segment / 2;
     /* With all spares at hand nothing more is made until it is needed. */
-    return have >= need || w->spares_n >= WAL_SPARES ? WAL_ROOM
-                                                     : WAL_ROOM_SOON;
+    return have >= need || w->spares_n >= WAL_SPARES ? WAL_ROOM : WAL_ROOM_SOON;
 }
 
 void wal_close(struct wal *w, void (*cb)(void *data, bool clean), void *data)

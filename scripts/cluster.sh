@@ -61,7 +61,7 @@ cluster_peers() {
 node_pid() {
     pid=$(cat "$CL_DIR/n$1.pid" 2>/dev/null) || return 1
     [ -n "$pid" ] && [ -r "/proc/$pid/cmdline" ] || return 1
-    tr '\0' '\n' <"/proc/$pid/cmdline" 2>/dev/null |
+    { tr '\0' '\n' <"/proc/$pid/cmdline"; } 2>/dev/null |
         grep -qxF -- "$CL_DIR/n$1" || return 1
     # Dead, but not yet collected by its parent.
     ! grep -q '^State:[[:space:]]*Z' "/proc/$pid/status" 2>/dev/null ||

@@ -9,6 +9,7 @@ EXTRA_DIST += \
 	scripts/lint.sh \
 	scripts/mutants.sh \
 	scripts/protocol \
+	scripts/prove.sh \
 	scripts/sim.sh \
 	scripts/test.sh \
 	scripts/up.sh

@@ -383,6 +383,20 @@ void command_words_release(struct command_words *w)
     w->argc = 0;
 }
 
+bool command_log_key(struct bytes command, struct bytes *key)
+{
+    struct reader r = reader_of(command);
+    const struct command *c = command_by_id(rd_u16(&r));
+
+    rd_u16(&r); /* marks, reserved */
+    if (rd_u32(&r) == 0 || c == NULL || c->parent != NULL ||
+        c->first_key != 1) {
+        return false;
+    }
+    *key = rd_lbytes(&r);
+    return reader_ok(&r);
+}
+
 static void run(struct machine *m,
                 struct bytes command,
                 bool may_write,

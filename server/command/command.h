@@ -157,7 +157,11 @@ void command_run(void *ctx,
                  struct machine *m,
                  struct bytes command,
                  struct buf *reply);
-/* The same for a read outside of the log: what would write is refused. */
+/* The key that a command with a key right behind its name is about, read from
+ * the bytes without checking them further; false for others. */
+bool command_log_key(struct bytes command, struct bytes *key);
+/* As command_run(), for a read outside of the log: what would write is refused.
+ */
 void command_read(struct machine *m, struct bytes command, struct buf *reply);
 
 /* ---- COMMAND and the documentation ---- */

@@ -130,6 +130,15 @@ static void stall_watch(struct conn *c)
     }
 }
 
+/* Of what was begun no more is read while the output is full. */
+static void hold_reads(struct conn *c)
+{
+    if (c->client != NULL) {
+        client_hold(c->client, output_full(c));
+    }
+    stall_watch(c);
+}
+
 void conn_process(struct conn *c)
 {
     bool more = c->in_at < c->in.n;
@@ -147,7 +156,7 @@ void conn_process(struct conn *c)
         env_timer_start(c->edge->env, &c->more, env_now_us(c->edge->env));
     }
     pause_reading(c, c->quitting || env_timer_armed(&c->more) || !may_begin(c));
-    stall_watch(c);
+    hold_reads(c);
 }
 
 static void on_read(struct net_conn *n, const uint8_t *p, size_t len)
@@ -238,8 +247,10 @@ void conn_reply(struct conn *c, struct bytes reply)
     if (net_pending(c->net) > c->edge->opt.output_max &&
         !mutant(EDGE_OUTPUT_UNBOUNDED)) {
         conn_too_slow(c, "over the limit");
+        return;
     }
     edge_count_output(c->edge, c);
+    hold_reads(c);
 }
 
 static void on_stall(struct env_timer *t)

@@ -175,8 +175,10 @@ static void uvenv_work(struct env *e, enum env_queue queue, struct env_work *w)
     u->work_under_way++;
     uv_mutex_lock(&q->mutex);
     work_link(&q->head, &q->tail, w);
-    uv_cond_signal(&q->cond);
     uv_mutex_unlock(&q->mutex);
+    /* Not while holding the mutex: the worker would wake only to wait for
+     * it, twice two more system calls for each log write. */
+    uv_cond_signal(&q->cond);
 }
 
 static int queue_start(struct env_uv *u,

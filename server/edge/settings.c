@@ -79,7 +79,7 @@ static const struct row table[] = {
     {"output-stall", INT, AT(output_stall_s), "s", 1, 86400, "60",
      "a client that takes no byte of its replies so long is closed"},
     {"log-budget", INT, AT(log_budget), "bytes", 128 * MIB, UINT64_C(1) << 48,
-     "1g", "size of the log at which writes slow down"},
+     "512m", "size of the log at which writes slow down"},
     {"segment-size", INT, AT(segment_size), "bytes", MIB, GIB, "64m",
      "size of one file of the log"},
     {"entry-cache", INT, AT(entry_cache), "bytes", MIB, 16 * GIB, "32m",

@@ -21,8 +21,8 @@ bool command_opens(struct bytes command)
 
 bool command_frees(const struct blob *command)
 {
-    static const char *const names[] = {"del", "unlink", "getdel", "flushall",
-                                        "expire", "pexpire"};
+    static const char *const names[] = {"del",      "unlink", "getdel",
+                                        "flushall", "expire", "pexpire"};
     const struct command *c =
         command->n >= 2 ? command_by_id(get_u16(command->d)) : NULL;
 
@@ -62,8 +62,10 @@ static unsigned admin_seat(struct node *n, const struct member *m)
     return 0;
 }
 
-static void admin_member(struct node *n, const struct conf *c,
-                         const struct member *m, struct member_view *v)
+static void admin_member(struct node *n,
+                         const struct conf *c,
+                         const struct member *m,
+                         struct member_view *v)
 {
     const struct conf_member *cm = conf_find(c, m->id);
     uint64_t last = driver_last(&n->driver);
@@ -93,26 +95,31 @@ static int admin_tolerates(const struct member_view *m, size_t k)
     return good - (voters / 2 + 1);
 }
 
-static void admin_message(struct node *n, const struct node_view *v,
+static void admin_message(struct node *n,
+                          const struct node_view *v,
                           char out[NODE_MESSAGE_MAX])
 {
     if (n->loading) {
         snprintf(out, NODE_MESSAGE_MAX, "reading its data directory");
     } else if (n->id == 0) {
-        snprintf(out, NODE_MESSAGE_MAX, "in no cluster yet: run kv init once, or wait to "
-                           "be let in%s%s",
+        snprintf(out, NODE_MESSAGE_MAX,
+                 "in no cluster yet: run kv init once, or wait to "
+                 "be let in%s%s",
                  n->member.refusal[0] != '\0' ? "; refused: " : "",
                  n->member.refusal);
     } else if (v->leader_id == 0) {
-        snprintf(out, NODE_MESSAGE_MAX, "no leader is known: fewer than a majority of the "
-                           "voters can talk to each other, or an election "
-                           "is on");
+        snprintf(out, NODE_MESSAGE_MAX,
+                 "no leader is known: fewer than a majority of the "
+                 "voters can talk to each other, or an election "
+                 "is on");
     } else if (v->tolerates_loss > 0) {
-        snprintf(out, NODE_MESSAGE_MAX, "healthy: the cluster can lose %d node%s",
-                 v->tolerates_loss, v->tolerates_loss == 1 ? "" : "s");
+        snprintf(out, NODE_MESSAGE_MAX,
+                 "healthy: the cluster can lose %d node%s", v->tolerates_loss,
+                 v->tolerates_loss == 1 ? "" : "s");
     } else {
-        snprintf(out, NODE_MESSAGE_MAX, "working, but the cluster cannot lose another "
-                           "node now");
+        snprintf(out, NODE_MESSAGE_MAX,
+                 "working, but the cluster cannot lose another "
+                 "node now");
     }
 }
 
@@ -153,14 +160,16 @@ static void admin_sizes(struct node *n, struct node_view *v)
         v->sessions = machine_once_count(n->machine);
     }
     getrusage(RUSAGE_SELF, &ru);
-    v->cpu_user_s = (double)ru.ru_utime.tv_sec +
-                    (double)ru.ru_utime.tv_usec / 1e6;
-    v->cpu_system_s = (double)ru.ru_stime.tv_sec +
-                      (double)ru.ru_stime.tv_usec / 1e6;
+    v->cpu_user_s =
+        (double)ru.ru_utime.tv_sec + (double)ru.ru_utime.tv_usec / 1e6;
+    v->cpu_system_s =
+        (double)ru.ru_stime.tv_sec + (double)ru.ru_stime.tv_usec / 1e6;
 }
 
-unsigned node_view_fill(struct node *n, struct node_view *v,
-                        struct member_view *members, char message[NODE_MESSAGE_MAX])
+unsigned node_view_fill(struct node *n,
+                        struct node_view *v,
+                        struct member_view *members,
+                        char message[NODE_MESSAGE_MAX])
 {
     struct conf c;
     uint64_t now = env_now_us(n->env);
@@ -188,15 +197,13 @@ unsigned node_view_fill(struct node *n, struct node_view *v,
         v->applied_index = driver_applied(&n->driver);
         v->snapshot_index = n->snapshot.index;
         for (; k < machine_members(n->machine) && k < LIM_NODES; k++) {
-            admin_member(n, &c, machine_member_at(n->machine, k),
-                         &members[k]);
+            admin_member(n, &c, machine_member_at(n->machine, k), &members[k]);
         }
     }
     v->role = admin_role(n, &c);
     v->members = members;
     v->n_members = k;
-    v->tolerates_loss =
-        v->leader_id != 0 ? admin_tolerates(members, k) : -1;
+    v->tolerates_loss = v->leader_id != 0 ? admin_tolerates(members, k) : -1;
     v->config = n->cfg.settings;
     v->n_config = n->cfg.settings_n;
     v->edge = n->cfg.edge;
@@ -220,7 +227,8 @@ static void admin_answer(struct node *n, struct client_op *op)
 
 /* An action for the leader: done here, passed on, or tried again until the
  * deadline (n->admin holds those). */
-static void admin_act(struct node *n, struct client_op *op,
+static void admin_act(struct node *n,
+                      struct client_op *op,
                       const struct admin_action *a)
 {
     const char *error = NULL;
@@ -276,8 +284,9 @@ void admin_begin(struct node *n, struct client_op *op)
     } else if (a.verb == ADMIN_INIT) {
         member_do_init(n, op, a.force);
     } else if (!n->running) {
-        client_op_error(op, "CLUSTERDOWN this node is in no cluster yet: run "
-                            "kv init");
+        client_op_error(op,
+                        "CLUSTERDOWN this node is in no cluster yet: run "
+                        "kv init");
     } else {
         admin_act(n, op, &a);
     }
@@ -291,8 +300,9 @@ void admin_tick(struct node *n)
         struct client_op *op = op_list_pop(&n->admin);
 
         if (op->deadline_us <= now) {
-            client_op_error(op, "CLUSTERDOWN no leader took the request "
-                                "before its deadline");
+            client_op_error(op,
+                            "CLUSTERDOWN no leader took the request "
+                            "before its deadline");
         } else {
             admin_begin(n, op);
         }

@@ -16,10 +16,17 @@ struct client {
     size_t reads_out;
     size_t writes_out;
     struct env_task task; /* delivers and begins; see client_turn() */
+    bool hold;         /* see client_hold() */
+    size_t reads_held; /* waiting for that, by their index */
+    size_t done_bytes; /* of replies that wait for their turn */
     bool stale;
     uint64_t max_age_ms;
     uint64_t min_index; /* local reads wait until this is applied */
 };
+
+/* Replies of one connection that wait for their turn: more reads are not
+ * evaluated meanwhile. */
+enum { CLIENT_DONE_MAX = 1 << 20 };
 
 static void client_turn(struct env_task *t);
 
@@ -59,6 +66,34 @@ bool client_is_stale(const struct client *c, uint64_t *max_age_ms)
 bool client_reads_alone(const struct client *c)
 {
     return c->reads_out == 1;
+}
+
+bool client_full(const struct client *c)
+{
+    return c->hold || c->done_bytes > CLIENT_DONE_MAX;
+}
+
+size_t client_reads_held(struct client *c, int change)
+{
+    c->reads_held += (size_t)change;
+    return c->reads_held;
+}
+
+/* Its reads may be evaluated again. */
+static void client_room(struct client *c, bool was_full)
+{
+    if (was_full && !client_full(c)) {
+        env_defer(c->node->env, &c->task);
+        read_room(c->node);
+    }
+}
+
+void client_hold(struct client *c, bool on)
+{
+    bool full = client_full(c);
+
+    c->hold = on;
+    client_room(c, full);
 }
 
 uint64_t client_min_index(const struct client *c)
@@ -134,7 +169,8 @@ static bool client_may_begin(const struct client *c, const struct client_op *op)
             if (mutant(ORDER_READ_EARLY)) {
                 return true;
             }
-            return c->writes_out == 0;
+            /* A stale one would be evaluated at once. */
+            return c->writes_out == 0 && !(c->stale && client_full(c));
         case OP_LOCAL:
         case OP_NODE:
             return op == c->head;
@@ -199,8 +235,11 @@ static void client_turn(struct env_task *t)
     }
     if (op->state == OP_DONE) {
         struct buf reply = op->reply;
+        bool full = client_full(c);
 
         client_pop(c);
+        c->done_bytes -= reply.n;
+        client_room(c, full);
         env_defer(c->node->env, &c->task);
         client_reply_taken(c->node, reply.n);
         buf_init(&op->reply);
@@ -223,6 +262,7 @@ void client_op_done(struct client_op *op, uint64_t index)
         buf_release(&reply);
         return;
     }
+    c->done_bytes += op->reply.n;
     c->node->reply_bytes += op->reply.n;
     if (index > c->min_index) {
         c->min_index = index;

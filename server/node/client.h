@@ -65,6 +65,10 @@ void client_free(struct client *c, void (*drop)(struct client_op *op));
 /* May call done() or local() of this or earlier ops before it returns? No:
  * completions are delivered from a deferred task, never inside submit. */
 void client_submit(struct client *c, struct client_op *op);
+/* @on: what reads the replies does not keep up. Reads that have not been
+ * evaluated wait until it does, their deadline with them; else a pipeline of
+ * large values would be in memory all at once. Writes go on. */
+void client_hold(struct client *c, bool on);
 /* Stale reads: OP_READ is answered locally. @max_age_ms 0: no bound. */
 void client_set_stale(struct client *c, bool on, uint64_t max_age_ms);
 

@@ -35,7 +35,9 @@ struct ctime {
 
 /* The estimate now, ms; 0 when there is none. */
 uint64_t ctime_estimate(struct node *n);
-void ctime_observe(struct node *n, uint64_t from, uint64_t estimate_ms,
+void ctime_observe(struct node *n,
+                   uint64_t from,
+                   uint64_t estimate_ms,
                    uint64_t wall_ms);
 /* This node begins to lead: settle where time goes on from. */
 void ctime_lead(struct node *n);

@@ -8,6 +8,7 @@ static void leader_close_task(struct env_task *t);
 static void leader_reply_task(struct env_task *t);
 static void leader_announce_timer(struct env_timer *t);
 static void leader_expire_timer(struct env_timer *t);
+static void leader_pace_timer(struct env_timer *t);
 
 void leader_init(struct node *n)
 {
@@ -18,6 +19,7 @@ void leader_init(struct node *n)
     env_task_init(&l->reply_task, leader_reply_task, n);
     env_timer_init(&l->announce, leader_announce_timer, n);
     env_timer_init(&l->expire, leader_expire_timer, n);
+    env_timer_init(&l->pace, leader_pace_timer, n);
 }
 
 /* Forget what was taken and not yet given to the engine: its origins send it
@@ -52,6 +54,7 @@ void leader_release(struct node *n)
     }
     env_undefer(n->env, &l->close_task);
     env_undefer(n->env, &l->reply_task);
+    env_timer_stop(n->env, &l->pace);
     env_timer_stop(n->env, &l->announce);
     env_timer_stop(n->env, &l->expire);
 }
@@ -114,18 +117,20 @@ static void leader_set_flags(struct node *n, unsigned flags)
     n->ready_flags = flags;
     if ((changed & LEADER_NOSPACE) != 0) {
         if ((flags & LEADER_NOSPACE) != 0) {
-            log_warn(n->log, "no majority of the nodes has room on disk: "
-                             "writes are refused, reads go on");
+            log_warn(n->log,
+                     "no majority of the nodes has room on disk: "
+                     "writes are refused, reads go on");
             node_event(n, NODE_EV_NOSPACE, 0, 0);
         } else {
             log_info(n->log, "room on disk again: writes are taken");
         }
     }
     if ((changed & LEADER_OOM) != 0) {
-        log_warn(n->log, "%s", (flags & LEADER_OOM) != 0
-                                   ? "the memory limit is reached: writes "
-                                     "that need memory are refused"
-                                   : "below the memory limit again");
+        log_warn(n->log, "%s",
+                 (flags & LEADER_OOM) != 0
+                     ? "the memory limit is reached: writes "
+                       "that need memory are refused"
+                     : "below the memory limit again");
     }
     if (changed != 0) {
         session_pump(n, false);
@@ -288,13 +293,15 @@ static enum wal_room leader_room(struct node *n, size_t bytes)
  * stepped down, and even come back, since leader_changed() last ran. */
 static bool leader_still(struct node *n)
 {
-    return n->leader.term != 0 &&
-           driver_role(&n->driver) == DRIVER_LEADER &&
+    return n->leader.term != 0 && driver_role(&n->driver) == DRIVER_LEADER &&
            n->leader.term == driver_term(&n->driver);
 }
 
-int leader_take(struct node *n, uint64_t session, uint64_t number,
-                bool as_void, struct bytes command)
+int leader_take(struct node *n,
+                uint64_t session,
+                uint64_t number,
+                bool as_void,
+                struct bytes command)
 {
     struct leader *l = &n->leader;
     struct lead_session *s;
@@ -327,6 +334,10 @@ int leader_take(struct node *n, uint64_t session, uint64_t number,
     if (l->batch.n + command.n > LIM_BATCH || (opens && l->batch_opens)) {
         leader_close(n);
     }
+    if (command.n > LIM_REQUEST_TOP && mutant(REFUSED_NOT_LOGGED)) {
+        s->expected = number + 1;
+        return 0;
+    }
     if (as_void) {
         entry_void(leader_batch(n), session, number);
     } else {
@@ -337,8 +348,7 @@ int leader_take(struct node *n, uint64_t session, uint64_t number,
     return 0;
 }
 
-void leader_open_session(struct node *n, uint64_t node,
-                         const uint8_t nonce[16])
+void leader_open_session(struct node *n, uint64_t node, const uint8_t nonce[16])
 {
     struct leader *l = &n->leader;
 
@@ -363,12 +373,71 @@ int leader_record(struct node *n, struct bytes record)
 
 /* ---- batches to entries ---- */
 
+/* A log that grows faster than snapshots free it has to be written more
+ * slowly: from halfway between what makes a snapshot due and the budget on,
+ * the less room, the slower. Nothing is refused; what waits fills larger
+ * batches. */
+static uint64_t leader_pace(const struct node *n)
+{
+    uint64_t log = wal_bytes(n->wal);
+    uint64_t due = snapshot_due_bytes(n);
+    uint64_t budget = snapshot_log_budget(n);
+    uint64_t soft = due < budget ? due + (budget - due) / 2 : budget;
+
+    if (log <= soft) {
+        return UINT64_MAX;
+    }
+    if (log >= budget) {
+        return LEADER_PACE_MIN;
+    }
+    return LEADER_PACE_MIN + (LEADER_PACE_MAX - LEADER_PACE_MIN) *
+                                 ((budget - log) >> 10) /
+                                 ((budget - soft) >> 10);
+}
+
+/* @bytes were submitted: when may the next ones be? */
+static void leader_paced(struct node *n, size_t bytes)
+{
+    struct leader *l = &n->leader;
+    uint64_t rate = leader_pace(n);
+    uint64_t now = env_now_us(n->env);
+
+    if (rate == UINT64_MAX) {
+        return;
+    }
+    if (l->pace_us < now) {
+        l->pace_us = now;
+    }
+    l->pace_us += (uint64_t)bytes * 1000000 / rate;
+}
+
+/* Must what there is wait? Then it is submitted by the timer. */
+static bool leader_must_wait(struct node *n)
+{
+    struct leader *l = &n->leader;
+
+    if (l->pace_us <= env_now_us(n->env)) {
+        return false;
+    }
+    if (!env_timer_armed(&l->pace)) {
+        env_timer_start(n->env, &l->pace, l->pace_us);
+    }
+    return true;
+}
+
+static void leader_pace_timer(struct env_timer *t)
+{
+    struct node *n = t->data;
+
+    env_defer(n->env, &n->leader.close_task);
+}
+
 /* Hand closed batches to the engine, stamped with cluster time. */
 static void leader_submit(struct node *n)
 {
     struct leader *l = &n->leader;
 
-    while (l->closed_n > 0 && leader_still(n)) {
+    while (l->closed_n > 0 && leader_still(n) && !leader_must_wait(n)) {
         struct blob *b = l->closed[l->closed_head];
         uint64_t stamp = ctime_stamp(n, l->stamp_ms);
         struct entry e = {0, ENTRY_COMMAND, blob_bytes(b), b};
@@ -388,6 +457,7 @@ static void leader_submit(struct node *n)
         l->closed_head = (l->closed_head + 1) % LEADER_BATCHES_MAX;
         l->closed_n--;
         l->closed_bytes -= b->n;
+        leader_paced(n, b->n);
         blob_unref(b);
     }
 }
@@ -408,7 +478,9 @@ static void leader_close_task(struct env_task *t)
         env_defer(n->env, t);
         return;
     }
-    leader_close(n);
+    if (!leader_must_wait(n)) {
+        leader_close(n);
+    }
     env_undefer(n->env, t);
     leader_submit(n);
 }
@@ -459,18 +531,21 @@ bool leader_log_deadlines(struct node *n, uint64_t *index)
 static void leader_expire_timer(struct env_timer *t)
 {
     struct node *n = t->data;
-    uint64_t next = machine_next_deadline(n->machine);
+    uint64_t wait_ms = LEADER_EXPIRE_MS;
+    uint64_t next;
 
     if (n->leader.term == 0) {
         return;
     }
+    next = machine_next_deadline(n->machine);
     leader_submit(n);
-    if ((next != 0 && next <= ctime_estimate(n)) ||
-        machine_expiry_waiting(n->machine)) {
+    if (machine_expiry_waiting(n->machine)) {
+        wait_ms = LEADER_TIME_MS; /* a million at once: 100,000 a second */
+        leader_time_entry(n);
+    } else if (next != 0 && next <= ctime_estimate(n)) {
         leader_time_entry(n);
     }
-    env_timer_start(n->env, t,
-                    env_now_us(n->env) + LEADER_EXPIRE_MS * 1000);
+    env_timer_start(n->env, t, env_now_us(n->env) + wait_ms * 1000);
 }
 
 /* ---- messages ---- */
@@ -549,8 +624,7 @@ void leader_on_writes(struct node *n, uint64_t from, struct reader *r)
             }
             return;
         }
-        rv = leader_take(n, session, number++, kind == NUMBERED_VOID,
-                         command);
+        rv = leader_take(n, session, number++, kind == NUMBERED_VOID, command);
         if (rv == HF_EAGAIN && !leader_owes(n, session)) {
             leader_nack(n, from, session);
         }
@@ -589,8 +663,12 @@ bool leader_wants_reply(const struct node *n, uint64_t session)
     return false;
 }
 
-void leader_reply(struct node *n, uint64_t session, uint64_t number,
-                  bool voided, struct bytes reply, uint64_t index)
+void leader_reply(struct node *n,
+                  uint64_t session,
+                  uint64_t number,
+                  bool voided,
+                  struct bytes reply,
+                  uint64_t index)
 {
     struct leader *l = &n->leader;
     struct lead_session *s = lead_session_find(n, session);

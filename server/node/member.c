@@ -58,8 +58,10 @@ static bool get_address(struct reader *r, char out[LIM_ADDR])
     return true;
 }
 
-static void member_answer(struct node *n, struct peer_anon *h,
-                          enum member_answer status, uint64_t id,
+static void member_answer(struct node *n,
+                          struct peer_anon *h,
+                          enum member_answer status,
+                          uint64_t id,
                           const char *reason)
 {
     struct buf b = BUF_INIT;
@@ -155,13 +157,11 @@ static void member_adopt(struct node *n, const struct answer *a)
         node_fail(n, NODE_EXIT_DISK, "store the identity: %s", em.text);
         return;
     }
-    log_info(n->log, "joined the cluster as node %llu",
-             (unsigned long long)id);
+    log_info(n->log, "joined the cluster as node %llu", (unsigned long long)id);
     peer_set_members(n->peers, a->members, a->members_n);
 }
 
-static void member_refused(struct node *n, const char *from,
-                           const char *reason)
+static void member_refused(struct node *n, const char *from, const char *reason)
 {
     struct membership *m = &n->member;
 
@@ -172,8 +172,12 @@ static void member_refused(struct node *n, const char *from,
     }
 }
 
-static void member_asked(void *data, int code, const struct peer_ident *who,
-                         uint8_t type, struct blob *payload, const char *why)
+static void member_asked(void *data,
+                         int code,
+                         const struct peer_ident *who,
+                         uint8_t type,
+                         struct blob *payload,
+                         const char *why)
 {
     struct seat_ask *s = data;
     struct node *n = s->node;
@@ -196,7 +200,7 @@ static void member_asked(void *data, int code, const struct peer_ident *who,
             }
             break;
         case ANSWER_REMOVED:
-            if (n->id != 0 && a.id == n->id &&
+            if (n->id != 0 && !mutant(REMOVED_GOES_ON) && a.id == n->id &&
                 memcmp(a.cluster_id, n->ident.cluster_id, ID_BYTES) == 0) {
                 node_fail(n, NODE_EXIT_REMOVED,
                           "this member (node %llu) was removed from its "
@@ -227,9 +231,9 @@ static void member_ask_seats(struct node *n)
 
         if (s->ask == NULL &&
             strcmp(n->cfg.join[i], n->cfg.peer_announce) != 0) {
-            s->ask = peer_ask(n->peers, n->cfg.join[i], NASK_JOIN,
-                              buf_bytes(&b), MEMBER_ASK_TIMEOUT_MS,
-                              member_asked, s);
+            s->ask =
+                peer_ask(n->peers, n->cfg.join[i], NASK_JOIN, buf_bytes(&b),
+                         MEMBER_ASK_TIMEOUT_MS, member_asked, s);
         }
     }
     buf_release(&b);
@@ -250,8 +254,9 @@ static void member_ask_timer(struct env_timer *t)
         }
         if (now - m->wait_logged_us >= MEMBER_WAIT_LOG_MS * 1000) {
             m->wait_logged_us = now;
-            log_info(n->log, "waiting for kv init (once, at any seat), or to "
-                             "be let into a cluster");
+            log_info(n->log,
+                     "waiting for kv init (once, at any seat), or to "
+                     "be let into a cluster");
         }
     } else if (m->no_leader_us != 0 &&
                now - m->no_leader_us > MEMBER_LOST_MS * 1000) {
@@ -289,6 +294,9 @@ static bool member_can_lose(struct node *n, uint64_t id)
     unsigned good = 0;
 
     driver_members(&n->driver, &c);
+    if (mutant(CAN_LOSE_ANY)) {
+        return true;
+    }
     for (unsigned i = 0; i < c.n; i++) {
         uint64_t m = c.m[i].id;
 
@@ -338,8 +346,10 @@ static const struct seat *seat_of(struct node *n, const char *peer)
 }
 
 /* A newcomer wants the seat that @holder has. */
-static void member_contest(struct node *n, struct peer_anon *h,
-                           const char *peer, uint64_t holder)
+static void member_contest(struct node *n,
+                           struct peer_anon *h,
+                           const char *peer,
+                           uint64_t holder)
 {
     char why[MEMBER_REASON_MAX];
 
@@ -396,8 +406,7 @@ static bool get_join(struct reader *r, struct join_words *j)
         memcpy(j->cluster_id, s.p, ID_BYTES);
     }
     return get_address(r, j->peer) && get_address(r, j->client) &&
-           get_address(r, j->cluster) && reader_done(r) &&
-           !is_zero(j->dir_id);
+           get_address(r, j->cluster) && reader_done(r) && !is_zero(j->dir_id);
 }
 
 static void member_log_join(struct node *n, const struct join_words *j)
@@ -422,12 +431,12 @@ static void member_log_join(struct node *n, const struct join_words *j)
 
 static bool same_addresses(const struct member *m, const struct join_words *j)
 {
-    return strcmp(m->peer, j->peer) == 0 &&
-           strcmp(m->client, j->client) == 0 &&
+    return strcmp(m->peer, j->peer) == 0 && strcmp(m->client, j->client) == 0 &&
            strcmp(m->cluster, j->cluster) == 0;
 }
 
-static void member_on_join(struct node *n, struct peer_anon *h,
+static void member_on_join(struct node *n,
+                           struct peer_anon *h,
                            const struct join_words *j)
 {
     const struct member *m;
@@ -462,12 +471,12 @@ static void member_on_join(struct node *n, struct peer_anon *h,
         return;
     }
     s = seat_of(n, j->peer);
-    if (s == NULL) {
+    if (s == NULL && !mutant(JOIN_WITHOUT_SEAT)) {
         snprintf(why, sizeof why,
                  "the cluster has no seat at %.128s (see kv member list)",
                  j->peer);
         member_answer(n, h, ANSWER_REFUSED, 0, why);
-    } else if (s->holder != 0) {
+    } else if (s != NULL && s->holder != 0) {
         member_contest(n, h, j->peer, s->holder);
     } else {
         member_log_join(n, j);
@@ -476,7 +485,8 @@ static void member_on_join(struct node *n, struct peer_anon *h,
 }
 
 /* An initiator asks this seat. @dry: only whether it would agree. */
-static void member_on_prepare(struct node *n, struct peer_anon *h,
+static void member_on_prepare(struct node *n,
+                              struct peer_anon *h,
                               struct reader *r)
 {
     bool dry = rd_u8(r) != 0;
@@ -497,22 +507,33 @@ static void member_on_prepare(struct node *n, struct peer_anon *h,
                       "this seat already belongs to a cluster");
         return;
     }
-    if (!is_zero(n->ident.cluster_id) && !force &&
+    if (!is_zero(n->ident.cluster_id) && !force && !mutant(PROMISE_BROKEN) &&
         memcmp(cluster.p, n->ident.cluster_id, ID_BYTES) != 0) {
         member_answer(n, h, ANSWER_REFUSED, 0,
                       "this seat has promised itself to another kv init; "
                       "repeat it there, or use --force");
         return;
     }
-    if (!dry && node_promise(n, cluster.p, force, &em) != 0) {
+    /* Its own init would go on with the other one's cluster id: two first
+     * nodes of one cluster. */
+    if (n->forming || n->member.phase > INIT_CHECK) {
+        member_answer(n, h, ANSWER_LATER, 0,
+                      "a kv init is running at this seat, too; try again "
+                      "when it has ended");
+        return;
+    }
+    if (!dry && node_promise(n, cluster.p, force || mutant(PROMISE_BROKEN),
+                             &em) != 0) {
         member_answer(n, h, ANSWER_REFUSED, 0, em.text);
         return;
     }
     member_answer(n, h, ANSWER_OK, 0, "");
 }
 
-void member_on_anon(struct node *n, struct peer_anon *h,
-                    const struct peer_ident *who, uint8_t type,
+void member_on_anon(struct node *n,
+                    struct peer_anon *h,
+                    const struct peer_ident *who,
+                    uint8_t type,
                     struct bytes body)
 {
     struct reader r = reader_of(body);
@@ -562,8 +583,12 @@ void member_init_cancel(struct node *n, struct client_op *op)
 
 static void init_next(struct node *n);
 
-static void init_asked(void *data, int code, const struct peer_ident *who,
-                       uint8_t type, struct blob *payload, const char *why)
+static void init_asked(void *data,
+                       int code,
+                       const struct peer_ident *who,
+                       uint8_t type,
+                       struct blob *payload,
+                       const char *why)
 {
     struct seat_ask *s = data;
     struct node *n = s->node;
@@ -574,6 +599,11 @@ static void init_asked(void *data, int code, const struct peer_ident *who,
     (void)who;
     s->ask = NULL;
     if (m->phase != INIT_CHECK && m->phase != INIT_PREPARE) {
+        return;
+    }
+    if (code != 0 && mutant(INIT_PARTIAL)) {
+        m->seat_done[s->seat] = true;
+        init_next(n);
         return;
     }
     if (code != 0 || type != NASK_ANSWER ||
@@ -608,9 +638,9 @@ static void init_ask_seats(struct node *n, bool dry)
     for (unsigned i = 0; i < (unsigned)n->cfg.join_n; i++) {
         m->seat_done[i] = strcmp(n->cfg.join[i], n->cfg.peer_announce) == 0;
         if (!m->seat_done[i]) {
-            m->asks[i].ask = peer_ask(
-                n->peers, n->cfg.join[i], NASK_PREPARE, buf_bytes(&b),
-                MEMBER_ASK_TIMEOUT_MS, init_asked, &m->asks[i]);
+            m->asks[i].ask =
+                peer_ask(n->peers, n->cfg.join[i], NASK_PREPARE, buf_bytes(&b),
+                         MEMBER_ASK_TIMEOUT_MS, init_asked, &m->asks[i]);
         }
     }
     buf_release(&b);
@@ -660,18 +690,21 @@ void member_do_init(struct node *n, struct client_op *op, bool force)
     if (n->loading) {
         client_op_error(op, "TRYAGAIN still reading the data directory");
     } else if (n->id != 0) {
-        client_op_error(op, "ERR this node already belongs to a cluster; kv "
-                            "init is for blank ones and runs once");
+        client_op_error(op,
+                        "ERR this node already belongs to a cluster; kv "
+                        "init is for blank ones and runs once");
     } else if (m->phase != INIT_NONE) {
         client_op_error(op, "TRYAGAIN kv init is running here already");
     } else if (!seated) {
-        client_op_error(op, "ERR --join does not name this node's own peer "
-                            "address: see --peer-listen, --announce-peer");
+        client_op_error(op,
+                        "ERR --join does not name this node's own peer "
+                        "address: see --peer-listen, --announce-peer");
     } else if (!is_zero(n->ident.cluster_id) && !made_cluster(&n->ident) &&
                !force) {
-        client_op_error(op, "ERR this seat has promised itself to a kv init "
-                            "at another seat; repeat it there, or use "
-                            "--force");
+        client_op_error(op,
+                        "ERR this seat has promised itself to a kv init "
+                        "at another seat; repeat it there, or use "
+                        "--force");
     } else {
         m->init_op = op;
         m->init_force = force;
@@ -691,8 +724,7 @@ void member_do_init(struct node *n, struct client_op *op, bool force)
 
 /* ---- the leader's comparison of table and configuration ---- */
 
-static void member_log_simple(struct node *n,
-                              void (*record)(struct buf *b))
+static void member_log_simple(struct node *n, void (*record)(struct buf *b))
 {
     struct buf b = BUF_INIT;
 
@@ -811,7 +843,8 @@ static void member_reconcile(struct node *n)
             return;
         }
     }
-    if (!machine_initialized(n->machine) && member_all_vote(n, &c)) {
+    if (!machine_initialized(n->machine) &&
+        (member_all_vote(n, &c) || mutant(INIT_ENDS_EARLY))) {
         member_log_simple(n, entry_initialized);
     }
 }
@@ -930,12 +963,15 @@ static bool leader_is_heard(struct node *n)
     uint64_t leader = driver_leader(&n->driver);
 
     return leader != 0 &&
-           (leader == n->id || node_now_ms(n) - n->driver.contact <=
-                                   2 * n->cfg.election_ms);
+           (leader == n->id ||
+            node_now_ms(n) - n->driver.contact <= 2 * n->cfg.election_ms);
 }
 
-static void member_log_address(struct node *n, uint64_t id, const char *peer,
-                               const char *client, const char *cluster)
+static void member_log_address(struct node *n,
+                               uint64_t id,
+                               const char *peer,
+                               const char *client,
+                               const char *cluster)
 {
     struct buf b = BUF_INIT;
 
@@ -985,8 +1021,8 @@ static void member_tell_address(struct node *n)
     }
     node_envelope(n, &b);
     put_addresses(n, &b);
-    peer_send(n->peers, leader, PEER_CONTROL, NMSG_ADDRESS, buf_bytes(&b),
-              NULL, 0);
+    peer_send(n->peers, leader, PEER_CONTROL, NMSG_ADDRESS, buf_bytes(&b), NULL,
+              0);
     buf_release(&b);
 }
 
@@ -1013,8 +1049,9 @@ void member_tick(struct node *n)
         log_info(n->log, "the cluster is formed");
         init_end(n, NULL);
     } else if (m->phase != INIT_NONE && now > m->init_deadline_us) {
-        init_end(n, "UNKNOWN the cluster is being formed, but not every seat "
-                    "votes yet: see kv status");
+        init_end(n,
+                 "UNKNOWN the cluster is being formed, but not every seat "
+                 "votes yet: see kv status");
     }
 }
 

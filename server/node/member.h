@@ -23,17 +23,17 @@ struct node;
 struct client_op;
 
 enum {
-    MEMBER_ASK_MS = 300,      /* a blank node asks its seats so often */
+    MEMBER_ASK_MS = 300, /* a blank node asks its seats so often */
     MEMBER_ASK_TIMEOUT_MS = 1000,
     MEMBER_WAIT_LOG_MS = 10000, /* "waiting for kv init" line */
-    MEMBER_STATE_MS = 100,    /* a follower tells the leader its state */
-    MEMBER_FULL_MS = 2000,    /* a full leader lets requests wait so long */
-    MEMBER_HAND_MS = 500,     /* between its tries to hand over */
-    MEMBER_ADDRESS_MS = 1000, /* ... and addresses that have changed */
-    MEMBER_LOST_MS = 2000,    /* without a leader: ask whether removed */
-    MEMBER_INIT_MS = 30000,   /* kv init gives up waiting for voters */
-    MEMBER_CAUGHT_UP = 64,    /* entries behind that still count as caught up
-                                 for a promotion */
+    MEMBER_STATE_MS = 100,      /* a follower tells the leader its state */
+    MEMBER_FULL_MS = 2000,      /* a full leader lets requests wait so long */
+    MEMBER_HAND_MS = 500,       /* between its tries to hand over */
+    MEMBER_ADDRESS_MS = 1000,   /* ... and addresses that have changed */
+    MEMBER_LOST_MS = 2000,      /* without a leader: ask whether removed */
+    MEMBER_INIT_MS = 30000,     /* kv init gives up waiting for voters */
+    MEMBER_CAUGHT_UP = 64,      /* entries behind that still count as caught up
+                                   for a promotion */
     MEMBER_REASON_MAX = 256,
 };
 
@@ -71,8 +71,8 @@ struct membership {
     bool seat_done[LIM_SEATS];
     /* as leader */
     uint64_t lead_since_us;
-    uint64_t gone_us;   /* when a GONE was last logged */
-    uint64_t joined_us; /* when a JOIN was last logged */
+    uint64_t gone_us;     /* when a GONE was last logged */
+    uint64_t joined_us;   /* when a JOIN was last logged */
     uint64_t catching_up; /* member of a running catch-up; 0: none */
     uint64_t full_us;     /* since when the own disk has no room; 0: it has */
     uint64_t handed_us;   /* when leadership was last given away for that */
@@ -90,8 +90,10 @@ bool member_majority_has_room(struct node *n);
 unsigned member_room_flags(struct node *n);
 
 /* Questions of other nodes. */
-void member_on_anon(struct node *n, struct peer_anon *h,
-                    const struct peer_ident *who, uint8_t type,
+void member_on_anon(struct node *n,
+                    struct peer_anon *h,
+                    const struct peer_ident *who,
+                    uint8_t type,
                     struct bytes body);
 void member_on_state(struct node *n, uint64_t from, struct reader *r);
 void member_on_address(struct node *n, uint64_t from, struct reader *r);

@@ -235,6 +235,10 @@ static void on_request(void *ctx, uint64_t session, uint64_t number,
     if (outcome == REQUEST_DUPLICATE) {
         return;
     }
+    if (session == n->session.id && mutant(REPLY_FROM_LEADER_ONLY) &&
+        n->leader.term == 0) {
+        return;
+    }
     if (session == n->session.id) {
         if (outcome == REQUEST_NO_SESSION) {
             session_lost(n, "it was closed");
@@ -277,6 +281,7 @@ static void node_machine_hooks(struct node *n, struct machine *m)
     o.on_open = on_open;
     o.on_member = on_member;
     machine_set_run(m, command_run, NULL);
+    machine_set_key(m, command_log_key);
     machine_set_observer(m, &o);
 }
 
@@ -1307,6 +1312,11 @@ static void node_loaded_member(struct node *n, struct node_loader *l)
     peer_set_members(n->peers, l->peers, l->peers_n);
     node_start_engine(n, l->wal.first_index, l->wal.entries, l->wal.n,
                       snap.index != 0 ? &snap : NULL);
+    if (l->peers_n > 0) {
+        /* The snapshot's table may be older, and its addresses with it: the
+         * leader could then not be found to learn the newer ones from. */
+        n->members_dirty = false;
+    }
     snap_meta_release(&snap);
 }
 
@@ -1376,7 +1386,7 @@ static void node_defaults(struct node_config *c)
         {offsetof(struct node_config, segment_bytes), 64 << 20},
         {offsetof(struct node_config, snapshot_floor), 64 << 20},
         {offsetof(struct node_config, snapshot_rate), 64 << 20},
-        {offsetof(struct node_config, log_budget), UINT64_C(1) << 30},
+        {offsetof(struct node_config, log_budget), 512 << 20},
         {offsetof(struct node_config, cache_bytes), 32 << 20},
         {offsetof(struct node_config, request_max), LIM_REQUEST},
     };
@@ -1450,8 +1460,9 @@ static void node_stop_timer(struct env_timer *t)
         return;
     }
     if (n->loader != NULL || n->snapshot.installing != NULL ||
-        (leads && ms < NODE_STOP_TRANSFER_MS) ||
-        (n->session.base < n->session.next &&
+        (leads && ms < NODE_STOP_TRANSFER_MS &&
+         !mutant(STOP_WITHOUT_TRANSFER)) ||
+        (n->session.base < n->session.next && !mutant(STOP_WITHOUT_DRAIN) &&
          ms < NODE_STOP_TRANSFER_MS + NODE_STOP_DRAIN_MS)) {
         if (leads) {
             (void)member_do_transfer(n, 0);

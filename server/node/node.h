@@ -34,11 +34,11 @@ struct node_view;
 enum node_exit {
     NODE_EXIT_OK = 0,
     NODE_EXIT_USAGE = 2,
-    NODE_EXIT_BUG = 70,       /* an internal contradiction was found */
-    NODE_EXIT_DISK = 74,      /* a log or vote write or sync failed */
-    NODE_EXIT_DAMAGED = 75,   /* the data are damaged, or of another node */
-    NODE_EXIT_BUSY = 76,      /* another process has the data directory */
-    NODE_EXIT_REMOVED = 77,   /* this member was removed from its cluster */
+    NODE_EXIT_BUG = 70,     /* an internal contradiction was found */
+    NODE_EXIT_DISK = 74,    /* a log or vote write or sync failed */
+    NODE_EXIT_DAMAGED = 75, /* the data are damaged, or of another node */
+    NODE_EXIT_BUSY = 76,    /* another process has the data directory */
+    NODE_EXIT_REMOVED = 77, /* this member was removed from its cluster */
 };
 
 /* Copied by node_start(), strings included. Zero means the default. */
@@ -86,8 +86,10 @@ struct node_cbs {
 /* Open the data directory of @e->disk and take part. Returns at once; data
  * are read off the loop while requests are parked. Errors that show later
  * come through on_exit. */
-int node_start(struct env *e, const struct node_config *cfg,
-               const struct node_cbs *cbs, struct node **out,
+int node_start(struct env *e,
+               const struct node_config *cfg,
+               const struct node_cbs *cbs,
+               struct node **out,
                struct errmsg *em);
 
 /* Orderly end: refuse new requests, hand leadership over, close the log.
@@ -111,7 +113,8 @@ uint64_t node_time_ms(struct node *n);        /* cluster time, estimated */
 enum { NODE_MESSAGE_MAX = 512 };
 /* Everything that INFO, STATUS and CLUSTER show. @members has LIM_NODES
  * places; @v points into it and into @message. Returns their number. */
-unsigned node_view_fill(struct node *n, struct node_view *v,
+unsigned node_view_fill(struct node *n,
+                        struct node_view *v,
                         struct member_view *members,
                         char message[NODE_MESSAGE_MAX]);
 

@@ -185,6 +185,10 @@ void client_op_reply(struct client_op *op, struct bytes reply, uint64_t index);
 void client_op_error(struct client_op *op, const char *line);
 bool client_is_stale(const struct client *c, uint64_t *max_age_ms);
 uint64_t client_min_index(const struct client *c);
+/* Its replies are not taken fast enough: no further read is evaluated. */
+bool client_full(const struct client *c);
+/* How many reads wait for that, after @change (1, -1, 0). */
+size_t client_reads_held(struct client *c, int change);
 /* The read that begins now is the only one without a reply. */
 bool client_reads_alone(const struct client *c);
 

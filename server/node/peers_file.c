@@ -100,8 +100,7 @@ void peers_file_release(struct node *n)
     }
 }
 
-static unsigned peers_parse(struct bytes b, struct peer_member *m,
-                            unsigned max)
+static unsigned peers_parse(struct bytes b, struct peer_member *m, unsigned max)
 {
     struct reader r = reader_of(b);
     uint32_t crc = rd_u32(&r);

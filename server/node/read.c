@@ -131,7 +131,8 @@ void read_cancel(struct node *n, struct client_op *op)
     bool full = node_full(n);
 
     if (!op_list_remove(&r->waiting, op) && !op_list_remove(&r->asked, op) &&
-        !op_list_remove(&r->indexed, op) && !walker_cancel(n, op)) {
+        !op_list_remove(&r->indexed, op) && !op_list_remove(&r->full, op) &&
+        !walker_cancel(n, op)) {
         (void)op_list_remove(&r->passed, op);
     }
     node_made_room(n, full);
@@ -145,8 +146,25 @@ static void read_evaluate(struct node *n, struct client_op *op)
     if (walker_take(n, op)) {
         return;
     }
-    command_run(NULL, n->machine, blob_bytes(op->command), &op->reply);
+    command_read(n->machine, blob_bytes(op->command), &op->reply);
     client_op_done(op, driver_applied(&n->driver));
+}
+
+static bool reply_room(const struct node *n)
+{
+    return n->reply_bytes < NODE_REPLY_BYTES || mutant(REPLIES_AT_ONCE);
+}
+
+/* A connection that was full stays so until a later turn, so its reads keep
+ * their order: those held come first, then the others join them. */
+static void read_evaluate_or_hold(struct node *n, struct client_op *op)
+{
+    if (!reply_room(n) || (op->client != NULL && client_full(op->client))) {
+        op_list_push(&n->reads.full, op);
+        client_reads_held(op->client, 1);
+    } else {
+        read_evaluate(n, op);
+    }
 }
 
 void read_applied(struct node *n)
@@ -164,12 +182,25 @@ void read_applied(struct node *n)
     }
     /* Replies of one turn could be more than memory holds: the rest waits
      * until some were taken. */
+    for (size_t left = r->full.n; left > 0; left--) {
+        struct client_op *op = op_list_pop(&r->full);
+
+        client_reads_held(op->client, -1);
+        read_evaluate_or_hold(n, op); /* all of them: keeps their order */
+    }
     while (r->indexed.head != NULL && r->indexed.head->number <= applied &&
-           n->reply_bytes < NODE_REPLY_BYTES) {
-        read_evaluate(n, op_list_pop(&r->indexed));
+           reply_room(n)) {
+        read_evaluate_or_hold(n, op_list_pop(&r->indexed));
         r->indexed_us = env_now_us(n->env);
     }
     node_made_room(n, full);
+}
+
+void read_room(struct node *n)
+{
+    if (n->reads.full.n > 0) {
+        env_defer(n->env, &n->reads.task);
+    }
 }
 
 /* Answer from local data if they are young enough for this connection. */
@@ -183,8 +214,9 @@ static bool read_stale(struct node *n, struct client_op *op)
         return false;
     }
     /* An earlier read of the connection may yet show newer data. */
-    if (!client_reads_alone(op->client) ||
-        driver_applied(&n->driver) < client_min_index(op->client)) {
+    if ((!client_reads_alone(op->client) && !mutant(STALE_OVERTAKES)) ||
+        (driver_applied(&n->driver) < client_min_index(op->client) &&
+         !mutant(REPLY_INDEX_IGNORED))) {
         return false;
     }
     if (bound_ms != 0 && !mutant(STALE_UNBOUNDED) &&
@@ -253,13 +285,19 @@ static void read_named(struct node *n, bool ok, uint64_t index)
     if (r->indexed.head == NULL) {
         r->indexed_us = env_now_us(n->env);
     }
+    if (mutant(ROUND_SERVES_LATECOMERS)) {
+        op_list_move(&r->asked, &r->waiting);
+    }
     while ((op = op_list_pop(&r->asked)) != NULL) {
-        op->number = index;
+        op->number = mutant(READ_BEFORE_APPLIED) ? 0 : index;
         op_list_push(&r->indexed, op);
+    }
+    if (mutant(STALE_AGE_FROM_ANSWER)) {
+        r->asked_us = env_now_us(n->env);
     }
     r->confirm_us = r->asked_us;
     r->confirm_index = index == 0 ? 1 : index;
-    if (driver_applied(&n->driver) >= index) {
+    if (driver_applied(&n->driver) >= index || mutant(STALE_AGE_UNAPPLIED)) {
         r->fresh_us = r->asked_us;
         r->confirm_index = 0;
     }
@@ -324,6 +362,23 @@ static void read_ask_again(struct node *n)
     env_defer(n->env, &r->task);
 }
 
+/* An earlier leader may have named an entry that was never committed. A node
+ * that leads without it would wait for its own next writes: ask again. */
+static void read_drop_named(struct node *n)
+{
+    struct reads *r = &n->reads;
+
+    if (node_ready_leader(n) != n->id) {
+        return;
+    }
+    for (size_t left = r->indexed.n; left > 0; left--) {
+        struct client_op *op = op_list_pop(&r->indexed);
+        bool lost = op->number > driver_last(&n->driver);
+
+        op_list_push(lost ? &r->waiting : &r->indexed, op);
+    }
+}
+
 void read_leader_changed(struct node *n)
 {
     struct reads *r = &n->reads;
@@ -341,6 +396,7 @@ void read_leader_changed(struct node *n)
             op_list_push(&r->passed, op); /* its deadline answers it */
         }
     }
+    read_drop_named(n);
     env_defer(n->env, &r->task);
 }
 
@@ -393,7 +449,8 @@ static void read_answer_all(struct node *n, bool ok, uint64_t index)
         others |= r->asks[i].node != n->id;
         read_answer(n, &r->asks[i], ok, index);
     }
-    if (ok && others && driver_commit(&n->driver) > r->kicked) {
+    if (ok && others && driver_commit(&n->driver) > r->kicked &&
+        !mutant(NO_KICK)) {
         r->kicked = driver_commit(&n->driver);
         driver_kick(&n->driver, node_now_ms(n));
     }
@@ -459,6 +516,11 @@ void read_pass(struct node *n, struct client_op *op)
     struct bytes body = blob_bytes(op->command);
     struct buf b = BUF_INIT;
 
+    if ((leader == 0 || leader == n->id) && op->kind == OP_READ) {
+        op_list_push(&r->waiting, op); /* for a round of its own */
+        env_defer(n->env, &r->task);
+        return;
+    }
     op->number = ++r->pass_id;
     op_list_push(&r->passed, op);
     if (leader == 0 || leader == n->id) {
@@ -551,6 +613,9 @@ static void read_expire_list(struct op_list *l, uint64_t now,
 
         if (op->deadline_us > now) {
             op_list_push(l, op);
+        } else if (op->kind == OP_NODE) {
+            client_op_error(op, "UNKNOWN the leader did not answer before "
+                                "the deadline");
         } else if (op->client != NULL &&
                    client_is_stale(op->client, &bound)) {
             client_op_error(op, "STALE local data are older than the bound");
@@ -593,7 +658,7 @@ static void read_task(struct env_task *t)
                              : r->deadline_index;
 
         r->probe_over = false;
-        read_answer_all(n, r->probe_ok, index);
+        read_answer_all(n, r->probe_ok || mutant(READ_UNCONFIRMED), index);
     }
     read_ask(n);
     read_probe(n);
@@ -608,6 +673,23 @@ arm:
     }
 }
 
+/* The leader answers what this node is behind with, but for connections
+ * with earlier reads that are held: those would come to see newer data. */
+static void read_pass_indexed(struct node *n)
+{
+    struct reads *r = &n->reads;
+
+    for (size_t left = r->indexed.n; left > 0; left--) {
+        struct client_op *op = op_list_pop(&r->indexed);
+
+        if (op->client != NULL && client_reads_held(op->client, 0) > 0) {
+            op_list_push(&r->indexed, op);
+        } else {
+            read_pass(n, op);
+        }
+    }
+}
+
 static void read_timer(struct env_timer *t)
 {
     struct node *n = t->data;
@@ -619,10 +701,9 @@ static void read_timer(struct env_timer *t)
         read_ask_again(n);
     }
     if (r->indexed.head != NULL && r->asked_leader != n->id &&
-        now - r->indexed_us > READ_BEHIND_MS * 1000) {
-        while (r->indexed.head != NULL) {
-            read_pass(n, op_list_pop(&r->indexed));
-        }
+        now - r->indexed_us > READ_BEHIND_MS * 1000 &&
+        !mutant(READ_NOT_PASSED)) {
+        read_pass_indexed(n);
     }
     env_defer(n->env, &r->task);
 }

@@ -51,6 +51,7 @@ struct reads {
     struct op_list waiting; /* for the next round */
     struct op_list asked;   /* in the round on its way */
     struct op_list indexed; /* op->number = index; ascending */
+    struct op_list full; /* applied, but their clients are full; no deadline */
     struct op_list passed;  /* op->number = pass id */
     uint64_t round;         /* last id used */
     bool asking;
@@ -98,6 +99,8 @@ void read_stale_user(struct node *n, uint64_t max_age_ms, int delta);
 void read_leader_changed(struct node *n);
 /* Entries were applied, or a snapshot was installed. */
 void read_applied(struct node *n);
+/* A client that was full is not any more. */
+void read_room(struct node *n);
 void read_probe_done(struct node *n, bool ok, uint64_t index);
 
 /* Messages. */

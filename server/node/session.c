@@ -29,6 +29,7 @@ void session_init(struct node *n)
     memset(s, 0, sizeof *s);
     s->base = s->next = s->sent = s->voiding = 1;
     s->ring = hf_calloc(LIM_SESSION_WINDOW, sizeof *s->ring);
+    s->nonce_set = mutant(SESSION_KEPT_ACROSS_RESTART);
     env_timer_init(&s->timer, session_timer, n);
     env_task_init(&s->pump, session_pump_task, n);
 }
@@ -201,8 +202,8 @@ static void session_send_local(struct node *n)
         bool as_void = s->sent < s->voiding || q->resolved;
 
         if (leader_take(n, s->id, s->sent, as_void,
-                        as_void ? bytes_of(NULL, 0)
-                                : blob_bytes(q->command)) != 0) {
+                        as_void ? bytes_of(NULL, 0) : blob_bytes(q->command)) !=
+            0) {
             break;
         }
         s->sent++;
@@ -251,6 +252,9 @@ void session_pump(struct node *n, bool again)
         env_timer_start(n->env, &s->timer,
                         env_now_us(n->env) + SESSION_TICK_MS * 1000);
     }
+    if (mutant(NUMBER_WHILE_PARKED) && s->id != 0) {
+        session_number_parked(n);
+    }
     if (leader == 0) {
         return;
     }
@@ -269,14 +273,33 @@ void session_pump(struct node *n, bool again)
     }
 }
 
+static void session_rewind(struct node *n, uint64_t expected)
+{
+    struct session *s = &n->session;
+
+    s->nack_us = env_now_us(n->env);
+    s->nacked = 0;
+    if (expected >= s->base && expected < s->sent) {
+        s->sent = expected;
+    }
+}
+
 void session_nack(struct node *n, uint64_t id, uint64_t expected)
 {
     struct session *s = &n->session;
 
-    if (id != s->id || expected < s->base || expected >= s->sent) {
+    if (id != s->id || expected < s->base || expected >= s->sent ||
+        mutant(NO_RESEND)) {
         return; /* of an earlier state of things */
     }
-    s->sent = expected;
+    /* Every message under way behind the gap brings one: answering each with
+     * all of them again would multiply them. */
+    if (s->nack_us != 0 &&
+        env_now_us(n->env) - s->nack_us < SESSION_TICK_MS * 1000) {
+        s->nacked = expected;
+        return;
+    }
+    session_rewind(n, expected);
     session_pump(n, false);
 }
 
@@ -310,8 +333,11 @@ static void numbered_settle(struct session *s, struct numbered *q)
     q->resolved = true;
 }
 
-void session_resolve(struct node *n, uint64_t number, bool voided,
-                     struct bytes reply, uint64_t index)
+void session_resolve(struct node *n,
+                     uint64_t number,
+                     bool voided,
+                     struct bytes reply,
+                     uint64_t index)
 {
     struct session *s = &n->session;
     struct numbered *q;
@@ -328,6 +354,8 @@ void session_resolve(struct node *n, uint64_t number, bool voided,
     numbered_settle(s, q);
     if (op == NULL) {
         /* answered at its deadline, or its connection is gone */
+    } else if (voided && mutant(VOID_SAYS_APPLIED)) {
+        client_op_reply(op, bytes_str("+OK\r\n"), index);
     } else if (voided) {
         client_op_error(op, (node_leader_flags(n) & LEADER_NOSPACE) != 0
                                 ? nospace_text
@@ -372,14 +400,18 @@ void session_lost(struct node *n, const char *why)
         if (!q->resolved) {
             numbered_settle(s, q);
             if (op != NULL) {
-                client_op_error(op, "UNKNOWN the node's session was lost; "
-                                    "the request may have been applied");
+                client_op_error(op, mutant(LOST_SAYS_REFUSED)
+                                        ? "CLUSTERDOWN the session was lost"
+                                        : "UNKNOWN the node's session was "
+                                          "lost; the request may have been "
+                                          "applied");
             }
         }
     }
     s->id = 0;
     s->nonce_set = false;
     s->open_us = 0;
+    s->nacked = 0;
     s->base = s->next = s->sent = s->voiding = 1;
     env_defer(n->env, &s->pump);
 }
@@ -390,7 +422,7 @@ void session_restored(struct node *n)
     uint64_t last = 0;
     uint64_t id = machine_session_of_node(n->machine, n->id, &last);
 
-    if (s->id == 0) {
+    if (s->id == 0 || mutant(RESTORE_FORGETS_SESSION)) {
         return; /* an OPEN that it may contain is asked for again */
     }
     if (id != s->id) {
@@ -446,6 +478,16 @@ static void session_expire_parked(struct node *n, uint64_t now)
     node_made_room(n, full);
 }
 
+/* The fault of mutant NO_VOID: the number is dropped, nothing takes it. */
+static void session_abandon(struct node *n, uint64_t first)
+{
+    struct session *s = &n->session;
+
+    for (uint64_t i = first; i < s->voiding; i++) {
+        session_resolve(n, i, true, bytes_of(NULL, 0), 0);
+    }
+}
+
 static void session_expire_numbered(struct node *n, uint64_t now)
 {
     struct session *s = &n->session;
@@ -459,6 +501,7 @@ static void session_expire_numbered(struct node *n, uint64_t now)
     }
     if (first != 0) {
         if (mutant(NO_VOID)) {
+            session_abandon(n, first);
             return;
         }
         node_event(n, NODE_EV_VOID, first, s->voiding - first);
@@ -477,8 +520,9 @@ static void session_expire_numbered(struct node *n, uint64_t now)
         if (mutant(UNKNOWN_AS_FAILED)) {
             client_op_error(op, "CLUSTERDOWN deadline passed");
         } else {
-            client_op_error(op, "UNKNOWN the deadline passed while the "
-                                "request was in the cluster's hands");
+            client_op_error(op,
+                            "UNKNOWN the deadline passed while the "
+                            "request was in the cluster's hands");
         }
     }
 }
@@ -493,5 +537,8 @@ static void session_timer(struct env_timer *t)
 
     session_expire_parked(n, now);
     session_expire_numbered(n, now);
+    if (s->nacked != 0) {
+        session_rewind(n, s->nacked);
+    }
     session_pump(n, stalled);
 }

@@ -34,7 +34,7 @@ enum leader_flag {
 };
 
 enum {
-    SESSION_OPEN_MS = 200,   /* an unanswered OPEN is sent again */
+    SESSION_OPEN_MS = 200,        /* an unanswered OPEN is sent again */
     SESSION_SEND_MAX = 512 << 10, /* bytes of one message of requests */
     SESSION_TICK_MS = 20,
 };
@@ -51,16 +51,18 @@ struct numbered {
 struct session {
     uint64_t id; /* 0: none open */
     uint8_t nonce[16];
-    bool nonce_set; /* an OPEN with it may be under way */
-    uint64_t open_us; /* when it was last sent; 0: never */
-    uint64_t base;  /* lowest unresolved number */
-    uint64_t next;  /* next number to give */
-    uint64_t sent;  /* next number to send to the present leader */
-    uint64_t voiding; /* numbers below are sent as voids */
-    uint64_t progress_us; /* base moved, or all was sent again */
+    bool nonce_set;        /* an OPEN with it may be under way */
+    uint64_t open_us;      /* when it was last sent; 0: never */
+    uint64_t base;         /* lowest unresolved number */
+    uint64_t next;         /* next number to give */
+    uint64_t sent;         /* next number to send to the present leader */
+    uint64_t voiding;      /* numbers below are sent as voids */
+    uint64_t progress_us;  /* base moved, or all was sent again */
+    uint64_t nack_us;      /* when the leader's last one was acted on */
+    uint64_t nacked;       /* one to act on at the next tick; 0: none */
     struct numbered *ring; /* LIM_SESSION_WINDOW, by number */
-    size_t bytes;           /* commands of unresolved numbers */
-    struct op_list parked;  /* without a number */
+    size_t bytes;          /* commands of unresolved numbers */
+    struct op_list parked; /* without a number */
     struct env_timer timer;
     struct env_task pump;
 };
@@ -78,8 +80,11 @@ void session_pump(struct node *n, bool again);
 void session_nack(struct node *n, uint64_t id, uint64_t expected);
 /* Number @number of the own session was applied at @index: as the request
  * (@reply is its answer) or as a void. */
-void session_resolve(struct node *n, uint64_t number, bool voided,
-                     struct bytes reply, uint64_t index);
+void session_resolve(struct node *n,
+                     uint64_t number,
+                     bool voided,
+                     struct bytes reply,
+                     uint64_t index);
 /* The own apply opened a session for this node. */
 void session_opened(struct node *n, uint64_t id, const uint8_t nonce[16]);
 /* The session is gone: everything with a number is of unknown outcome. */

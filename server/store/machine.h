@@ -108,6 +108,10 @@ bool machine_free_sliced(struct machine *m, size_t budget);
 bool machine_free_step(struct machine *m, size_t budget);
 
 void machine_set_run(struct machine *m, machine_run_fn run, void *ctx);
+/* The first key of @command, borrowed; false when it has none. With it an
+ * entry of many requests is applied without waiting for memory at each. */
+typedef bool (*machine_key_fn)(struct bytes command, struct bytes *key);
+void machine_set_key(struct machine *m, machine_key_fn key);
 /* Copied. NULL: none. */
 void machine_set_observer(struct machine *m, const struct machine_observer *o);
 

@@ -6,6 +6,7 @@
 #include "base/mutant.h"
 #include "server/store/machine.h"
 
+enum { WARM_RECORDS = 16 }; /* whose keys are looked up together */
 enum { ONCE_IDLE_DEFAULT_MS = 3600 * 1000 };
 
 /* A named session is an item of a map of its own: the key is its id in
@@ -42,6 +43,7 @@ struct machine {
     struct buf reply;
     machine_run_fn run;
     void *run_ctx;
+    machine_key_fn key;
     struct machine_observer obs;
 };
 

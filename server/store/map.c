@@ -304,6 +304,11 @@ void map_free(struct map *m)
 
 /* ---- reading ---- */
 
+void map_warm(const struct map *m, struct bytes key, unsigned stage)
+{
+    hash_warm(&m->hash, key, stage);
+}
+
 const struct item *map_get(const struct map *m, struct bytes key)
 {
     struct item **slot = hash_slot(&m->hash, key);

@@ -81,6 +81,10 @@ bool map_free_sliced(struct map *m, size_t budget);
 
 /* NULL when absent. The item is valid until the next change of the map. */
 const struct item *map_get(const struct map *m, struct bytes key);
+/* Begin to bring into the processor's cache what map_get() of @key reads:
+ * stage 0, then, after as much for some other keys, 1, then 2. Changes
+ * nothing. */
+void map_warm(const struct map *m, struct bytes key, unsigned stage);
 
 /* Store @value under @key, replacing what was there. @deadline 0: none.
  * @mod_rev must be above every mod_rev that was put before the newest frozen

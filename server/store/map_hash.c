@@ -98,6 +98,22 @@ struct item **hash_slot(const struct hash *h, struct bytes key)
     return *p == NULL ? NULL : p;
 }
 
+/* The segment's head and the bucket are apart in memory, and the head says
+ * where the bucket is: hence a stage for each. */
+void hash_warm(const struct hash *h, struct bytes key, unsigned stage)
+{
+    uint64_t v = map_hash(key);
+    const struct seg *s = h->dir[dir_index(h->depth, v)];
+
+    if (stage == 0) {
+        __builtin_prefetch(s);
+    } else if (stage == 1) {
+        __builtin_prefetch(&s->bucket[bucket_index(s, v)]);
+    } else {
+        __builtin_prefetch(s->bucket[bucket_index(s, v)]);
+    }
+}
+
 /* Unhook every item of @s into one chain. */
 static struct item *seg_take(struct seg *s)
 {

@@ -140,6 +140,7 @@ void tree_check(const struct map *m, const struct tree *t);
 void hash_init(struct map *m, unsigned depth);
 /* The place that points to the item with @key, NULL when there is none. */
 struct item **hash_slot(const struct hash *h, struct bytes key);
+void hash_warm(const struct hash *h, struct bytes key, unsigned stage);
 /* @it must not be there yet. @n: items of the map, this one included. */
 void hash_add(struct map *m, struct item *it, uint64_t n);
 void hash_remove(struct map *m, struct item *it);

@@ -22,6 +22,7 @@ process_end() {
         node_signal "$i" CONT 2>/dev/null || true
         node_kill "$i" || true
     done
+    [ -z "${beside:-}" ] || kill -KILL "$beside" 2>/dev/null || true
     [ -z "${writer:-}" ] || kill "$writer" 2>/dev/null || true
     net_down
     if [ "$status" = 0 ]; then
@@ -61,4 +62,18 @@ kill_all() {
     for i in $(cluster_nodes); do
         node_wait_gone "$i" 5
     done
+}
+
+# Key and value number $1 of fill: 16 and 100 bytes.
+key() { printf 'k:%014d' "$1"; }
+value() { printf '%0100d' "$1"; }
+
+# fill N: N keys through node 1.
+fill() {
+    awk -v n="$1" 'BEGIN { for (i = 0; i < n; i++)
+        printf "SET k:%014d %0100d\r\n", i, i }' |
+        redis-cli -p "$(node_port 1)" --pipe >"$CL_DIR/fill" 2>&1 &&
+        grep -q 'errors: 0' "$CL_DIR/fill" ||
+        die "filling failed: $(tail -n 3 "$CL_DIR/fill")"
+    [ "$(node_cli 1 DBSIZE)" = "$1" ] || die "not $1 keys"
 }

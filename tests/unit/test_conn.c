@@ -134,6 +134,7 @@ struct client {
     struct client_op *tail;
     struct env_task task;
     bool stale;
+    bool hold;
     uint64_t max_age_ms;
 };
 
@@ -252,6 +253,11 @@ void client_submit(struct client *c, struct client_op *op)
     }
     c->tail = op;
     env_defer(c->node->env, &c->task);
+}
+
+void client_hold(struct client *c, bool on)
+{
+    c->hold = on;
 }
 
 void client_set_stale(struct client *c, bool on, uint64_t max_age_ms)
@@ -1020,6 +1026,7 @@ static void large_reply(void **state)
     send_text(c, "PING\r\n");
     settle(&w);
     assert_true(c->paused);
+    assert_true(w.node->clients->hold); /* reads that were begun wait, too */
     take(c, 6 << 20); /* on_drain comes here, and never again */
     settle(&w);
     assert_true(c->unsent.n > CONN_OUTPUT_SOFT);
@@ -1027,6 +1034,7 @@ static void large_reply(void **state)
     w.now_us += 600000;
     settle(&w);
     assert_false(c->paused);
+    assert_false(w.node->clients->hold);
     c->deaf = false;
     later(&w);
     assert_memory_equal(c->got.p + c->got.n - 7, "+PONG\r\n", 7);

@@ -1,0 +1,78 @@
+#!/bin/sh
+# ./dev prove [NAME...]: the tests of real processes with the round counts of
+# a release, one line a proof. About half an hour on two cores; the machine
+# should do nothing else, since some of them measure time. As root (network
+# namespaces, small disks).
+#   failover cutoff cold_start big_start powercut powercut_mutant seat stale
+#   stale_mutant refuse
+# The whole output of each is kept in build/prove-NAME.log.
+set -eu
+. "$(dirname "$0")/lib.sh"
+
+names='failover cutoff cold_start big_start powercut powercut_mutant seat stale
+stale_mutant refuse'
+wanted=${*:-$names}
+failed=0
+
+"$HF_ROOT/scripts/build.sh" >/dev/null
+case " $wanted " in
+    *_mutant*) "$HF_ROOT/scripts/build.sh" mutants >/dev/null ;;
+esac
+
+# run NAME DIR SCRIPT VARIABLE=VALUE...: its last lines are the proof.
+run() {
+    name=$1
+    dir=$HF_ROOT/$2
+    script=$3
+    shift 3
+    log=$HF_ROOT/build/prove-$name.log
+    make -C "$dir" --no-print-directory -s check TESTS= >"$log" 2>&1 || {
+        echo "$name: FAILED, the tests did not build ($log)"
+        failed=$((failed + 1))
+        return 0
+    }
+    status=0
+    (cd "$dir" && env srcdir="$HF_ROOT" "$@" \
+        sh "$HF_ROOT/tests/fault/$script.sh") >>"$log" 2>&1 || status=$?
+    case $status in
+        0) tail -n "$lines" "$log" | sed "s/^/$name: /" ;;
+        77) echo "$name: NOT RUN, $(tail -n 1 "$log")" ;;
+        *)
+            echo "$name: FAILED, $(grep -m 1 '^error: ' "$log"); $log"
+            failed=$((failed + 1))
+            ;;
+    esac
+}
+
+for proof in $wanted; do
+    lines=1
+    case $proof in
+        failover)
+            lines=2
+            run failover build failover HF_ROUNDS=20
+            ;;
+        cutoff) run cutoff build cutoff HF_ROUNDS=20 ;;
+        cold_start) run cold_start build cold_start HF_ROUNDS=20 ;;
+        big_start) run big_start build big_start HF_KEYS=1000000 ;;
+        powercut) run powercut build powercut HF_ROUNDS=30 ;;
+        powercut_mutant)
+            run powercut_mutant build-mutants powercut HF_ROUNDS=30 \
+                HF_MUTANT=ACK_BEFORE_SYNC
+            ;;
+        seat)
+            lines=7
+            run seat build seat HF_ROUNDS=3 HF_KEYS=1000000
+            ;;
+        stale)
+            lines=2
+            run stale build stale HF_ROUNDS=200
+            ;;
+        stale_mutant)
+            run stale_mutant build-mutants stale HF_ROUNDS=20 \
+                HF_MUTANT=READ_LOCAL
+            ;;
+        refuse) run refuse build refuse ;;
+        *) die "no such proof: $proof ($names)" ;;
+    esac
+done
+[ "$failed" = 0 ]
