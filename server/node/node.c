@@ -196,7 +196,9 @@ static void node_garbage_timer(struct env_timer *t)
     struct node *n = t->data;
     bool more = false;
 
-    if (n->old_machine != NULL) {
+    if (n->old_machine != NULL && walker_uses(n, n->old_machine)) {
+        more = true;
+    } else if (n->old_machine != NULL) {
         if (machine_free_sliced(n->old_machine, NODE_GARBAGE_STEP)) {
             n->old_machine = NULL;
         } else {
@@ -287,7 +289,12 @@ void node_machine_swap(struct node *n, struct machine *m)
 {
     hf_assert(n->snapshot.taking == NULL);
     if (n->old_machine != NULL) {
-        machine_free(n->old_machine); /* two installs in a row: rare */
+        /* Two installs in a row: rare. */
+        if (walker_uses(n, n->old_machine)) {
+            walker_adopt(n, n->old_machine);
+        } else {
+            machine_free(n->old_machine);
+        }
     }
     n->old_machine = n->machine;
     n->machine = m;
@@ -744,8 +751,10 @@ static void on_raft_msg(struct node *n, uint64_t from, struct blob *b,
     struct raft_msg m;
 
     if (raft_msg_decode(b, at, &m) != 0) {
-        log_warn(n->log, "node %llu sent a malformed message",
-                 (unsigned long long)from);
+        if (quota_take(&n->foreign, n->log, env_now_us(n->env))) {
+            log_warn(n->log, "node %llu sent a malformed message",
+                     (unsigned long long)from);
+        }
         return;
     }
     if (m.kind == RMSG_INSTALL) {
@@ -834,8 +843,11 @@ static void node_dispatch(struct node *n, uint64_t from, uint8_t type,
             member_on_address(n, from, r);
             break;
         default:
-            log_warn(n->log, "node %llu sent a message of unknown type %u",
-                     (unsigned long long)from, type);
+            if (quota_take(&n->foreign, n->log, env_now_us(n->env))) {
+                log_warn(n->log,
+                         "node %llu sent a message of unknown type %u",
+                         (unsigned long long)from, type);
+            }
     }
 }
 
@@ -1483,6 +1495,7 @@ void node_free(struct node *n)
 
     n->ended = true;
     n->running = false;
+    walker_release(n);
     read_release(n);
     session_release(n);
     leader_release(n);

@@ -5,6 +5,7 @@
 #include "base/assert.h"
 #include "base/disk.h"
 #include "base/mutant.h"
+#include "base/quota.h"
 #include "raftio/driver.h"
 #include "raftio/identity.h"
 #include "raftio/peer.h"
@@ -20,6 +21,7 @@
 #include "server/node/read.h"
 #include "server/node/session.h"
 #include "server/node/snapshot.h"
+#include "server/node/walker.h"
 #include "server/store/machine.h"
 
 /* Messages between nodes (docs/FORMATS.md, "Node messages"). Each begins with
@@ -94,6 +96,7 @@ struct node {
     struct session session;
     struct leader leader;
     struct reads reads;
+    struct walker walker;
     struct ctime ctime;
     struct membership member;
     struct snapshotter snapshot;
@@ -106,6 +109,7 @@ struct node {
     struct env_timer garbage;
     struct node_loader *loader; /* while loading */
     struct op_list admin;  /* actions that wait for a leader */
+    struct quota foreign;  /* lines about what peers send */
     size_t internal_ops;   /* other nodes' reads answered here */
     size_t internal_bytes; /* of their commands */
     size_t reply_bytes;    /* of replies that no connection has taken yet */
