@@ -17,7 +17,10 @@ enum {
     LIM_PEER_CHUNK = 64 << 10,          /* bytes of one peer frame */
     LIM_PARKED_BYTES = 64 << 20, /* parked requests; beyond: sockets unread */
     LIM_PARKED = 10000,
-    LIM_SESSION_WINDOW = 16384, /* numbered, unresolved requests per node */
+    LIM_READING = 10000, /* reads that wait for a round; the same */
+    LIM_SESSION_WINDOW = 16384, /* numbered, unresolved requests per node;
+                                   beyond: they stay parked */
+    LIM_SESSION_BYTES = 64 << 20, /* of those, unless it is one alone */
     LIM_SAVED_REPLY = 64 << 10, /* saved reply of a named request */
     LIM_EXPIRE_PER_ENTRY = 1000,
     LIM_NAMED = 100000,            /* open named sessions; beyond: refused */

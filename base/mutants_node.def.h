@@ -2,18 +2,58 @@
 #ifndef HF_BASE_MUTANTS_NODE_DEF_H
 #define HF_BASE_MUTANTS_NODE_DEF_H
 
-#define MUTANTS_NODE(M)                                                      \
-    M(ORDER_WRITE_EARLY, "a write begins before earlier reads are answered") \
-    M(ORDER_READ_EARLY, "a read begins before earlier writes are answered")  \
-    M(NO_RESEND, "numbered requests are not sent to the next leader")        \
-    M(NO_VOID, "no void is sent at a deadline")                              \
-    M(UNKNOWN_AS_FAILED, "a deadline in the cluster's hands is a refusal")   \
-    M(TAKE_GAPS, "the leader takes numbers with gaps")                       \
-    M(LEADER_TAKES_EARLY, "requests are taken before the own barrier")       \
-    M(READ_LOCAL, "reads are local, without a round")                        \
-    M(READ_IGNORES_TIME, "a read does not wait for passed deadlines")        \
-    M(READ_ID_REUSED, "a round asked again keeps its id")                    \
-    M(STALE_UNBOUNDED, "the bound of stale reads is not enforced")           \
-    M(SEAT_TAKEN_ON_SIGHT, "a newcomer replaces a live holder")
+#define MUTANTS_NODE(M)                                                        \
+    M(ORDER_WRITE_EARLY, "a write begins before earlier reads are answered")   \
+    M(ORDER_READ_EARLY, "a read begins before earlier writes are answered")    \
+    M(NO_RESEND, "numbered requests are not sent to the next leader")          \
+    M(NO_VOID, "a number is dropped at its deadline")                          \
+    M(UNKNOWN_AS_FAILED, "a deadline in the cluster's hands is a refusal")     \
+    M(TAKE_GAPS, "the leader takes numbers with gaps")                         \
+    M(LEADER_TAKES_EARLY, "requests are taken before the own barrier")         \
+    M(READ_LOCAL, "reads are local, without a round")                          \
+    M(READ_IGNORES_TIME, "a read does not wait for passed deadlines")          \
+    M(READ_ID_REUSED, "a round asked again keeps its id")                      \
+    M(STALE_UNBOUNDED, "the bound of stale reads is not enforced")             \
+    M(SEAT_TAKEN_ON_SIGHT, "a newcomer replaces a live holder")                \
+    M(NUMBER_WHILE_PARKED, "numbers are given while no leader takes requests") \
+    M(SESSION_KEPT_ACROSS_RESTART,                                             \
+      "a restarted node goes on with its earlier session")                     \
+    M(VOID_SAYS_APPLIED, "an applied void is answered as success")             \
+    M(LOST_SAYS_REFUSED, "requests of a lost session are said to be refused")  \
+    M(RESTORE_FORGETS_SESSION, "a snapshot does not settle what it contains")  \
+    M(REFUSED_NOT_LOGGED,                                                      \
+      "a request that the leader refuses leaves its number open")              \
+    M(REPLY_FROM_LEADER_ONLY, "the own apply gives no replies")                \
+    M(ROUND_SERVES_LATECOMERS,                                                 \
+      "a round serves reads that came after its question")                     \
+    M(READ_BEFORE_APPLIED, "a read does not wait until its index is applied")  \
+    M(READ_UNCONFIRMED, "a round without a majority confirms its reads")       \
+    M(READ_NOT_PASSED, "a node that lags keeps its reads")                     \
+    M(NO_KICK, "a follower's read waits for the next heartbeat")               \
+    M(STALE_AGE_FROM_ANSWER, "the age of data counts from the round's answer") \
+    M(STALE_AGE_UNAPPLIED,                                                     \
+      "data are young before the round's index is applied")                    \
+    M(STALE_OVERTAKES, "a local read overtakes an earlier read")               \
+    M(REPLY_INDEX_IGNORED, "a local read does not wait for the own write")     \
+    M(ESTIMATE_IGNORED, "the estimates of other nodes are not taken over")     \
+    M(COLD_JUMP_ALWAYS, "cluster time jumps with every leader")                \
+    M(COLD_JUMP_TO_MAX, "a cold start takes the latest wall clock")            \
+    M(COLD_TIME_STANDS, "downtime does not count")                             \
+    M(TIME_FROM_WALL, "entries are stamped with the wall clock")               \
+    M(CAN_LOSE_ANY, "a member is removed without a majority of the others")    \
+    M(REMOVED_GOES_ON, "a removed member does not stop")                       \
+    M(INIT_PARTIAL, "init goes on without a seat's answer")                    \
+    M(PROMISE_BROKEN, "a seat promises itself to two clusters")                \
+    M(INIT_ENDS_EARLY, "init returns before all seats vote")                   \
+    M(JOIN_WITHOUT_SEAT, "any address is let in")                              \
+    M(STOP_WITHOUT_TRANSFER, "a leader stops without handing over")            \
+    M(STOP_WITHOUT_DRAIN, "a node stops with requests under way")              \
+    M(SNAPSHOT_DURING_SEND, "a snapshot that is being sent is replaced")        \
+    M(ROOM_UNCOUNTED, "requests are admitted whatever the disk holds")       \
+    M(FULL_KEEPS, "a leader without room keeps leadership")                  \
+    M(FULL_SWALLOWS, "a full follower keeps all appends in memory")          \
+    M(PARKED_UNBOUNDED, "sockets are read however much is parked")           \
+    M(DEADLINE_HEAD_ONLY, "only the oldest parked request may expire")       \
+    M(REPLIES_AT_ONCE, "all reads that may be are evaluated in one turn")
 
 #endif

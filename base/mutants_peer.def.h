@@ -9,6 +9,7 @@
     M(PEER_SEQ, "a frame that came already is taken again")                  \
     M(PEER_CLUSTER_ID, "a node of another cluster is let in")                \
     M(PEER_DIRECTORY_ID, "a node with another directory is let in")          \
+    M(PEER_COPY, "a second copy of a live node is let in")                   \
     M(PEER_EXPECTED_ID, "a node answers in place of another one")            \
     M(PEER_OLD_KEPT, "a peer's old connection is still read")                \
     M(PEER_SILENCE, "a silent connection is kept for ever")                  \

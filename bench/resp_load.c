@@ -344,8 +344,7 @@ static void first(struct load *l, uint8_t *scratch, uint64_t start_us)
             close(fd);
         }
         if (ok) {
-            printf("%llu\n",
-                   (unsigned long long)(wall_us() - start_us) / 1000);
+            printf("%llu\n", (unsigned long long)(wall_us() - start_us) / 1000);
             return;
         }
         usleep(2000);

@@ -215,7 +215,7 @@ static void log_push(struct driver *d, const struct entry *e)
     if (e->type == ENTRY_CHANGE) {
         /* Of its own: after a restart entries share what they were read
          * in, and a configuration is the whole of its blob. */
-        struct blob* conf = blob_copy(e->data.p, e->data.n);
+        struct blob *conf = blob_copy(e->data.p, e->data.n);
 
         changes_push(d, driver_last(d), conf);
         blob_unref(conf);

@@ -289,19 +289,33 @@ static bool take_hello(struct pconn *pc, struct bytes payload)
 }
 
 /* Another live connection, in either direction, whose node has the same id
- * but lives in another directory: one of the two is a copy. */
-static bool live_twin(const struct pconn *pc)
+ * but lives in another directory or at another address: one of the two is a
+ * copy. A node that has moved is let in when its old connections are gone:
+ * at once if its process ended, else after silence_ms. */
+static const struct pconn *live_twin(const struct pconn *pc)
 {
+    const struct peer_ident *who = &pc->other.who;
+    uint64_t now = env_now_us(pc->p->env);
+
     for (const struct pconn *o = pc->p->conns; o != NULL; o = o->next) {
-        if (o != pc && o->state == PCONN_UP &&
-            o->other.purpose == HELLO_MEMBER && o->ask == NULL &&
-            o->other.who.node_id == pc->other.who.node_id &&
-            memcmp(o->other.who.dir_id, pc->other.who.dir_id, PEER_ID_BYTES) !=
-                0) {
-            return !mutant(PEER_DIRECTORY_ID);
+        const struct peer_ident *w = &o->other.who;
+
+        if (o == pc || o->state != PCONN_UP ||
+            o->other.purpose != HELLO_MEMBER || o->ask != NULL ||
+            w->node_id != who->node_id) {
+            continue;
+        }
+        if (memcmp(w->dir_id, who->dir_id, PEER_ID_BYTES) != 0 &&
+            !mutant(PEER_DIRECTORY_ID)) {
+            return o;
+        }
+        if (strcmp(w->addr, who->addr) != 0 &&
+            now - o->last_in_us <= pc->p->silence_ms * 1000ULL &&
+            !mutant(PEER_COPY)) {
+            return o;
         }
     }
-    return false;
+    return NULL;
 }
 
 /* True when the other side may be talked to as a member. */
@@ -309,6 +323,7 @@ static bool check_member(struct pconn *pc)
 {
     struct member *m = member_find(pc->p, pc->other.who.node_id);
     const uint8_t *pinned = m != NULL && m->dir_known ? m->dir_id : NULL;
+    const struct pconn *twin;
     char reason[PEER_REASON_MAX];
 
     if (hello_refusal(&pc->p->self, &pc->other, pc->m != NULL ? pc->m->id : 0,
@@ -316,10 +331,18 @@ static bool check_member(struct pconn *pc)
         refuse(pc, reason);
         return false;
     }
-    if (live_twin(pc)) {
+    twin = live_twin(pc);
+    if (twin != NULL) {
+        bool copy = memcmp(twin->other.who.dir_id, pc->other.who.dir_id,
+                           PEER_ID_BYTES) == 0;
+
         snprintf(reason, sizeof reason,
-                 "node %llu is connected from another data directory",
-                 (unsigned long long)pc->other.who.node_id);
+                 copy ? "node %llu is alive at %.100s: a copy of it is not "
+                        "let in"
+                      : "node %llu is connected from another data directory "
+                        "(%.100s)",
+                 (unsigned long long)pc->other.who.node_id,
+                 twin->other.who.addr);
         refuse(pc, reason);
         return false;
     }

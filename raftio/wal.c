@@ -1002,6 +1002,9 @@ static void house_done(struct env_work *work)
         maybe_closed(w);
         return;
     }
+    if (w->wants_room) {
+        log_info(w->log, "log space can be prepared again");
+    }
     w->wants_room = false;
     if (h->kind != HOUSE_UNLINK) {
         spare_add(w, h->spare_id, h->size);
@@ -1417,6 +1420,17 @@ uint64_t wal_bytes(const struct wal *w)
     return n;
 }
 
+uint64_t wal_tail_index(const struct wal *w, uint64_t bytes)
+{
+    uint64_t index = w->plan_next;
+
+    for (size_t i = w->index_n; i > 0 && w->index[i - 1].len <= bytes; i--) {
+        bytes -= w->index[i - 1].len;
+        index = w->index[i - 1].first;
+    }
+    return index;
+}
+
 uint64_t wal_bytes_on_disk(const struct wal *w)
 {
     uint64_t n = 0;
@@ -1459,6 +1473,26 @@ uint64_t wal_stall_us(const struct wal *w)
 bool wal_wants_room(const struct wal *w)
 {
     return w->wants_room;
+}
+
+enum wal_room wal_room(const struct wal *w, uint64_t n)
+{
+    uint64_t have = wal_reserved_room(w);
+    uint64_t segment = w->cfg.segment_bytes;
+    uint64_t need = w->pending + n;
+
+    if (mutant(ROOM_UNCOUNTED)) {
+        return WAL_ROOM;
+    }
+    if (w->wants_room) {
+        return have >= need + WAL_SPARES * (segment - SEG_HEADER)
+                   ? WAL_ROOM
+                   : WAL_ROOM_NONE;
+    }
+    need += WAL_CONTROL_BYTES < segment / 2 ? WAL_CONTROL_BYTES : segment / 2;
+    /* With all spares at hand nothing more is made until it is needed. */
+    return have >= need || w->spares_n >= WAL_SPARES ? WAL_ROOM
+                                                     : WAL_ROOM_SOON;
 }
 
 void wal_close(struct wal *w, void (*cb)(void *data, bool clean), void *data)

@@ -37,6 +37,8 @@ enum {
     WAL_MARK_IDLE_MS = 20,        /* quiet time before a mark frame */
     WAL_RETRY_MS = 1000,          /* until a failed preparation is repeated */
     WAL_READS_MAX = 16,           /* catch-up reads at once; then HF_EAGAIN */
+    WAL_CONTROL_BYTES = 1 << 20,  /* kept free of requests at any time (half
+                                     a segment, where those are small) */
 };
 
 struct wal_cfg {
@@ -175,6 +177,9 @@ uint64_t wal_last_index(const struct wal *w);    /* appended */
 uint64_t wal_durable_index(const struct wal *w); /* acknowledged */
 uint64_t wal_durable_no(const struct wal *w);    /* for vote_set(), snap */
 uint64_t wal_bytes(const struct wal *w);         /* frames not yet trimmed */
+/* The first index of the log's tail of at most @bytes; last + 1 if its last
+ * frame is larger. */
+uint64_t wal_tail_index(const struct wal *w, uint64_t bytes);
 uint64_t wal_bytes_on_disk(const struct wal *w); /* all files, spares too */
 /* Bytes that can be written without needing room on the file system. */
 uint64_t wal_reserved_room(const struct wal *w);
@@ -184,6 +189,16 @@ uint64_t wal_stall_us(const struct wal *w);
 /* A segment could not be made (disk full): appends beyond
  * wal_reserved_room() wait until one can; it is tried every WAL_RETRY_MS. */
 bool wal_wants_room(const struct wal *w);
+/* May @n more bytes of requests be appended? Every byte that waits counts,
+ * and requests never use up what barriers, voids, time and membership need:
+ * WAL_CONTROL_BYTES while files can be made, and once one could not be made,
+ * all that WAL_SPARES segments hold. */
+enum wal_room {
+    WAL_ROOM,      /* yes */
+    WAL_ROOM_SOON, /* when a segment is ready that is being made */
+    WAL_ROOM_NONE, /* the file system has none */
+};
+enum wal_room wal_room(const struct wal *w, uint64_t n);
 
 /* Write what is queued and a mark that says that all is well, then call @cb;
  * after it wal_free(). Nothing may be appended any more. @cb also comes, with

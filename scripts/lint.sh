@@ -1,6 +1,7 @@
 #!/bin/sh
 # ./dev lint: format, headers that stand alone, banned functions, include
-# directions, function lengths, braces. Prints each finding and counts them.
+# directions, function lengths, braces, places that the tour names. Prints each
+# finding and counts them.
 set -eu
 . "$(dirname "$0")/lib.sh"
 
@@ -14,7 +15,7 @@ sources() {
 }
 
 FUNCTION_LINES_MAX=70
-CFLAGS_LINT="-std=gnu11 -D_GNU_SOURCE -DHF_VERSION=__FILE__ -I. -Wall -Wextra
+CFLAGS_LINT="-std=gnu11 -D_GNU_SOURCE -DHF_VERSION=__FILE__ -DPACKAGE_VERSION=__FILE__ -I. -Wall -Wextra
     -Wconversion -Werror $(pkg-config --cflags libuv raft)"
 
 check_format() {
@@ -76,7 +77,7 @@ check_includes() {
 
 check_lengths() {
     # shellcheck disable=SC2046
-    ctags -x --c-kinds=f --fields=+ne -f - --output-format=u-ctags \
+    ctags --c-kinds=f --fields=+ne -f - --output-format=u-ctags \
         $(sources '*.c') 2>/dev/null |
         awk -F '\t' -v max="$FUNCTION_LINES_MAX" '{
             start = 0; end = 0
@@ -98,12 +99,24 @@ check_tidy() {
     done
 }
 
+# What the tour of the source names as `file.c:function` is there.
+check_tour() {
+    grep -oE '`[a-z_/]+\.c:[a-z_0-9]+`' docs/ARCHITECTURE.md | tr -d '`' |
+        sort -u | while IFS=: read -r file name; do
+        [ "$file" != file.c ] || continue
+        # shellcheck disable=SC2046
+        grep -qsE "(^|[^a-z_])$name\(" /dev/null \
+            $(sources "${file##*/}" | grep -E "(^|/)$file$") ||
+            echo "docs/ARCHITECTURE.md: there is no $file:$name"
+    done
+}
+
 check_scripts() {
     shellcheck -S warning -x -P SCRIPTDIR dev scripts/*.sh tests/fault/*.sh || true
 }
 
 total=0
-for check in format headers banned includes lengths tidy scripts; do
+for check in format headers banned includes lengths tidy tour scripts; do
     "check_$check" >"$out" 2>&1 || true
     n=$(wc -l <"$out")
     printf '%-9s %s\n' "$check" "$([ "$n" = 0 ] && echo ok || echo "$n findings")"

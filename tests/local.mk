@@ -1,6 +1,7 @@
 # A unit test is one file; add its name here. It may use every library.
 UNIT_TESTS = \
 	tests/unit/test_admin \
+	tests/unit/test_bounds \
 	tests/unit/test_bytes \
 	tests/unit/test_client \
 	tests/unit/test_command \
@@ -13,6 +14,7 @@ UNIT_TESTS = \
 	tests/unit/test_identity \
 	tests/unit/test_machine \
 	tests/unit/test_map \
+	tests/unit/test_node \
 	tests/unit/test_env_sim \
 	tests/unit/test_env_uv \
 	tests/unit/test_formats \
@@ -31,15 +33,22 @@ UNIT_TESTS = \
 PROCESS_TESTS = \
 	tests/fault/cold_start.sh \
 	tests/fault/cutoff.sh \
+	tests/fault/disk_full.sh \
 	tests/fault/failover.sh \
-	tests/fault/powercut.sh
+	tests/fault/powercut.sh \
+	tests/fault/seat.sh \
+	tests/fault/stale.sh
 FAULT_TOOLS = \
 	tests/fault/freeport \
-	tests/fault/powercut
+	tests/fault/powercut \
+	tests/fault/stale_read
 check_DATA = tests/fault/undo.so
 tests/fault/cutoff.log: tests/fault/cold_start.log
 tests/fault/failover.log: tests/fault/cutoff.log
 tests/fault/powercut.log: tests/fault/failover.log
+tests/fault/seat.log: tests/fault/powercut.log
+tests/fault/stale.log: tests/fault/seat.log
+tests/fault/disk_full.log: tests/fault/stale.log
 
 # Preloaded into nodes, so without sanitizers and with nothing of ours in it.
 tests/fault/undo.so: $(srcdir)/tests/fault/undo.c $(srcdir)/tests/fault/undo.h
@@ -70,12 +79,29 @@ tests_unit_test_vote_SOURCES = tests/unit/test_vote.c $(DISK_SIM)
 tests_unit_test_wal_SOURCES = tests/unit/test_wal.c $(DISK_SIM)
 tests_unit_test_env_sim_SOURCES = tests/unit/test_env_sim.c \
 	tests/sim/env_sim.c tests/sim/env_sim.h
+tests_unit_test_bounds_SOURCES = tests/unit/test_bounds.c \
+	tests/sim/check.c tests/sim/check.h \
+	tests/sim/cluster.c tests/sim/cluster.h \
+	tests/sim/disk_sim.c tests/sim/disk_sim.h \
+	tests/sim/env_sim.c tests/sim/env_sim.h \
+	tests/sim/mini.c tests/sim/mini.h
+tests_unit_test_bounds_LDADD = server/libserver_edge.a $(NODE_LIBS) \
+	$(NODE_SYSTEM_LIBS) $(CMOCKA_LIBS)
 tests_unit_test_history_SOURCES = tests/unit/test_history.c \
 	tests/sim/check.c tests/sim/check.h \
 	tests/sim/history.c tests/sim/history.h
+tests_unit_test_node_SOURCES = tests/unit/test_node.c \
+	tests/sim/check.c tests/sim/check.h \
+	tests/sim/cluster.c tests/sim/cluster.h \
+	tests/sim/disk_sim.c tests/sim/disk_sim.h \
+	tests/sim/env_sim.c tests/sim/env_sim.h \
+	tests/sim/mini.c tests/sim/mini.h
+tests_unit_test_node_LDADD = server/libserver_edge.a $(NODE_LIBS) \
+	$(NODE_SYSTEM_LIBS) $(CMOCKA_LIBS)
 tests_fault_freeport_LDADD =
 tests_fault_powercut_SOURCES = tests/fault/powercut.c tests/fault/undo.h
 tests_fault_powercut_LDADD =
+tests_fault_stale_read_LDADD =
 EXTRA_DIST += \
 	tests/golden/entry.hex \
 	tests/golden/hello.hex \

@@ -539,14 +539,12 @@ static bool need_id(struct bytes s, uint64_t *id, struct buf *reply)
            args_fail(reply, "ERR a member's id is a number over 0");
 }
 
-static bool need_force(const struct bytes *argv,
-                       int argc,
-                       int at,
-                       bool *force,
-                       struct buf *reply)
+static bool may_force(const struct command_words *w,
+                      bool *force,
+                      struct buf *reply)
 {
-    *force = argc == at + 1 && bytes_ieq(argv[at], "FORCE");
-    return argc <= at || *force || args_fail(reply, ERR_SYNTAX);
+    *force = w->argc == 2 && bytes_ieq(w->argv[1], "FORCE");
+    return w->argc < 2 || *force || args_fail(reply, ERR_SYNTAX);
 }
 
 static bool action(const struct command_words *w,
@@ -558,12 +556,11 @@ static bool action(const struct command_words *w,
     command_full_name(w->command, name);
     if (strcmp(name, "init") == 0) {
         a->verb = ADMIN_INIT;
-        return need_force(w->argv, w->argc, 1, &a->force, reply);
+        return may_force(w, &a->force, reply);
     }
-    if (strcmp(name, "member|remove") == 0 && w->argc >= 3) {
+    if (strcmp(name, "member|remove") == 0 && w->argc == 3) {
         a->verb = ADMIN_REMOVE;
-        return need_id(w->argv[2], &a->id, reply) &&
-               need_force(w->argv, w->argc, 3, &a->force, reply);
+        return need_id(w->argv[2], &a->id, reply);
     }
     if (strcmp(name, "member|promote") == 0 && w->argc == 3) {
         a->verb = ADMIN_PROMOTE;

@@ -120,7 +120,7 @@ enum admin_verb {
 
 struct admin_action {
     enum admin_verb verb;
-    bool force;  /* INIT FORCE, MEMBER REMOVE id FORCE */
+    bool force;  /* INIT FORCE */
     uint64_t id; /* member; TRANSFER: 0 = anyone */
 };
 

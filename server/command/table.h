@@ -185,8 +185,8 @@
       "server", NULL, "pattern [pattern ...]", "Settings and their values.")   \
     S(220, member, list, 2, CMD_NODE | CMD_ADMIN | CMD_OPEN, 0, 0, 0,          \
       "cluster", NULL, "", "All members: a map for each.")                     \
-    S(221, member, remove, -3, CMD_NODE | CMD_ADMIN | CMD_NOMULTI, 0, 0, 0,    \
-      "cluster", NULL, "id [FORCE]", "Remove a member for good.")              \
+    S(221, member, remove, 3, CMD_NODE | CMD_ADMIN | CMD_NOMULTI, 0, 0, 0,     \
+      "cluster", NULL, "id", "Remove a member for good.")                      \
     S(222, member, promote, 3, CMD_NODE | CMD_ADMIN | CMD_NOMULTI, 0, 0, 0,    \
       "cluster", NULL, "id", "Make a learner a voter.")                        \
     S(223, member, transfer, -2, CMD_NODE | CMD_ADMIN | CMD_NOMULTI, 0, 0, 0,  \

@@ -143,7 +143,7 @@ static void admin_sizes(struct node *n, struct node_view *v)
     v->snapshot_bytes = n->snapshot.file_bytes;
     v->memory_limit = n->cfg.memory_limit;
     v->rss_bytes = admin_rss();
-    v->parked = n->session.parked_n + n->reads.waiting.n;
+    v->parked = n->session.parked.n + n->reads.waiting.n;
     if (n->machine != NULL) {
         struct store *s = machine_store(n->machine);
 

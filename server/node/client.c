@@ -66,6 +66,17 @@ uint64_t client_min_index(const struct client *c)
     return c->min_index;
 }
 
+static void client_reply_taken(struct node *n, size_t bytes)
+{
+    bool waits = n->reply_bytes >= NODE_REPLY_BYTES;
+
+    hf_assert(n->reply_bytes >= bytes);
+    n->reply_bytes -= bytes;
+    if (waits && n->reply_bytes < NODE_REPLY_BYTES) {
+        env_defer(n->env, &n->reads.task);
+    }
+}
+
 void client_free(struct client *c, void (*drop)(struct client_op *op))
 {
     client_set_stale(c, false, 0);
@@ -76,6 +87,8 @@ void client_free(struct client *c, void (*drop)(struct client_op *op))
         c->head = op->next;
         if (op->state == OP_RUNNING) {
             node_op_cancel(c->node, op);
+        } else if (op->state == OP_DONE) {
+            client_reply_taken(c->node, op->reply.n);
         }
         buf_release(&op->reply);
         op->client = NULL;
@@ -90,7 +103,8 @@ void client_submit(struct client *c, struct client_op *op)
     op->client = c;
     op->state = OP_QUEUED;
     op->next = NULL;
-    op->list_next = NULL;
+    op->list = NULL;
+    op->list_next = op->list_prev = NULL;
     op->number = 0;
     buf_init(&op->reply);
     op->deadline_us =
@@ -188,6 +202,7 @@ static void client_turn(struct env_task *t)
 
         client_pop(c);
         env_defer(c->node->env, &c->task);
+        client_reply_taken(c->node, reply.n);
         buf_init(&op->reply);
         op->done(op, buf_bytes(&reply));
         buf_release(&reply);
@@ -208,6 +223,7 @@ void client_op_done(struct client_op *op, uint64_t index)
         buf_release(&reply);
         return;
     }
+    c->node->reply_bytes += op->reply.n;
     if (index > c->min_index) {
         c->min_index = index;
     }

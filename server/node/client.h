@@ -19,6 +19,7 @@
 
 struct node;
 struct client;
+struct op_list;
 
 enum client_op_kind {
     OP_LOCAL, /* the edge answers by itself when its turn comes */
@@ -46,7 +47,9 @@ struct client_op {
     struct client *client; /* NULL: cancelled */
     enum client_op_state state;
     struct client_op *next;      /* in the connection's order */
-    struct client_op *list_next; /* in the parked, reading or admin list */
+    struct op_list *list; /* parked, reading, admin: the one it is in */
+    struct client_op *list_next;
+    struct client_op *list_prev;
     struct buf reply;            /* held until the op is at the head */
     uint64_t deadline_us;
     uint64_t number; /* WRITE: of the node session; 0 = not yet numbered */

@@ -48,7 +48,7 @@ void ctime_observe(struct node *n, uint64_t from, uint64_t estimate_ms,
         return;
     }
     ctime_hear_wall(n, from, wall_ms);
-    if (estimate_ms == 0) {
+    if (estimate_ms == 0 || mutant(ESTIMATE_IGNORED)) {
         return;
     }
     if (!n->ctime.known || estimate_ms * 1000 > ctime_now_us(n)) {
@@ -78,7 +78,7 @@ static uint64_t ctime_median_wall(struct node *n)
         v[k++] = c->walls[i].wall_ms + aged;
     }
     qsort(v, k, sizeof v[0], by_value);
-    return v[(k - 1) / 2];
+    return v[mutant(COLD_JUMP_TO_MAX) ? k - 1 : (k - 1) / 2];
 }
 
 void ctime_lead(struct node *n)
@@ -86,7 +86,7 @@ void ctime_lead(struct node *n)
     uint64_t logged = machine_time(n->machine);
     uint64_t wall;
 
-    if (n->ctime.known) {
+    if (n->ctime.known && !mutant(COLD_JUMP_ALWAYS)) {
         /* Slewing begins now: what it would have made up for while this
          * node followed would be a step. */
         uint64_t now = ctime_now_us(n);
@@ -94,7 +94,7 @@ void ctime_lead(struct node *n)
         ctime_set(n, logged * 1000 > now ? logged * 1000 : now);
         return;
     }
-    wall = ctime_median_wall(n);
+    wall = mutant(COLD_TIME_STANDS) ? 0 : ctime_median_wall(n);
     ctime_set(n, (wall > logged ? wall : logged) * 1000);
     log_info(n->log,
              "cold start: cluster time goes on at %llu ms, %lld ms after the "
@@ -112,7 +112,10 @@ uint64_t ctime_stamp(struct node *n, uint64_t floor_ms)
 
     /* Slewed only in steps of a microsecond or more, so that frequent stamps
      * do not lose the fraction. */
-    if (slew > 0) {
+    if (mutant(TIME_FROM_WALL)) {
+        now = wall;
+        ctime_set(n, now);
+    } else if (slew > 0) {
         uint64_t gap = wall > now ? wall - now : now - wall;
         uint64_t by = gap < slew ? gap : slew;
 

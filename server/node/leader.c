@@ -8,6 +8,7 @@ static void leader_close_task(struct env_task *t);
 static void leader_reply_task(struct env_task *t);
 static void leader_announce_timer(struct env_timer *t);
 static void leader_expire_timer(struct env_timer *t);
+static void leader_pace_timer(struct env_timer *t);
 
 void leader_init(struct node *n)
 {
@@ -18,6 +19,7 @@ void leader_init(struct node *n)
     env_task_init(&l->reply_task, leader_reply_task, n);
     env_timer_init(&l->announce, leader_announce_timer, n);
     env_timer_init(&l->expire, leader_expire_timer, n);
+    env_timer_init(&l->pace, leader_pace_timer, n);
 }
 
 /* Forget what was taken and not yet given to the engine: its origins send it
@@ -31,6 +33,7 @@ static void leader_drop(struct node *n)
         l->closed_head = (l->closed_head + 1) % LEADER_BATCHES_MAX;
         l->closed_n--;
     }
+    l->closed_bytes = 0;
     buf_clear(&l->batch);
     l->batch_opens = false;
     l->sessions_n = 0;
@@ -51,6 +54,7 @@ void leader_release(struct node *n)
     }
     env_undefer(n->env, &l->close_task);
     env_undefer(n->env, &l->reply_task);
+    env_timer_stop(n->env, &l->pace);
     env_timer_stop(n->env, &l->announce);
     env_timer_stop(n->env, &l->expire);
 }
@@ -103,10 +107,32 @@ static unsigned leader_flags(struct node *n)
             n->cfg.memory_limit) {
         flags |= LEADER_OOM;
     }
-    if (!member_majority_has_room(n)) {
-        flags |= LEADER_NOSPACE;
+    return flags | member_room_flags(n);
+}
+
+static void leader_set_flags(struct node *n, unsigned flags)
+{
+    unsigned changed = n->ready_flags ^ flags;
+
+    n->ready_flags = flags;
+    if ((changed & LEADER_NOSPACE) != 0) {
+        if ((flags & LEADER_NOSPACE) != 0) {
+            log_warn(n->log, "no majority of the nodes has room on disk: "
+                             "writes are refused, reads go on");
+            node_event(n, NODE_EV_NOSPACE, 0, 0);
+        } else {
+            log_info(n->log, "room on disk again: writes are taken");
+        }
     }
-    return flags;
+    if ((changed & LEADER_OOM) != 0) {
+        log_warn(n->log, "%s", (flags & LEADER_OOM) != 0
+                                   ? "the memory limit is reached: writes "
+                                     "that need memory are refused"
+                                   : "below the memory limit again");
+    }
+    if (changed != 0) {
+        session_pump(n, false);
+    }
 }
 
 /* Tell everyone who leads and takes requests. Repeated with each heartbeat:
@@ -121,7 +147,7 @@ void leader_announce(struct node *n)
     }
     n->ready_leader = n->id;
     n->ready_term = l->term;
-    n->ready_flags = leader_flags(n);
+    leader_set_flags(n, leader_flags(n));
     node_envelope(n, &b);
     buf_u64(&b, l->term);
     buf_u32(&b, n->ready_flags);
@@ -192,7 +218,7 @@ static struct lead_session *lead_session_add(struct node *n, uint64_t id)
             hf_assert(l->sessions_n < LEADER_SESSIONS_MAX);
         }
         s = &l->sessions[l->sessions_n++];
-        *s = (struct lead_session){id, m->id, m->last_number + 1};
+        *s = (struct lead_session){id, m->id, m->last_number + 1, false};
         return s;
     }
     return NULL;
@@ -210,6 +236,7 @@ static void leader_close(struct node *n)
     b = blob_copy(l->batch.p, l->batch.n);
     l->closed[(l->closed_head + l->closed_n) % LEADER_BATCHES_MAX] = b;
     l->closed_n++;
+    l->closed_bytes += b->n;
     if (l->batch.cap > 4 * LIM_BATCH) {
         buf_release(&l->batch);
     }
@@ -237,6 +264,29 @@ static bool leader_has_place(const struct node *n)
     return n->leader.closed_n + 2 < LEADER_BATCHES_MAX;
 }
 
+/* Place in memory and on the disk for a request of @bytes. Without any on the
+ * own disk it waits as long as the next leader may have some. */
+static enum wal_room leader_room(struct node *n, size_t bytes)
+{
+    struct leader *l = &n->leader;
+    enum wal_room room;
+    unsigned flags;
+
+    if (!leader_has_place(n) || l->closed_bytes >= LEADER_CLOSED_BYTES) {
+        return WAL_ROOM_SOON;
+    }
+    room = wal_room(n->wal, l->closed_bytes + l->batch.n + bytes);
+    if (room != WAL_ROOM_NONE) {
+        return room;
+    }
+    flags = member_room_flags(n);
+    if ((n->ready_flags & (LEADER_NOSPACE | LEADER_HOLD)) != flags) {
+        /* All should know at once. */
+        env_timer_start(n->env, &l->announce, env_now_us(n->env));
+    }
+    return (flags & LEADER_NOSPACE) != 0 ? WAL_ROOM_NONE : WAL_ROOM_SOON;
+}
+
 /* Does this node still lead the term that its tables are of? It may have
  * stepped down, and even come back, since leader_changed() last ran. */
 static bool leader_still(struct node *n)
@@ -251,6 +301,7 @@ int leader_take(struct node *n, uint64_t session, uint64_t number,
 {
     struct leader *l = &n->leader;
     struct lead_session *s;
+    enum wal_room room;
     bool opens;
 
     if (!leader_still(n)) {
@@ -269,14 +320,21 @@ int leader_take(struct node *n, uint64_t session, uint64_t number,
     if (number > s->expected && !mutant(TAKE_GAPS)) {
         return HF_EAGAIN;
     }
-    if (!leader_has_place(n)) {
-        return HF_EAGAIN;
+    room = leader_room(n, as_void ? 0 : command.n);
+    if (!leader_has_place(n) || (room == WAL_ROOM_SOON && !as_void)) {
+        s->owed = true;
+        return HF_ELIMIT;
     }
+    as_void |= room == WAL_ROOM_NONE || command.n > LIM_REQUEST_TOP;
     opens = !as_void && command_opens(command);
     if (l->batch.n + command.n > LIM_BATCH || (opens && l->batch_opens)) {
         leader_close(n);
     }
-    if (as_void || command.n > LIM_REQUEST_TOP) {
+    if (command.n > LIM_REQUEST_TOP && mutant(REFUSED_NOT_LOGGED)) {
+        s->expected = number + 1;
+        return 0;
+    }
+    if (as_void) {
         entry_void(leader_batch(n), session, number);
     } else {
         entry_request(leader_batch(n), session, number, command);
@@ -312,12 +370,71 @@ int leader_record(struct node *n, struct bytes record)
 
 /* ---- batches to entries ---- */
 
+/* A log that grows faster than snapshots free it has to be written more
+ * slowly: from halfway between what makes a snapshot due and the budget on,
+ * the less room, the slower. Nothing is refused; what waits fills larger
+ * batches. */
+static uint64_t leader_pace(const struct node *n)
+{
+    uint64_t log = wal_bytes(n->wal);
+    uint64_t due = snapshot_due_bytes(n);
+    uint64_t budget = snapshot_log_budget(n);
+    uint64_t soft = due < budget ? due + (budget - due) / 2 : budget;
+
+    if (log <= soft) {
+        return UINT64_MAX;
+    }
+    if (log >= budget) {
+        return LEADER_PACE_MIN;
+    }
+    return LEADER_PACE_MIN + (LEADER_PACE_MAX - LEADER_PACE_MIN) *
+                                 ((budget - log) >> 10) /
+                                 ((budget - soft) >> 10);
+}
+
+/* @bytes were submitted: when may the next ones be? */
+static void leader_paced(struct node *n, size_t bytes)
+{
+    struct leader *l = &n->leader;
+    uint64_t rate = leader_pace(n);
+    uint64_t now = env_now_us(n->env);
+
+    if (rate == UINT64_MAX) {
+        return;
+    }
+    if (l->pace_us < now) {
+        l->pace_us = now;
+    }
+    l->pace_us += (uint64_t)bytes * 1000000 / rate;
+}
+
+/* Must what there is wait? Then it is submitted by the timer. */
+static bool leader_must_wait(struct node *n)
+{
+    struct leader *l = &n->leader;
+
+    if (l->pace_us <= env_now_us(n->env)) {
+        return false;
+    }
+    if (!env_timer_armed(&l->pace)) {
+        env_timer_start(n->env, &l->pace, l->pace_us);
+    }
+    return true;
+}
+
+static void leader_pace_timer(struct env_timer *t)
+{
+    struct node *n = t->data;
+
+    env_defer(n->env, &n->leader.close_task);
+}
+
 /* Hand closed batches to the engine, stamped with cluster time. */
 static void leader_submit(struct node *n)
 {
     struct leader *l = &n->leader;
 
-    while (l->closed_n > 0 && leader_still(n)) {
+    while (l->closed_n > 0 && leader_still(n) && !leader_must_wait(n)) {
         struct blob *b = l->closed[l->closed_head];
         uint64_t stamp = ctime_stamp(n, l->stamp_ms);
         struct entry e = {0, ENTRY_COMMAND, blob_bytes(b), b};
@@ -336,6 +453,8 @@ static void leader_submit(struct node *n)
         l->stamp_ms = stamp;
         l->closed_head = (l->closed_head + 1) % LEADER_BATCHES_MAX;
         l->closed_n--;
+        l->closed_bytes -= b->n;
+        leader_paced(n, b->n);
         blob_unref(b);
     }
 }
@@ -356,18 +475,11 @@ static void leader_close_task(struct env_task *t)
         env_defer(n->env, t);
         return;
     }
-    leader_close(n);
+    if (!leader_must_wait(n)) {
+        leader_close(n);
+    }
     env_undefer(n->env, t);
     leader_submit(n);
-}
-
-void leader_applied(struct node *n)
-{
-    struct leader *l = &n->leader;
-
-    if (l->term != 0 && l->closed_n > 0) {
-        env_defer(n->env, &l->close_task);
-    }
 }
 
 /* ---- time entries ---- */
@@ -447,6 +559,47 @@ static void leader_nack(struct node *n, uint64_t to, uint64_t session)
     buf_release(&b);
 }
 
+/* Will @session be asked to go on later? Then what follows is no gap. */
+static bool leader_owes(struct node *n, uint64_t session)
+{
+    struct lead_session *s = lead_session_find(n, session);
+
+    return s != NULL && s->owed;
+}
+
+/* There may be place again for those that were sent away. */
+static void leader_pay(struct node *n)
+{
+    struct leader *l = &n->leader;
+
+    for (unsigned i = 0; i < l->sessions_n; i++) {
+        struct lead_session *s = &l->sessions[i];
+
+        if (!s->owed || leader_room(n, 0) == WAL_ROOM_SOON) {
+            continue;
+        }
+        s->owed = false;
+        if (s->node == n->id) {
+            session_pump(n, false);
+        } else {
+            leader_nack(n, s->node, s->id);
+        }
+    }
+}
+
+void leader_applied(struct node *n)
+{
+    struct leader *l = &n->leader;
+
+    if (l->term == 0) {
+        return;
+    }
+    if (l->closed_n > 0) {
+        env_defer(n->env, &l->close_task);
+    }
+    leader_pay(n);
+}
+
 void leader_on_writes(struct node *n, uint64_t from, struct reader *r)
 {
     uint64_t session = rd_u64(r);
@@ -465,7 +618,7 @@ void leader_on_writes(struct node *n, uint64_t from, struct reader *r)
         }
         rv = leader_take(n, session, number++, kind == NUMBERED_VOID,
                          command);
-        if (rv == HF_EAGAIN) {
+        if (rv == HF_EAGAIN && !leader_owes(n, session)) {
             leader_nack(n, from, session);
         }
         if (rv != 0) {

@@ -21,10 +21,14 @@ enum {
                                             and looked up again */
     LEADER_BATCHES_MAX = 4096, /* closed, not yet with the engine; then
                                   intake stops and origins send again */
+    LEADER_CLOSED_BYTES = 64 << 20, /* of those; the same */
     LEADER_GATHER_MAX = 4,     /* times a batch waits for other tasks of the
                                   same turn */
     LEADER_TIME_MS = 10,       /* at most one time entry in so long */
     LEADER_EXPIRE_MS = 100,    /* idle check for passed deadlines */
+    /* Bytes per second into a log that nears its budget, and at it. */
+    LEADER_PACE_MAX = 128 << 20,
+    LEADER_PACE_MIN = 16 << 20,
 };
 
 enum numbered_kind { NUMBERED_REQUEST = 1, NUMBERED_VOID = 2 };
@@ -33,6 +37,7 @@ struct lead_session {
     uint64_t id;
     uint64_t node;
     uint64_t expected; /* next number to take */
+    bool owed;         /* told of @expected as soon as there is place */
 };
 
 struct leader {
@@ -46,6 +51,7 @@ struct leader {
     struct blob *closed[LEADER_BATCHES_MAX]; /* ring */
     unsigned closed_head;
     unsigned closed_n;
+    uint64_t closed_bytes;
     uint64_t stamp_ms; /* time of the last entry submitted */
     uint64_t time_us;  /* when the last time entry was submitted */
     struct buf replies[LIM_NODES];
@@ -54,6 +60,8 @@ struct leader {
     struct env_task reply_task;
     struct env_timer announce;
     struct env_timer expire;
+    struct env_timer pace;
+    uint64_t pace_us; /* nothing is submitted before */
 };
 
 void leader_init(struct node *n);
@@ -62,11 +70,13 @@ void leader_release(struct node *n);
 void leader_changed(struct node *n);
 
 /* Take one numbered request or void. 0: taken, or a duplicate.
- * HF_ENOLEADER; HF_EAGAIN: a gap, or no room just now. */
+ * HF_ENOLEADER; HF_EAGAIN: a gap; HF_ELIMIT: no room just now. A request
+ * that the disk has no room for is taken as its void: not applied. */
 int leader_take(struct node *n, uint64_t session, uint64_t number,
                 bool as_void, struct bytes command);
 /* Log that @node opens a session. */
-void leader_open_session(struct node *n, uint64_t node,
+void leader_open_session(struct node *n,
+                         uint64_t node,
                          const uint8_t nonce[16]);
 /* Add one record (as in the log entry) to the batch. HF_ENOLEADER. */
 int leader_record(struct node *n, struct bytes record);
@@ -78,8 +88,12 @@ bool leader_log_deadlines(struct node *n, uint64_t *index);
 void leader_on_writes(struct node *n, uint64_t from, struct reader *r);
 void leader_on_open(struct node *n, uint64_t from, struct reader *r);
 /* The machine applied a request of @session. */
-void leader_reply(struct node *n, uint64_t session, uint64_t number,
-                  bool voided, struct bytes reply, uint64_t index);
+void leader_reply(struct node *n,
+                  uint64_t session,
+                  uint64_t number,
+                  bool voided,
+                  struct bytes reply,
+                  uint64_t index);
 bool leader_wants_reply(const struct node *n, uint64_t session);
 /* Entries were applied: there may be room for more. */
 void leader_applied(struct node *n);

@@ -196,7 +196,7 @@ static void member_asked(void *data, int code, const struct peer_ident *who,
             }
             break;
         case ANSWER_REMOVED:
-            if (n->id != 0 && a.id == n->id &&
+            if (n->id != 0 && !mutant(REMOVED_GOES_ON) && a.id == n->id &&
                 memcmp(a.cluster_id, n->ident.cluster_id, ID_BYTES) == 0) {
                 node_fail(n, NODE_EXIT_REMOVED,
                           "this member (node %llu) was removed from its "
@@ -289,6 +289,9 @@ static bool member_can_lose(struct node *n, uint64_t id)
     unsigned good = 0;
 
     driver_members(&n->driver, &c);
+    if (mutant(CAN_LOSE_ANY)) {
+        return true;
+    }
     for (unsigned i = 0; i < c.n; i++) {
         uint64_t m = c.m[i].id;
 
@@ -462,12 +465,12 @@ static void member_on_join(struct node *n, struct peer_anon *h,
         return;
     }
     s = seat_of(n, j->peer);
-    if (s == NULL) {
+    if (s == NULL && !mutant(JOIN_WITHOUT_SEAT)) {
         snprintf(why, sizeof why,
                  "the cluster has no seat at %.128s (see kv member list)",
                  j->peer);
         member_answer(n, h, ANSWER_REFUSED, 0, why);
-    } else if (s->holder != 0) {
+    } else if (s != NULL && s->holder != 0) {
         member_contest(n, h, j->peer, s->holder);
     } else {
         member_log_join(n, j);
@@ -497,11 +500,19 @@ static void member_on_prepare(struct node *n, struct peer_anon *h,
                       "this seat already belongs to a cluster");
         return;
     }
-    if (!is_zero(n->ident.cluster_id) && !force &&
+    if (!is_zero(n->ident.cluster_id) && !force && !mutant(PROMISE_BROKEN) &&
         memcmp(cluster.p, n->ident.cluster_id, ID_BYTES) != 0) {
         member_answer(n, h, ANSWER_REFUSED, 0,
                       "this seat has promised itself to another kv init; "
                       "repeat it there, or use --force");
+        return;
+    }
+    /* Its own init would go on with the other one's cluster id: two first
+     * nodes of one cluster. */
+    if (n->forming || n->member.phase > INIT_CHECK) {
+        member_answer(n, h, ANSWER_LATER, 0,
+                      "a kv init is running at this seat, too; try again "
+                      "when it has ended");
         return;
     }
     if (!dry && node_promise(n, cluster.p, force, &em) != 0) {
@@ -574,6 +585,11 @@ static void init_asked(void *data, int code, const struct peer_ident *who,
     (void)who;
     s->ask = NULL;
     if (m->phase != INIT_CHECK && m->phase != INIT_PREPARE) {
+        return;
+    }
+    if (code != 0 && mutant(INIT_PARTIAL)) {
+        m->seat_done[s->seat] = true;
+        init_next(n);
         return;
     }
     if (code != 0 || type != NASK_ANSWER ||
@@ -811,18 +827,25 @@ static void member_reconcile(struct node *n)
             return;
         }
     }
-    if (!machine_initialized(n->machine) && member_all_vote(n, &c)) {
+    if (!machine_initialized(n->machine) &&
+        (member_all_vote(n, &c) || mutant(INIT_ENDS_EARLY))) {
         member_log_simple(n, entry_initialized);
     }
 }
 
 /* ---- state of followers ---- */
 
-enum { MEMBER_ROOM_MIN = 2 }; /* segments that must be at hand */
-
 static bool own_room(struct node *n)
 {
-    return n->wal == NULL || !wal_wants_room(n->wal);
+    return n->wal == NULL || wal_room(n->wal, 0) != WAL_ROOM_NONE;
+}
+
+/* What it said to an earlier leader counts no more. */
+static bool peer_is_full(struct node *n, uint64_t id)
+{
+    struct peer_state *p = node_peer_state(n, id);
+
+    return p->no_room && p->state_us >= n->member.lead_since_us;
 }
 
 bool member_majority_has_room(struct node *n)
@@ -833,20 +856,56 @@ bool member_majority_has_room(struct node *n)
 
     driver_members(&n->driver, &c);
     for (unsigned i = 0; i < c.n; i++) {
-        struct peer_state *p;
+        uint64_t id = c.m[i].id;
 
-        if (c.m[i].role != CONF_VOTER) {
-            continue;
+        if (c.m[i].role == CONF_VOTER) {
+            voters++;
+            room += id == n->id ? own_room(n) : !peer_is_full(n, id);
         }
-        voters++;
-        if (c.m[i].id == n->id) {
-            room += own_room(n) ? 1 : 0;
-            continue;
-        }
-        p = node_peer_state(n, c.m[i].id);
-        room += p == NULL || !p->no_room ? 1 : 0;
     }
     return room > voters / 2 || voters == 0;
+}
+
+/* A full leader hands over to a voter that is not; meanwhile requests wait.
+ * If nobody takes it over for a while, they are refused. */
+unsigned member_room_flags(struct node *n)
+{
+    uint64_t now = env_now_us(n->env);
+    struct membership *m = &n->member;
+
+    if (own_room(n)) {
+        m->full_us = 0;
+    } else if (m->full_us == 0) {
+        m->full_us = now;
+    }
+    if (!member_majority_has_room(n)) {
+        return LEADER_NOSPACE;
+    }
+    if (m->full_us == 0) {
+        return 0;
+    }
+    return now - m->full_us < MEMBER_FULL_MS * 1000 ? LEADER_HOLD
+                                                    : LEADER_NOSPACE;
+}
+
+static void member_leave_full(struct node *n)
+{
+    struct membership *m = &n->member;
+    uint64_t now = env_now_us(n->env);
+    uint64_t heir;
+
+    if (own_room(n) || !member_majority_has_room(n) ||
+        now - m->handed_us < MEMBER_HAND_MS * 1000 || mutant(FULL_KEEPS)) {
+        return;
+    }
+    heir = member_best_heir(n);
+    if (heir != 0 && !peer_is_full(n, heir) &&
+        node_peer_state(n, heir)->state_us > m->lead_since_us) {
+        m->handed_us = now;
+        log_warn(n->log, "no room on disk: handing leadership to node %llu",
+                 (unsigned long long)heir);
+        (void)member_do_transfer(n, heir);
+    }
 }
 
 void member_on_state(struct node *n, uint64_t from, struct reader *r)
@@ -858,6 +917,7 @@ void member_on_state(struct node *n, uint64_t from, struct reader *r)
     if (reader_done(r) && p != NULL) {
         p->applied = applied;
         p->no_room = no_room;
+        p->state_us = env_now_us(n->env);
     }
 }
 
@@ -960,6 +1020,7 @@ void member_tick(struct node *n)
         }
         if (n->leader.term != 0) {
             member_reconcile(n);
+            member_leave_full(n);
         }
         member_tell_state(n);
         member_tell_address(n);
@@ -976,11 +1037,22 @@ void member_tick(struct node *n)
 
 /* ---- operator's actions, at the leader ---- */
 
+/* One with room before one without, then the one with the longer log. */
+static bool heir_before(struct node *n, uint64_t a, uint64_t b)
+{
+    bool full_a = peer_is_full(n, a);
+    bool full_b = peer_is_full(n, b);
+
+    if (full_a != full_b) {
+        return full_b;
+    }
+    return driver_match(&n->driver, a) >= driver_match(&n->driver, b);
+}
+
 uint64_t member_best_heir(struct node *n)
 {
     struct conf c;
     uint64_t best = 0;
-    uint64_t match = 0;
 
     driver_members(&n->driver, &c);
     for (unsigned i = 0; i < c.n; i++) {
@@ -989,8 +1061,7 @@ uint64_t member_best_heir(struct node *n)
         if (c.m[i].role == CONF_VOTER && id != n->id &&
             peer_is_up(n->peers, id) &&
             !member_silent(n, id, n->cfg.election_ms) &&
-            driver_match(&n->driver, id) >= match) {
-            match = driver_match(&n->driver, id);
+            (best == 0 || heir_before(n, id, best))) {
             best = id;
         }
     }

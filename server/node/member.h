@@ -27,6 +27,8 @@ enum {
     MEMBER_ASK_TIMEOUT_MS = 1000,
     MEMBER_WAIT_LOG_MS = 10000, /* "waiting for kv init" line */
     MEMBER_STATE_MS = 100,    /* a follower tells the leader its state */
+    MEMBER_FULL_MS = 2000,    /* a full leader lets requests wait so long */
+    MEMBER_HAND_MS = 500,     /* between its tries to hand over */
     MEMBER_ADDRESS_MS = 1000, /* ... and addresses that have changed */
     MEMBER_LOST_MS = 2000,    /* without a leader: ask whether removed */
     MEMBER_INIT_MS = 30000,   /* kv init gives up waiting for voters */
@@ -72,6 +74,8 @@ struct membership {
     uint64_t gone_us;   /* when a GONE was last logged */
     uint64_t joined_us; /* when a JOIN was last logged */
     uint64_t catching_up; /* member of a running catch-up; 0: none */
+    uint64_t full_us;     /* since when the own disk has no room; 0: it has */
+    uint64_t handed_us;   /* when leadership was last given away for that */
 };
 
 void member_init(struct node *n);
@@ -82,6 +86,8 @@ void member_blank(struct node *n);
 void member_tick(struct node *n);
 void member_lead(struct node *n); /* began to lead */
 bool member_majority_has_room(struct node *n);
+/* LEADER_NOSPACE, LEADER_HOLD or 0. */
+unsigned member_room_flags(struct node *n);
 
 /* Questions of other nodes. */
 void member_on_anon(struct node *n, struct peer_anon *h,

@@ -136,10 +136,11 @@ void node_op_cancel(struct node *n, struct client_op *op)
     }
 }
 
-void node_internal_op_end(struct node *n)
+void node_internal_op_end(struct node *n, size_t bytes)
 {
-    hf_assert(n->internal_ops > 0);
+    hf_assert(n->internal_ops > 0 && n->internal_bytes >= bytes);
     n->internal_ops--;
+    n->internal_bytes -= bytes;
 }
 
 bool node_is_leader(const struct node *n)
@@ -230,6 +231,10 @@ static void on_request(void *ctx, uint64_t session, uint64_t number,
         return;
     }
     if (outcome == REQUEST_DUPLICATE) {
+        return;
+    }
+    if (session == n->session.id && mutant(REPLY_FROM_LEADER_ONLY) &&
+        n->leader.term == 0) {
         return;
     }
     if (session == n->session.id) {
@@ -669,6 +674,69 @@ static void on_leader_msg(struct node *n, uint64_t from, struct reader *r)
     }
 }
 
+/* Only barriers, voids, time, sessions and membership? */
+static bool is_control(const struct entry *e)
+{
+    struct entry_iter it;
+    struct entry_view v;
+
+    if (e->type != ENTRY_COMMAND) {
+        return true;
+    }
+    if (!entry_iter_begin(&it, e->data)) {
+        return false;
+    }
+    while (entry_iter_next(&it, &v)) {
+        if (v.type == ENTRY_REQUEST) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Can the disk take the entries of @m? A full one keeps its last segments for
+ * control entries, unless the cluster admits nothing more: then catching up
+ * helps the majority, and has an end. */
+static bool append_has_room(struct node *n, const struct raft_msg *m)
+{
+    bool spare = n->ready_term != m->term ||
+                 (n->ready_flags & LEADER_NOSPACE) != 0;
+    uint64_t pending = wal_pending_bytes(n->wal);
+    uint64_t bytes = 0;
+
+    for (unsigned i = 0; i < m->n_entries; i++) {
+        bytes += m->entries[i].data.n + DISK_SECTOR;
+    }
+    if (pending > 0 && pending + bytes > NODE_APPEND_BYTES) {
+        return false;
+    }
+    if (!wal_wants_room(n->wal) || mutant(FULL_SWALLOWS)) {
+        return true;
+    }
+    for (unsigned i = 0; i < m->n_entries && !spare; i++) {
+        if (!is_control(&m->entries[i])) {
+            return wal_room(n->wal, bytes) != WAL_ROOM_NONE;
+        }
+    }
+    return wal_reserved_room(n->wal) >= pending + bytes;
+}
+
+/* Entries that cannot be kept are cut off; the rest still is a heartbeat, and
+ * the leader sends them again. It must not commit what it does not bring. */
+static void on_append(struct node *n, uint64_t from, struct raft_msg *m)
+{
+    unsigned k = m->n_entries;
+
+    if (k > 0 && !append_has_room(n, m)) {
+        m->n_entries = 0;
+        if (m->append.commit > m->append.prev_index) {
+            m->append.commit = m->append.prev_index;
+        }
+    }
+    driver_receive(&n->driver, node_now_ms(n), from, m);
+    m->n_entries = k;
+}
+
 static void on_raft_msg(struct node *n, uint64_t from, struct blob *b,
                         struct bytes at)
 {
@@ -688,6 +756,8 @@ static void on_raft_msg(struct node *n, uint64_t from, struct blob *b,
     } else if (m.kind == RMSG_INSTALL &&
         !snapshot_at_hand(n, m.install.index, m.install.term)) {
         driver_refuse_install(&n->driver, node_now_ms(n), from, &m);
+    } else if (m.kind == RMSG_APPEND) {
+        on_append(n, from, &m);
     } else {
         driver_receive(&n->driver, node_now_ms(n), from, &m);
     }
@@ -1303,7 +1373,7 @@ static void node_defaults(struct node_config *c)
         {offsetof(struct node_config, segment_bytes), 64 << 20},
         {offsetof(struct node_config, snapshot_floor), 64 << 20},
         {offsetof(struct node_config, snapshot_rate), 64 << 20},
-        {offsetof(struct node_config, log_budget), UINT64_C(1) << 30},
+        {offsetof(struct node_config, log_budget), 512 << 20},
         {offsetof(struct node_config, cache_bytes), 32 << 20},
         {offsetof(struct node_config, request_max), LIM_REQUEST},
     };
@@ -1377,8 +1447,9 @@ static void node_stop_timer(struct env_timer *t)
         return;
     }
     if (n->loader != NULL || n->snapshot.installing != NULL ||
-        (leads && ms < NODE_STOP_TRANSFER_MS) ||
-        (n->session.base < n->session.next &&
+        (leads && ms < NODE_STOP_TRANSFER_MS &&
+         !mutant(STOP_WITHOUT_TRANSFER)) ||
+        (n->session.base < n->session.next && !mutant(STOP_WITHOUT_DRAIN) &&
          ms < NODE_STOP_TRANSFER_MS + NODE_STOP_DRAIN_MS)) {
         if (leads) {
             (void)member_do_transfer(n, 0);

@@ -52,6 +52,7 @@ struct peer_state {
     uint64_t heard_us; /* any message of it; 0: never */
     uint64_t applied;
     bool no_room;
+    uint64_t state_us; /* when it said so; 0: never */
     /* What the leader last announced of it (on followers). */
     uint64_t told_us; /* when; 0: never */
     uint64_t told_match;
@@ -106,6 +107,8 @@ struct node {
     struct node_loader *loader; /* while loading */
     struct op_list admin;  /* actions that wait for a leader */
     size_t internal_ops;   /* other nodes' reads answered here */
+    size_t internal_bytes; /* of their commands */
+    size_t reply_bytes;    /* of replies that no connection has taken yet */
     uint64_t applying;     /* index being applied, for observers */
     uint64_t stall_us;     /* when a stalled disk was last acted on */
     struct peers_job *peers_job; /* the peers file is being written */
@@ -122,6 +125,11 @@ struct node {
 enum {
     NODE_TICK_MS = 50,
     NODE_GARBAGE_STEP = 4096, /* things freed per millisecond */
+    NODE_REPLY_BYTES = 64 << 20, /* replies not taken yet; then no read is
+                                    evaluated */
+    NODE_APPEND_BYTES = 128 << 20, /* entries of a leader that wait for the
+                                      disk; then they are refused, and sent
+                                      again by the leader */
     NODE_STALL_EXIT_MS = 10000, /* a log write that takes so long: exit */
     NODE_STOP_TRANSFER_MS = 1500, /* to hand leadership over */
     NODE_STOP_DRAIN_MS = 1000,    /* for requests under way */
@@ -163,7 +171,9 @@ void node_machine_swap(struct node *n, struct machine *m);
 void node_restored(struct node *n, const struct snap_meta *m);
 void node_garbage(struct node *n);
 void node_formed(struct node *n);
-void node_internal_op_end(struct node *n);
+void node_internal_op_end(struct node *n, size_t bytes);
+/* What made node_full() true may have gone: sockets are read again. */
+void node_made_room(struct node *n, bool was_full);
 
 /* ---- client.c ---- */
 void client_op_done(struct client_op *op, uint64_t index);

@@ -15,16 +15,37 @@ struct passed_op {
 
 /* ---- lists of operations, by their list_next ---- */
 
+static size_t op_bytes(const struct client_op *op)
+{
+    return op->command != NULL ? op->command->n : 0;
+}
+
 void op_list_push(struct op_list *l, struct client_op *op)
 {
+    hf_assert(op->list == NULL);
+    op->list = l;
     op->list_next = NULL;
-    if (l->tail != NULL) {
-        l->tail->list_next = op;
-    } else {
-        l->head = op;
-    }
+    op->list_prev = l->tail;
+    *(l->tail != NULL ? &l->tail->list_next : &l->head) = op;
     l->tail = op;
     l->n++;
+    l->bytes += op_bytes(op);
+}
+
+bool op_list_remove(struct op_list *l, struct client_op *op)
+{
+    if (op->list != l) {
+        return false;
+    }
+    *(op->list_prev != NULL ? &op->list_prev->list_next : &l->head) =
+        op->list_next;
+    *(op->list_next != NULL ? &op->list_next->list_prev : &l->tail) =
+        op->list_prev;
+    op->list = NULL;
+    op->list_next = op->list_prev = NULL;
+    l->n--;
+    l->bytes -= op_bytes(op);
+    return true;
 }
 
 struct client_op *op_list_pop(struct op_list *l)
@@ -32,33 +53,9 @@ struct client_op *op_list_pop(struct op_list *l)
     struct client_op *op = l->head;
 
     if (op != NULL) {
-        l->head = op->list_next;
-        if (l->head == NULL) {
-            l->tail = NULL;
-        }
-        op->list_next = NULL;
-        l->n--;
+        (void)op_list_remove(l, op);
     }
     return op;
-}
-
-bool op_list_remove(struct op_list *l, struct client_op *op)
-{
-    struct client_op *prev = NULL;
-
-    for (struct client_op *i = l->head; i != NULL; i = i->list_next) {
-        if (i == op) {
-            *(prev != NULL ? &prev->list_next : &l->head) = op->list_next;
-            if (l->tail == op) {
-                l->tail = prev;
-            }
-            op->list_next = NULL;
-            l->n--;
-            return true;
-        }
-        prev = i;
-    }
-    return false;
 }
 
 static void op_list_move(struct op_list *to, struct op_list *from)
@@ -115,14 +112,27 @@ void read_release(struct node *n)
     read_free_passed(&n->admin);
 }
 
+bool read_full(const struct node *n)
+{
+    const struct reads *r = &n->reads;
+
+    return r->waiting.n + r->asked.n + r->indexed.n + r->passed.n >=
+               LIM_READING ||
+           r->waiting.bytes + r->asked.bytes + r->indexed.bytes +
+                   r->passed.bytes >=
+               LIM_PARKED_BYTES;
+}
+
 void read_cancel(struct node *n, struct client_op *op)
 {
     struct reads *r = &n->reads;
+    bool full = node_full(n);
 
     if (!op_list_remove(&r->waiting, op) && !op_list_remove(&r->asked, op) &&
         !op_list_remove(&r->indexed, op)) {
         (void)op_list_remove(&r->passed, op);
     }
+    node_made_room(n, full);
 }
 
 /* ---- evaluation ---- */
@@ -130,7 +140,7 @@ void read_cancel(struct node *n, struct client_op *op)
 static void read_evaluate(struct node *n, struct client_op *op)
 {
     buf_clear(&op->reply);
-    command_run(NULL, n->machine, blob_bytes(op->command), &op->reply);
+    command_read(n->machine, blob_bytes(op->command), &op->reply);
     client_op_done(op, driver_applied(&n->driver));
 }
 
@@ -138,6 +148,7 @@ void read_applied(struct node *n)
 {
     struct reads *r = &n->reads;
     uint64_t applied = driver_applied(&n->driver);
+    bool full = node_full(n);
 
     if (driver_installing(&n->driver)) {
         return;
@@ -146,10 +157,14 @@ void read_applied(struct node *n)
         r->fresh_us = r->confirm_us;
         r->confirm_index = 0;
     }
-    while (r->indexed.head != NULL && r->indexed.head->number <= applied) {
+    /* Replies of one turn could be more than memory holds: the rest waits
+     * until some were taken. */
+    while (r->indexed.head != NULL && r->indexed.head->number <= applied &&
+           (n->reply_bytes < NODE_REPLY_BYTES || mutant(REPLIES_AT_ONCE))) {
         read_evaluate(n, op_list_pop(&r->indexed));
         r->indexed_us = env_now_us(n->env);
     }
+    node_made_room(n, full);
 }
 
 /* Answer from local data if they are young enough for this connection. */
@@ -163,8 +178,9 @@ static bool read_stale(struct node *n, struct client_op *op)
         return false;
     }
     /* An earlier read of the connection may yet show newer data. */
-    if (!client_reads_alone(op->client) ||
-        driver_applied(&n->driver) < client_min_index(op->client)) {
+    if ((!client_reads_alone(op->client) && !mutant(STALE_OVERTAKES)) ||
+        (driver_applied(&n->driver) < client_min_index(op->client) &&
+         !mutant(REPLY_INDEX_IGNORED))) {
         return false;
     }
     if (bound_ms != 0 && !mutant(STALE_UNBOUNDED) &&
@@ -187,7 +203,8 @@ void read_begin(struct node *n, struct client_op *op)
     if (read_stale(n, op)) {
         return;
     }
-    if (r->waiting.n + r->asked.n + r->indexed.n >= 4 * LIM_PARKED) {
+    if (r->waiting.n + r->asked.n + r->indexed.n + r->passed.n >=
+        2 * LIM_READING) {
         client_op_error(op, "TRYAGAIN too many requests are waiting");
         return;
     }
@@ -232,13 +249,19 @@ static void read_named(struct node *n, bool ok, uint64_t index)
     if (r->indexed.head == NULL) {
         r->indexed_us = env_now_us(n->env);
     }
+    if (mutant(ROUND_SERVES_LATECOMERS)) {
+        op_list_move(&r->asked, &r->waiting);
+    }
     while ((op = op_list_pop(&r->asked)) != NULL) {
-        op->number = index;
+        op->number = mutant(READ_BEFORE_APPLIED) ? 0 : index;
         op_list_push(&r->indexed, op);
+    }
+    if (mutant(STALE_AGE_FROM_ANSWER)) {
+        r->asked_us = env_now_us(n->env);
     }
     r->confirm_us = r->asked_us;
     r->confirm_index = index == 0 ? 1 : index;
-    if (driver_applied(&n->driver) >= index) {
+    if (driver_applied(&n->driver) >= index || mutant(STALE_AGE_UNAPPLIED)) {
         r->fresh_us = r->asked_us;
         r->confirm_index = 0;
     }
@@ -303,6 +326,23 @@ static void read_ask_again(struct node *n)
     env_defer(n->env, &r->task);
 }
 
+/* An earlier leader may have named an entry that was never committed. A node
+ * that leads without it would wait for its own next writes: ask again. */
+static void read_drop_named(struct node *n)
+{
+    struct reads *r = &n->reads;
+
+    if (node_ready_leader(n) != n->id) {
+        return;
+    }
+    for (size_t left = r->indexed.n; left > 0; left--) {
+        struct client_op *op = op_list_pop(&r->indexed);
+        bool lost = op->number > driver_last(&n->driver);
+
+        op_list_push(lost ? &r->waiting : &r->indexed, op);
+    }
+}
+
 void read_leader_changed(struct node *n)
 {
     struct reads *r = &n->reads;
@@ -320,6 +360,7 @@ void read_leader_changed(struct node *n)
             op_list_push(&r->passed, op); /* its deadline answers it */
         }
     }
+    read_drop_named(n);
     env_defer(n->env, &r->task);
 }
 
@@ -372,7 +413,8 @@ static void read_answer_all(struct node *n, bool ok, uint64_t index)
         others |= r->asks[i].node != n->id;
         read_answer(n, &r->asks[i], ok, index);
     }
-    if (ok && others && driver_commit(&n->driver) > r->kicked) {
+    if (ok && others && driver_commit(&n->driver) > r->kicked &&
+        !mutant(NO_KICK)) {
         r->kicked = driver_commit(&n->driver);
         driver_kick(&n->driver, node_now_ms(n));
     }
@@ -438,6 +480,11 @@ void read_pass(struct node *n, struct client_op *op)
     struct bytes body = blob_bytes(op->command);
     struct buf b = BUF_INIT;
 
+    if ((leader == 0 || leader == n->id) && op->kind == OP_READ) {
+        op_list_push(&r->waiting, op); /* for a round of its own */
+        env_defer(n->env, &r->task);
+        return;
+    }
     op->number = ++r->pass_id;
     op_list_push(&r->passed, op);
     if (leader == 0 || leader == n->id) {
@@ -462,8 +509,8 @@ static void passed_done(struct client_op *op, struct bytes reply)
     peer_send(p->node->peers, p->from, PEER_BULK, NMSG_PASS_REPLY,
               buf_bytes(&b), &reply, 1);
     buf_release(&b);
+    node_internal_op_end(p->node, op->command->n);
     blob_unref(op->command);
-    node_internal_op_end(p->node);
     free(p);
 }
 
@@ -474,7 +521,7 @@ void read_on_pass(struct node *n, uint64_t from, struct reader *rd)
     struct passed_op *p;
 
     if (!reader_ok(rd) || kind > 1 || n->internal_ops >= READ_PASSED_MAX ||
-        n->leader.term == 0) {
+        n->internal_bytes + rd->n > LIM_PARKED_BYTES || n->leader.term == 0) {
         return;
     }
     p = hf_calloc(1, sizeof *p);
@@ -488,6 +535,7 @@ void read_on_pass(struct node *n, uint64_t from, struct reader *rd)
     p->op.deadline_us =
         env_now_us(n->env) + n->cfg.request_timeout_ms * 1000;
     n->internal_ops++;
+    n->internal_bytes += rd->n;
     if (kind == 0) {
         read_begin(n, &p->op);
     } else {
@@ -508,8 +556,11 @@ void read_on_pass_reply(struct node *n, uint64_t from, struct reader *rd)
     for (struct client_op *op = r->passed.head; op != NULL;
          op = op->list_next) {
         if (op->number == id) {
-            op_list_remove(&r->passed, op);
+            bool full = node_full(n);
+
+            (void)op_list_remove(&r->passed, op);
             client_op_reply(op, bytes_of(rd->p, rd->n), index);
+            node_made_room(n, full);
             return;
         }
     }
@@ -526,6 +577,9 @@ static void read_expire_list(struct op_list *l, uint64_t now,
 
         if (op->deadline_us > now) {
             op_list_push(l, op);
+        } else if (op->kind == OP_NODE) {
+            client_op_error(op, "UNKNOWN the leader did not answer before "
+                                "the deadline");
         } else if (op->client != NULL &&
                    client_is_stale(op->client, &bound)) {
             client_op_error(op, "STALE local data are older than the bound");
@@ -540,6 +594,7 @@ static void read_expire(struct node *n, uint64_t now)
     static const char none[] =
         "CLUSTERDOWN no leader confirmed the read before its deadline";
     struct reads *r = &n->reads;
+    bool full = node_full(n);
 
     read_expire_list(&r->waiting, now,
                      n->machine == NULL
@@ -548,6 +603,7 @@ static void read_expire(struct node *n, uint64_t now)
     read_expire_list(&r->asked, now, none);
     read_expire_list(&r->indexed, now, none);
     read_expire_list(&r->passed, now, none);
+    node_made_room(n, full);
 }
 
 /* What came in this turn: questions, an ended probe, reads that wait. */
@@ -565,7 +621,7 @@ static void read_task(struct env_task *t)
                              : r->deadline_index;
 
         r->probe_over = false;
-        read_answer_all(n, r->probe_ok, index);
+        read_answer_all(n, r->probe_ok || mutant(READ_UNCONFIRMED), index);
     }
     read_ask(n);
     read_probe(n);
@@ -591,7 +647,8 @@ static void read_timer(struct env_timer *t)
         read_ask_again(n);
     }
     if (r->indexed.head != NULL && r->asked_leader != n->id &&
-        now - r->indexed_us > READ_BEHIND_MS * 1000) {
+        now - r->indexed_us > READ_BEHIND_MS * 1000 &&
+        !mutant(READ_NOT_PASSED)) {
         while (r->indexed.head != NULL) {
             read_pass(n, op_list_pop(&r->indexed));
         }

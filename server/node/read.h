@@ -34,6 +34,7 @@ struct op_list {
     struct client_op *head;
     struct client_op *tail;
     size_t n;
+    size_t bytes; /* of their commands */
 };
 
 struct read_ask {
@@ -81,7 +82,11 @@ struct reads {
 
 void op_list_push(struct op_list *l, struct client_op *op);
 struct client_op *op_list_pop(struct op_list *l);
+/* False when it is not in this one. */
 bool op_list_remove(struct op_list *l, struct client_op *op);
+
+/* So many reads wait that no more should be begun. */
+bool read_full(const struct node *n);
 
 void read_init(struct node *n);
 void read_release(struct node *n);

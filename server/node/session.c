@@ -29,6 +29,7 @@ void session_init(struct node *n)
     memset(s, 0, sizeof *s);
     s->base = s->next = s->sent = s->voiding = 1;
     s->ring = hf_calloc(LIM_SESSION_WINDOW, sizeof *s->ring);
+    s->nonce_set = mutant(SESSION_KEPT_ACROSS_RESTART);
     env_timer_init(&s->timer, session_timer, n);
     env_task_init(&s->pump, session_pump_task, n);
 }
@@ -48,32 +49,17 @@ void session_release(struct node *n)
 
 /* ---- parked ---- */
 
-static void parked_remove(struct session *s, struct client_op *op)
-{
-    struct client_op **p = &s->parked_head;
-    struct client_op *prev = NULL;
-
-    while (*p != NULL && *p != op) {
-        prev = *p;
-        p = &(*p)->list_next;
-    }
-    hf_assert(*p == op);
-    *p = op->list_next;
-    if (s->parked_tail == op) {
-        s->parked_tail = prev;
-    }
-    op->list_next = NULL;
-    s->parked_n--;
-    s->parked_bytes -= op->command->n;
-}
-
 bool node_full(const struct node *n)
 {
-    return n->session.parked_n >= LIM_PARKED ||
-           n->session.parked_bytes >= LIM_PARKED_BYTES;
+    const struct op_list *p = &n->session.parked;
+
+    if (mutant(PARKED_UNBOUNDED)) {
+        return false;
+    }
+    return p->n >= LIM_PARKED || p->bytes >= LIM_PARKED_BYTES || read_full(n);
 }
 
-static void parked_room(struct node *n, bool was_full)
+void node_made_room(struct node *n, bool was_full)
 {
     if (was_full && !node_full(n) && n->cbs.on_room != NULL) {
         n->cbs.on_room(n->cbs.data);
@@ -88,19 +74,12 @@ void session_write(struct node *n, struct client_op *op)
         client_op_error(op, "TRYAGAIN this node is shutting down");
         return;
     }
-    if (s->parked_n >= 2 * LIM_PARKED ||
-        s->parked_bytes >= LIM_PARKED_BYTES + LIM_REQUEST_TOP) {
+    if (s->parked.n >= 2 * LIM_PARKED ||
+        s->parked.bytes >= LIM_PARKED_BYTES + LIM_REQUEST_TOP) {
         client_op_error(op, "TRYAGAIN too many requests are waiting");
         return;
     }
-    if (s->parked_tail != NULL) {
-        s->parked_tail->list_next = op;
-    } else {
-        s->parked_head = op;
-    }
-    s->parked_tail = op;
-    s->parked_n++;
-    s->parked_bytes += op->command->n;
+    op_list_push(&s->parked, op);
     env_defer(n->env, &s->pump);
 }
 
@@ -111,8 +90,8 @@ void session_cancel(struct node *n, struct client_op *op)
     if (op->number == 0) {
         bool full = node_full(n);
 
-        parked_remove(s, op);
-        parked_room(n, full);
+        (void)op_list_remove(&s->parked, op);
+        node_made_room(n, full);
         return;
     }
     if (op->number >= s->base) {
@@ -125,6 +104,9 @@ void session_cancel(struct node *n, struct client_op *op)
 
 /* ---- giving numbers and sending ---- */
 
+static const char nospace_text[] =
+    "NOSPACE no majority of the nodes has room on disk";
+
 /* A refusal that the leader has announced, or NULL. Said of requests that
  * have no number: certainly not applied. */
 static const char *leader_refusal(const struct node *n,
@@ -133,12 +115,20 @@ static const char *leader_refusal(const struct node *n,
     unsigned flags = node_leader_flags(n);
 
     if ((flags & LEADER_NOSPACE) != 0) {
-        return "NOSPACE no majority of the nodes has room on disk";
+        return nospace_text;
     }
     if ((flags & LEADER_OOM) != 0 && !command_frees(op->command)) {
         return "OOM command not allowed when used memory > 'memory-limit'";
     }
     return NULL;
+}
+
+static bool session_may_number(const struct session *s)
+{
+    const struct client_op *op = s->parked.head;
+
+    return op != NULL && s->next - s->base < LIM_SESSION_WINDOW &&
+           (s->bytes == 0 || s->bytes + op->command->n <= LIM_SESSION_BYTES);
 }
 
 static void session_number_parked(struct node *n)
@@ -149,12 +139,11 @@ static void session_number_parked(struct node *n)
     /* A number is worth giving only while there is time to hear of it. */
     uint64_t patience = n->cfg.request_timeout_ms * 1000 / 8;
 
-    while (s->parked_head != NULL && s->next - s->base < LIM_SESSION_WINDOW) {
-        struct client_op *op = s->parked_head;
+    while (session_may_number(s)) {
+        struct client_op *op = op_list_pop(&s->parked);
         const char *no = leader_refusal(n, op);
         struct numbered *q;
 
-        parked_remove(s, op);
         if (no == NULL && op->deadline_us <= now + patience) {
             no = "CLUSTERDOWN no leader was found before the deadline";
         }
@@ -166,11 +155,12 @@ static void session_number_parked(struct node *n)
         q = slot(s, op->number);
         memset(q, 0, sizeof *q);
         q->command = blob_ref(op->command);
+        s->bytes += op->command->n;
         q->op = op;
         q->deadline_us = op->deadline_us;
         q->void_us = op->deadline_us - patience;
     }
-    parked_room(n, full);
+    node_made_room(n, full);
 }
 
 /* One message with as many unsent requests as fit. */
@@ -258,9 +248,12 @@ void session_pump(struct node *n, bool again)
         s->progress_us = env_now_us(n->env);
     }
     if (!env_timer_armed(&s->timer) &&
-        (s->parked_n > 0 || s->base < s->next || s->id == 0)) {
+        (s->parked.n > 0 || s->base < s->next || s->id == 0)) {
         env_timer_start(n->env, &s->timer,
                         env_now_us(n->env) + SESSION_TICK_MS * 1000);
+    }
+    if (mutant(NUMBER_WHILE_PARKED) && s->id != 0) {
+        session_number_parked(n);
     }
     if (leader == 0) {
         return;
@@ -269,7 +262,7 @@ void session_pump(struct node *n, bool again)
         session_open(n, leader);
         return;
     }
-    if (!(node_leader_flags(n) & LEADER_INIT)) {
+    if (!(node_leader_flags(n) & (LEADER_INIT | LEADER_HOLD))) {
         session_number_parked(n);
     }
     if (leader == n->id) {
@@ -280,14 +273,33 @@ void session_pump(struct node *n, bool again)
     }
 }
 
+static void session_rewind(struct node *n, uint64_t expected)
+{
+    struct session *s = &n->session;
+
+    s->nack_us = env_now_us(n->env);
+    s->nacked = 0;
+    if (expected >= s->base && expected < s->sent) {
+        s->sent = expected;
+    }
+}
+
 void session_nack(struct node *n, uint64_t id, uint64_t expected)
 {
     struct session *s = &n->session;
 
-    if (id != s->id || expected < s->base || expected >= s->sent) {
+    if (id != s->id || expected < s->base || expected >= s->sent ||
+        mutant(NO_RESEND)) {
         return; /* of an earlier state of things */
     }
-    s->sent = expected;
+    /* Every message under way behind the gap brings one: answering each with
+     * all of them again would multiply them. */
+    if (s->nack_us != 0 &&
+        env_now_us(n->env) - s->nack_us < SESSION_TICK_MS * 1000) {
+        s->nacked = expected;
+        return;
+    }
+    session_rewind(n, expected);
     session_pump(n, false);
 }
 
@@ -307,13 +319,14 @@ static void session_advance(struct node *n)
     if (s->voiding < s->base) {
         s->voiding = s->base;
     }
-    if (s->parked_head != NULL) {
+    if (s->parked.head != NULL) {
         env_defer(n->env, &s->pump);
     }
 }
 
-static void numbered_settle(struct numbered *q)
+static void numbered_settle(struct session *s, struct numbered *q)
 {
+    s->bytes -= q->command->n;
     blob_unref(q->command);
     q->command = NULL;
     q->op = NULL;
@@ -335,12 +348,16 @@ void session_resolve(struct node *n, uint64_t number, bool voided,
     if (q->resolved) {
         return;
     }
-    numbered_settle(q);
+    numbered_settle(s, q);
     if (op == NULL) {
         /* answered at its deadline, or its connection is gone */
+    } else if (voided && mutant(VOID_SAYS_APPLIED)) {
+        client_op_reply(op, bytes_str("+OK\r\n"), index);
     } else if (voided) {
-        client_op_error(op, "CLUSTERDOWN not applied: no leader took the "
-                            "request before its deadline");
+        client_op_error(op, (node_leader_flags(n) & LEADER_NOSPACE) != 0
+                                ? nospace_text
+                                : "CLUSTERDOWN not applied: no leader took "
+                                  "the request before its deadline");
     } else {
         client_op_reply(op, reply, index);
     }
@@ -378,16 +395,20 @@ void session_lost(struct node *n, const char *why)
         struct client_op *op = q->op;
 
         if (!q->resolved) {
-            numbered_settle(q);
+            numbered_settle(s, q);
             if (op != NULL) {
-                client_op_error(op, "UNKNOWN the node's session was lost; "
-                                    "the request may have been applied");
+                client_op_error(op, mutant(LOST_SAYS_REFUSED)
+                                        ? "CLUSTERDOWN the session was lost"
+                                        : "UNKNOWN the node's session was "
+                                          "lost; the request may have been "
+                                          "applied");
             }
         }
     }
     s->id = 0;
     s->nonce_set = false;
     s->open_us = 0;
+    s->nacked = 0;
     s->base = s->next = s->sent = s->voiding = 1;
     env_defer(n->env, &s->pump);
 }
@@ -398,7 +419,7 @@ void session_restored(struct node *n)
     uint64_t last = 0;
     uint64_t id = machine_session_of_node(n->machine, n->id, &last);
 
-    if (s->id == 0) {
+    if (s->id == 0 || mutant(RESTORE_FORGETS_SESSION)) {
         return; /* an OPEN that it may contain is asked for again */
     }
     if (id != s->id) {
@@ -412,7 +433,7 @@ void session_restored(struct node *n)
         if (q->resolved) {
             continue;
         }
-        numbered_settle(q);
+        numbered_settle(s, q);
         if (op != NULL) {
             client_op_error(op, "UNKNOWN applied, reply lost");
         }
@@ -422,27 +443,46 @@ void session_restored(struct node *n)
 
 /* ---- time ---- */
 
-/* Parked requests at their deadline never had a number. */
+static const char *parked_text(const struct node *n)
+{
+    if (n->machine == NULL) {
+        return "LOADING the node is still reading its data";
+    }
+    if (n->id == 0) {
+        return "CLUSTERDOWN this node is in no cluster yet: run kv init";
+    }
+    return "CLUSTERDOWN no leader was found before the deadline";
+}
+
+/* Parked requests at their deadline never had a number. Their deadlines are
+ * in no order: each counts from when its client sent it, and it may have
+ * waited for others of the connection before it came here. */
 static void session_expire_parked(struct node *n, uint64_t now)
 {
     struct session *s = &n->session;
     bool full = node_full(n);
+    struct client_op *next;
 
-    while (s->parked_head != NULL && s->parked_head->deadline_us <= now) {
-        struct client_op *op = s->parked_head;
-
-        parked_remove(s, op);
-        if (n->machine == NULL) {
-            client_op_error(op, "LOADING the node is still reading its data");
-        } else if (n->id == 0) {
-            client_op_error(op, "CLUSTERDOWN this node is in no cluster yet: "
-                                "run kv init");
-        } else {
-            client_op_error(op, "CLUSTERDOWN no leader was found before the "
-                                "deadline");
+    for (struct client_op *op = s->parked.head; op != NULL; op = next) {
+        next = op->list_next;
+        if (op->deadline_us <= now) {
+            (void)op_list_remove(&s->parked, op);
+            client_op_error(op, parked_text(n));
+        } else if (mutant(DEADLINE_HEAD_ONLY)) {
+            break;
         }
     }
-    parked_room(n, full);
+    node_made_room(n, full);
+}
+
+/* The fault of mutant NO_VOID: the number is dropped, nothing takes it. */
+static void session_abandon(struct node *n, uint64_t first)
+{
+    struct session *s = &n->session;
+
+    for (uint64_t i = first; i < s->voiding; i++) {
+        session_resolve(n, i, true, bytes_of(NULL, 0), 0);
+    }
 }
 
 static void session_expire_numbered(struct node *n, uint64_t now)
@@ -458,6 +498,7 @@ static void session_expire_numbered(struct node *n, uint64_t now)
     }
     if (first != 0) {
         if (mutant(NO_VOID)) {
+            session_abandon(n, first);
             return;
         }
         node_event(n, NODE_EV_VOID, first, s->voiding - first);
@@ -465,7 +506,7 @@ static void session_expire_numbered(struct node *n, uint64_t now)
             s->sent = first;
         }
     }
-    for (uint64_t i = s->base; i < s->voiding; i++) {
+    for (uint64_t i = s->base; i < s->next; i++) {
         struct numbered *q = slot(s, i);
         struct client_op *op = q->op;
 
@@ -492,5 +533,8 @@ static void session_timer(struct env_timer *t)
 
     session_expire_parked(n, now);
     session_expire_numbered(n, now);
+    if (s->nacked != 0) {
+        session_rewind(n, s->nacked);
+    }
     session_pump(n, stalled);
 }

@@ -20,6 +20,7 @@
 #include "base/bytes.h"
 #include "base/env.h"
 #include "base/limits.h"
+#include "server/node/read.h"
 
 struct node;
 struct client_op;
@@ -29,6 +30,7 @@ enum leader_flag {
     LEADER_NOSPACE = 1, /* no majority has room on disk */
     LEADER_OOM = 2,     /* memory limit */
     LEADER_INIT = 4,    /* kv init has not finished */
+    LEADER_HOLD = 8,    /* full, and about to hand over to one that is not */
 };
 
 enum {
@@ -56,11 +58,11 @@ struct session {
     uint64_t sent;  /* next number to send to the present leader */
     uint64_t voiding; /* numbers below are sent as voids */
     uint64_t progress_us; /* base moved, or all was sent again */
+    uint64_t nack_us;     /* when the leader's last one was acted on */
+    uint64_t nacked;      /* one to act on at the next tick; 0: none */
     struct numbered *ring; /* LIM_SESSION_WINDOW, by number */
-    struct client_op *parked_head;
-    struct client_op *parked_tail;
-    size_t parked_n;
-    size_t parked_bytes;
+    size_t bytes;           /* commands of unresolved numbers */
+    struct op_list parked;  /* without a number */
     struct env_timer timer;
     struct env_task pump;
 };

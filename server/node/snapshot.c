@@ -59,13 +59,59 @@ static void retire_done(struct env_work *w)
     job_free(j);
 }
 
+/* The last index that @id has, or will have: it may be loading a snapshot. */
+static uint64_t snapshot_has(struct node *n, uint64_t id)
+{
+    uint64_t has = node_match(n, id);
+    uint64_t now = env_now_us(n->env);
+
+    for (unsigned i = 0; i < LIM_NODES; i++) {
+        const struct snapshot_sent *t = &n->snapshot.sent[i];
+
+        if (t->to == id && t->index > has &&
+            now - t->at_us < SNAPSHOT_SENT_MS * 1000ULL) {
+            has = t->index;
+        }
+    }
+    return has;
+}
+
+/* How many entries behind the snapshot at @index stay. A live follower that
+ * is catching up from this log would need a snapshot again if it went, and
+ * then the next: it would never catch up while writes go on. */
+static uint64_t take_trailing(struct node *n, uint64_t index)
+{
+    uint64_t from = wal_tail_index(n->wal, SNAPSHOT_TRAILING_BYTES);
+
+    if (from + SNAPSHOT_TRAILING < index) {
+        from = index - SNAPSHOT_TRAILING;
+    }
+    for (unsigned i = 0; i < machine_members(n->machine) &&
+                         driver_role(&n->driver) == DRIVER_LEADER &&
+                         wal_bytes(n->wal) < snapshot_log_budget(n);
+         i++) {
+        uint64_t id = machine_member_at(n->machine, i)->id;
+        uint64_t has = snapshot_has(n, id);
+
+        if (id != n->id && node_alive(n, id) && has + 1 < from &&
+            has + 1 >= driver_first(&n->driver)) {
+            from = has + 1;
+        }
+    }
+    if (from + SNAPSHOT_TRAILING_MIN > index + 1) {
+        return SNAPSHOT_TRAILING_MIN;
+    }
+    return index - from + 1;
+}
+
 /* The snapshot is durable: the log before it may go, then the older one. */
 static void take_count(struct node *n, struct snapshot_job *j)
 {
     struct snapshotter *s = &n->snapshot;
     uint64_t ms = (env_now_us(n->env) - j->started_us) / 1000;
     int rv = driver_snapshot_done(&n->driver, node_now_ms(n), &j->meta,
-                                  SNAPSHOT_TRAILING);
+                                  take_trailing(n, j->meta.index));
+    uint64_t later = wal_bytes(n->wal) - j->log_bytes;
 
     if (rv != 0) {
         log_info(n->log, "snapshot at %llu overtaken by an install",
@@ -84,7 +130,10 @@ static void take_count(struct node *n, struct snapshot_job *j)
     if (driver_first(&n->driver) > 1) {
         wal_trim(n->wal, driver_first(&n->driver) - 1);
     }
+    /* The log goes by whole segments: what this snapshot could not take away
+     * is no reason for another, but what was written beside it is. */
     s->log_bytes = wal_bytes(n->wal);
+    s->log_bytes -= later < s->log_bytes ? later : s->log_bytes;
     j->work.fn = retire_fn;
     j->work.done = retire_done;
     env_work(n->env, ENV_POOL, &j->work);
@@ -129,6 +178,7 @@ static void snapshot_take(struct node *n)
     j->file.conf_index = j->meta.conf_index;
     j->file.conf = blob_bytes(j->meta.conf);
     j->file.log_no = wal_durable_no(n->wal);
+    j->log_bytes = wal_bytes(n->wal);
     j->work.fn = take_fn;
     j->work.done = take_done;
     s->taking = j;
@@ -137,20 +187,29 @@ static void snapshot_take(struct node *n)
 
 /* The next one is due when the log has grown to 0.75 of the last one's size,
  * and at least to the floor. */
+uint64_t snapshot_due_bytes(const struct node *n)
+{
+    uint64_t bytes = n->snapshot.last_bytes / 4 * 3;
+
+    return bytes < n->cfg.snapshot_floor ? n->cfg.snapshot_floor : bytes;
+}
+
+uint64_t snapshot_log_budget(const struct node *n)
+{
+    uint64_t due = snapshot_due_bytes(n);
+    uint64_t need = due + due / 3 * 2 + (128 << 20);
+
+    return need < n->cfg.log_budget ? n->cfg.log_budget : need;
+}
+
 static bool snapshot_due(struct node *n)
 {
-    uint64_t limit = n->snapshot.last_bytes / 4 * 3;
     uint64_t log = wal_bytes(n->wal);
 
-    if (limit < n->cfg.snapshot_floor) {
-        limit = n->cfg.snapshot_floor;
-    }
-    /* The log goes by whole segments: what the last snapshot could not take
-     * away is no reason for another. */
     if (log < n->snapshot.log_bytes) {
         n->snapshot.log_bytes = log;
     }
-    return log - n->snapshot.log_bytes >= limit;
+    return log - n->snapshot.log_bytes >= snapshot_due_bytes(n);
 }
 
 void snapshot_tick(struct node *n)
@@ -160,13 +219,31 @@ void snapshot_tick(struct node *n)
     if (!n->running || s->taking != NULL || s->installing != NULL ||
         driver_installing(&n->driver) || n->stopping ||
         env_now_us(n->env) < s->retry_us || !snapshot_due(n) ||
-        snapx_sending(s->xfer)) {
+        (snapx_sending(s->xfer) && !mutant(SNAPSHOT_DURING_SEND))) {
         return;
     }
     snapshot_take(n);
 }
 
 /* ---- sending ---- */
+
+static void snapshot_note_sent(struct node *n, uint64_t to, uint64_t index)
+{
+    struct snapshot_sent *oldest = &n->snapshot.sent[0];
+
+    for (unsigned i = 0; i < LIM_NODES; i++) {
+        struct snapshot_sent *t = &n->snapshot.sent[i];
+
+        if (t->to == to) {
+            oldest = t;
+            break;
+        }
+        if (t->at_us < oldest->at_us) {
+            oldest = t;
+        }
+    }
+    *oldest = (struct snapshot_sent){to, index, env_now_us(n->env)};
+}
 
 void snapshot_send(struct node *n, const struct raft_msg *m)
 {
@@ -182,10 +259,13 @@ void snapshot_send(struct node *n, const struct raft_msg *m)
     o.term = m->install.term;
     o.size = n->snapshot.file_bytes;
     o.meta = buf_bytes(&meta);
-    if (n->snapshot.index == o.index && n->snapshot.term == o.term &&
-        snapx_send(n->snapshot.xfer, m->to, &o, name) != 0) {
-        log_debug(n->log, "snapshot for node %llu has to wait",
-                  (unsigned long long)m->to);
+    if (n->snapshot.index == o.index && n->snapshot.term == o.term) {
+        if (snapx_send(n->snapshot.xfer, m->to, &o, name) == 0) {
+            snapshot_note_sent(n, m->to, o.index);
+        } else {
+            log_debug(n->log, "snapshot for node %llu has to wait",
+                      (unsigned long long)m->to);
+        }
     }
     buf_release(&meta);
 }

@@ -13,6 +13,7 @@
 
 #include "base/bytes.h"
 #include "base/env.h"
+#include "base/limits.h"
 #include "raftio/snap.h"
 #include "raftio/snap_meta.h"
 #include "raftio/snapxfer.h"
@@ -22,7 +23,11 @@ struct node;
 struct raft_msg;
 
 enum {
-    SNAPSHOT_TRAILING = 1024, /* entries kept behind an own snapshot */
+    SNAPSHOT_TRAILING = 1024, /* entries kept behind an own snapshot, */
+    SNAPSHOT_TRAILING_BYTES = 32 << 20, /* and what they take at most */
+    SNAPSHOT_TRAILING_MIN = 16,         /* but so many in any case */
+    SNAPSHOT_SENT_MS = 60000, /* so long the log behind a snapshot that was
+                                 sent to a live node is kept for it */
     SNAPSHOT_RETRY_MS = 5000, /* after one that failed */
 };
 
@@ -38,29 +43,43 @@ struct snapshot_job {
     struct machine_load *load;
     struct machine *machine;
     uint64_t started_us;
+    uint64_t log_bytes; /* when it began */
     int status;
     struct errmsg em;
+};
+
+/* What a follower was sent last. */
+struct snapshot_sent {
+    uint64_t to; /* 0: free */
+    uint64_t index;
+    uint64_t at_us;
 };
 
 struct snapshotter {
     struct snapxfer *xfer;
     struct snapshot_job *taking;     /* NULL: none */
     struct snapshot_job *installing; /* NULL: none */
-    uint64_t last_bytes;  /* size of the last one, uncompressed */
-    uint64_t log_bytes;   /* of the log that was left after it */
-    uint64_t file_bytes;  /* size of its file */
+    uint64_t last_bytes;             /* size of the last one, uncompressed */
+    uint64_t log_bytes;  /* of the log then, as far as it is still there */
+    uint64_t file_bytes; /* size of its file */
     uint64_t file_crc;
-    uint64_t index;       /* of the newest durable one; 0: none */
+    uint64_t index; /* of the newest durable one; 0: none */
     uint64_t term;
-    uint64_t retry_us;    /* not before */
-    bool received;        /* a fetched, verified file is at hand */
+    uint64_t retry_us; /* not before */
+    bool received;     /* a fetched, verified file is at hand */
     uint64_t received_index;
     uint64_t received_term;
+    struct snapshot_sent sent[LIM_NODES];
 };
 
 void snapshot_init(struct node *n);
 void snapshot_release(struct node *n);
 void snapshot_tick(struct node *n);
+/* The log's growth at which the next one is due, and the size of the log that
+ * is not to be exceeded: the setting, or, where a snapshot costs more than
+ * that, enough for the log to grow while it is made. */
+uint64_t snapshot_due_bytes(const struct node *n);
+uint64_t snapshot_log_budget(const struct node *n);
 /* The leader's engine names a snapshot to @to. */
 void snapshot_send(struct node *n, const struct raft_msg *m);
 /* An RMSG_INSTALL arrived: what is held of another snapshot is of no use any

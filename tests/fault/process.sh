@@ -22,6 +22,7 @@ process_end() {
         node_signal "$i" CONT 2>/dev/null || true
         node_kill "$i" || true
     done
+    [ -z "${beside:-}" ] || kill -KILL "$beside" 2>/dev/null || true
     [ -z "${writer:-}" ] || kill "$writer" 2>/dev/null || true
     net_down
     if [ "$status" = 0 ]; then

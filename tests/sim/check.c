@@ -522,6 +522,11 @@ uint64_t check_applied(const struct check *c, int slot)
     return c->slots[slot].applied;
 }
 
+uint64_t check_last_index(const struct check *c, int slot)
+{
+    return c->slots[slot].first + c->slots[slot].terms_n - 1;
+}
+
 uint64_t check_applied_max(const struct check *c)
 {
     return c->applied_max;

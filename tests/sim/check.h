@@ -40,6 +40,8 @@ uint64_t check_count(const struct check *c, enum node_event what);
 uint64_t check_leaders(const struct check *c); /* leader changes */
 int check_last_leader(const struct check *c);  /* its slot; -1: none yet */
 uint64_t check_applied(const struct check *c, int slot); /* index */
+/* The last index that its log was given. */
+uint64_t check_last_index(const struct check *c, int slot);
 uint64_t check_applied_max(const struct check *c);
 /* Has @id a vote in the newest configuration that was applied anywhere? */
 bool check_is_voter(const struct check *c, uint64_t id);

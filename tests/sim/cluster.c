@@ -57,7 +57,7 @@ struct machine_slot {
 
 static void tune(struct machine_slot *m)
 {
-    if (m->node != NULL && m->node->machine != NULL) {
+    if (m->once_idle_ms != 0 && m->node != NULL && m->node->machine != NULL) {
         machine_once_set_idle(m->node->machine, m->once_idle_ms);
     }
 }
@@ -786,6 +786,13 @@ void cluster_look(struct cluster *cl)
     if (now >= cl->clock_us + LOOK_US) {
         clock_look(cl);
     }
+}
+
+struct node *cluster_node(const struct cluster *cl, int i)
+{
+    const struct machine_slot *m = &cl->m[i];
+
+    return m->ended ? NULL : m->node;
 }
 
 uint64_t cluster_exits(const struct cluster *cl, enum node_exit status)

@@ -16,7 +16,7 @@ struct cluster_config {
     struct check *c;
     int nodes;
     struct node_config node; /* addresses are filled in */
-    uint64_t once_idle_ms;   /* of named sessions */
+    uint64_t once_idle_ms;   /* of named sessions; 0: as it is */
     struct logger *log;
 };
 
@@ -76,6 +76,8 @@ void cluster_look(struct cluster *cl);
 uint64_t cluster_clock_latest(struct cluster *cl);
 uint64_t cluster_clock_certain(struct cluster *cl);
 
+/* For looking in, and for sim_env_post(); NULL: no process. */
+struct node *cluster_node(const struct cluster *cl, int i);
 /* Since when at least a majority was up without interruption; UINT64_MAX if
  * it is not now. Cluster time cannot have jumped since. */
 uint64_t cluster_warm_since(const struct cluster *cl);

@@ -70,10 +70,11 @@ static struct blob *encode(const char *line)
     struct bytes argv[16];
     struct buf error = BUF_INIT;
     const struct command *c;
+    char *rest = words;
     int argc = 0;
 
     snprintf(words, sizeof words, "%s", line);
-    for (char *w = strtok(words, " "); w != NULL; w = strtok(NULL, " ")) {
+    for (char *w; (w = strtok_r(rest, " ", &rest)) != NULL;) {
         argv[argc++] = bytes_str(w);
     }
     c = command_find(argv, argc, &error);
@@ -292,8 +293,6 @@ static void actions(void **state)
         {"INIT force", 0, {ADMIN_INIT, true, 0}},
         {"INIT what", HF_EINVAL, {ADMIN_NONE, false, 0}},
         {"MEMBER REMOVE 3", 0, {ADMIN_REMOVE, false, 3}},
-        {"MEMBER REMOVE 3 FORCE", 0, {ADMIN_REMOVE, true, 3}},
-        {"MEMBER REMOVE 3 x", HF_EINVAL, {ADMIN_NONE, false, 0}},
         {"MEMBER REMOVE 0", HF_EINVAL, {ADMIN_NONE, false, 0}},
         {"MEMBER REMOVE x", HF_EINVAL, {ADMIN_NONE, false, 0}},
         {"MEMBER PROMOTE 4", 0, {ADMIN_PROMOTE, false, 4}},

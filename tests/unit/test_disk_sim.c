@@ -187,17 +187,22 @@ static void full(void **state)
     disk_sim_free(d);
 }
 
+enum { NAMES_MAX = 200 };
+
 static int collect(void *data, const char *name)
 {
-    strcat(data, name);
-    strcat(data, " ");
+    char *names = data; /* NAMES_MAX bytes */
+    size_t n = strlen(names);
+
+    snprintf(names + n, NAMES_MAX - n, "%s ", name);
     return 0;
 }
 
 /* Both disks do the same for the same calls. */
 static void same_as_real(void **state)
 {
-    char path[64] = "/tmp/holdfast-disk-XXXXXX";
+    char path[] = "/tmp/holdfast-disk-XXXXXX";
+    char log[64];
     struct disk *d[2] = {disk_sim_new(), NULL};
     int err;
 
@@ -206,7 +211,7 @@ static void same_as_real(void **state)
     assert_int_equal(disk_posix_new(path, &d[1], &err), 0);
     for (int i = 0; i < 2; i++) {
         struct disk_file *f;
-        char names[200] = "";
+        char names[NAMES_MAX] = "";
         char *page = aligned_alloc(4096, 4096);
 
         assert_int_equal(disk_mkdir(d[i], "log"), 0);
@@ -241,9 +246,8 @@ static void same_as_real(void **state)
     }
     disk_sim_free(d[0]);
     disk_posix_free(d[1]);
-    strcat(path, "/log");
-    rmdir(path);
-    path[strlen(path) - 4] = '\0';
+    snprintf(log, sizeof log, "%s/log", path);
+    rmdir(log);
     rmdir(path);
 }
 

@@ -630,7 +630,7 @@ static struct hello make_hello(void)
     memset(h.who.cluster_id, 1, PEER_ID_BYTES);
     memset(h.who.dir_id, 2, PEER_ID_BYTES);
     h.who.node_id = 6;
-    strcpy(h.who.addr, "node-6:17379");
+    snprintf(h.who.addr, sizeof h.who.addr, "node-6:17379");
     return h;
 }
 
@@ -901,6 +901,29 @@ static void live_copy(void **state)
     assert_int_equal(w->n[0].downs, 0);
     assert_true(say(&w->n[0], &w->n[1], PEER_CONTROL, 1, bytes_str("x")));
     assert_true(run_until(w, two_heard, 1000));
+}
+
+/* While a node is connected, a copy of its directory at another address is
+ * refused; once the node is gone, that one has moved and is let in. */
+static void live_copy_elsewhere(void **state)
+{
+    struct world *w = *state;
+
+    meets(&w->n[0], &w->n[1], NULL);
+    assert_true(run_until(w, one_up, 2000));
+    w->n[2].self.node_id = 1; /* says that it is node 1 */
+    memcpy(w->n[2].self.dir_id, w->n[0].self.dir_id, PEER_ID_BYTES);
+    peer_set_self(w->n[2].p, &w->n[2].self);
+    meets(&w->n[2], &w->n[1], NULL);
+    run_ms(w, 300);
+    assert_int_equal(w->n[2].ups, 0);
+    assert_non_null(strstr(w->n[2].reason, "a copy of it"));
+    assert_int_equal(w->n[0].downs, 0);
+    assert_true(say(&w->n[0], &w->n[1], PEER_CONTROL, 1, bytes_str("x")));
+    assert_true(run_until(w, two_heard, 1000));
+    node_stop(&w->n[0]);
+    run_ms(w, 1500);
+    assert_int_equal(w->n[2].ups, 1);
 }
 
 /* A node without cluster is no member for anybody. */
@@ -1181,71 +1204,64 @@ static void slow_frame(void **state)
     unharmed(w);
 }
 
+enum { F = FRAME_FIRST, L = FRAME_LAST };
+static const struct broken_rule {
+    const char *what;
+    struct frame f;
+    bool bad_crc;
+    bool twice; /* the rule is broken by sending it twice */
+} broken_rule_rows[] = {
+    {"payload checksum",
+     {.kind = FRAME_MSG, .flags = F | L, .message_len = 4},
+     true,
+     false},
+    {"sequence",
+     {.kind = FRAME_MSG, .flags = F | L, .message_len = 4, .seq = 5},
+     false,
+     false},
+    {"replayed sequence",
+     {.kind = FRAME_MSG, .flags = F | L, .message_len = 4, .seq = (uint64_t)-1},
+     false,
+     false},
+    {"total of one piece",
+     {.kind = FRAME_MSG, .flags = F | L, .message_len = 5},
+     false,
+     false},
+    {"too large",
+     {.kind = FRAME_MSG,
+      .class = PEER_BULK,
+      .flags = F,
+      .message_len = PEER_MSG_MAX + 1},
+     false,
+     false},
+    {"continuation without a beginning",
+     {.kind = FRAME_MSG, .class = PEER_BULK, .flags = L, .message_len = 4},
+     false,
+     false},
+    {"two beginnings",
+     {.kind = FRAME_MSG, .class = PEER_BULK, .flags = F, .message_len = 100},
+     false,
+     true},
+    {"longer than it says",
+     {.kind = FRAME_MSG, .class = PEER_BULK, .flags = F, .message_len = 2},
+     false,
+     false},
+    {"small one in pieces",
+     {.kind = FRAME_MSG, .class = PEER_CONTROL, .flags = F, .message_len = 100},
+     false,
+     false},
+    {"second hello", {.kind = FRAME_HELLO}, false, false},
+    {"second ready", {.kind = FRAME_READY}, false, false},
+};
+
 /* Every frame that breaks a rule after the handshake ends the connection,
  * and its message is not delivered. */
 static void broken_rules(void **state)
 {
-    enum { F = FRAME_FIRST, L = FRAME_LAST };
-    static const struct row {
-        const char *what;
-        struct frame f;
-        bool bad_crc;
-        bool twice; /* the rule is broken by sending it twice */
-    } rows[] = {
-        {"payload checksum",
-         {.kind = FRAME_MSG, .flags = F | L, .message_len = 4},
-         true,
-         false},
-        {"sequence",
-         {.kind = FRAME_MSG, .flags = F | L, .message_len = 4, .seq = 5},
-         false,
-         false},
-        {"replayed sequence",
-         {.kind = FRAME_MSG,
-          .flags = F | L,
-          .message_len = 4,
-          .seq = (uint64_t)-1},
-         false,
-         false},
-        {"total of one piece",
-         {.kind = FRAME_MSG, .flags = F | L, .message_len = 5},
-         false,
-         false},
-        {"too large",
-         {.kind = FRAME_MSG,
-          .class = PEER_BULK,
-          .flags = F,
-          .message_len = PEER_MSG_MAX + 1},
-         false,
-         false},
-        {"continuation without a beginning",
-         {.kind = FRAME_MSG, .class = PEER_BULK, .flags = L, .message_len = 4},
-         false,
-         false},
-        {"two beginnings",
-         {.kind = FRAME_MSG,
-          .class = PEER_BULK,
-          .flags = F,
-          .message_len = 100},
-         false,
-         true},
-        {"longer than it says",
-         {.kind = FRAME_MSG, .class = PEER_BULK, .flags = F, .message_len = 2},
-         false,
-         false},
-        {"small one in pieces",
-         {.kind = FRAME_MSG,
-          .class = PEER_CONTROL,
-          .flags = F,
-          .message_len = 100},
-         false,
-         false},
-        {"second hello", {.kind = FRAME_HELLO}, false, false},
-        {"second ready", {.kind = FRAME_READY}, false, false},
-    };
+    const struct broken_rule *rows = broken_rule_rows;
     struct world *w = *state;
 
-    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+    for (size_t i = 0; i < sizeof broken_rule_rows / sizeof *rows; i++) {
         pup_member(w);
         pup_frame(rows[i].f, bytes_str("four"), rows[i].bad_crc);
         if (rows[i].twice) {
@@ -1463,6 +1479,7 @@ int main(void)
         T(other_node),
         T(other_directory),
         T(live_copy),
+        T(live_copy_elsewhere),
         T(blank_member),
         T(moved_node),
         T(unknown_leader),

@@ -22,11 +22,12 @@ static int parse(const char *line)
 {
     static char copy[4096];
     char *argv[64] = {copy};
+    char *rest = copy;
     int argc = 1;
 
     snprintf(copy, sizeof copy, "%s", line);
     argv[0] = (char[]){"holdfastd"};
-    for (char *w = strtok(copy, " "); w != NULL; w = strtok(NULL, " ")) {
+    for (char *w; (w = strtok_r(rest, " ", &rest)) != NULL;) {
         argv[argc++] = w;
     }
     memset(&em, 0, sizeof em);
@@ -147,10 +148,10 @@ static void too_long(void **state)
     assert_int_equal(parse(line), 0);
     line[n + SETTINGS_PATH - 1] = 'x';
     refused(line, "--data-dir: longer than");
-    strcpy(line, "--data-dir a --listen ");
+    snprintf(line, sizeof line, "--data-dir a --listen ");
     n = strlen(line);
     memset(line + n, 'h', LIM_ADDR);
-    strcpy(line + n + LIM_ADDR, ":80");
+    memcpy(line + n + LIM_ADDR, ":80", sizeof ":80");
     refused(line, "--listen");
 }
 
@@ -161,7 +162,7 @@ static void write_file(const char *text)
     FILE *f;
     int fd;
 
-    strcpy(path, "/tmp/settings-XXXXXX");
+    snprintf(path, sizeof path, "/tmp/settings-XXXXXX");
     fd = mkstemp(path);
     f = fdopen(fd, "w");
     fputs(text, f);

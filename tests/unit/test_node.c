@@ -1,0 +1,1649 @@
+/* One rule of a member at a time: whole nodes with their client ports, on
+ * simulated machines, network and disks. Each test would end in a lie, a
+ * lost write, a request applied twice or a hang if its rule were broken. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "server/node/node_int.h"
+#include "tests/sim/cluster.h"
+#include "tests/sim/disk_sim.h"
+#include "tests/sim/mini.h"
+
+enum {
+    TALKS = 16,
+    REPLIES = 64,
+    REPLY_MAX = 128,
+    MS = 1000,
+    SECOND = 1000 * MS,
+    PATIENCE = 20 * SECOND,
+};
+
+struct world;
+
+/* One connection of a client. */
+struct talk {
+    struct world *w;
+    struct mini m;
+    int node;
+    char got[REPLIES][REPLY_MAX]; /* a ring */
+    unsigned in;
+    unsigned out;
+    bool closed;
+};
+
+struct world {
+    struct sim *s;
+    struct check *c;
+    struct cluster *cl;
+    struct env *env; /* of the clients */
+    int nodes;
+    struct talk t[TALKS];
+    unsigned talks;
+};
+
+/* ---- time ---- */
+
+static uint64_t world_now(void *data)
+{
+    return sim_now_us(((struct world *)data)->s);
+}
+
+static void sound(struct world *w)
+{
+    if (check_failed(w->c)) {
+        fail_msg("%s", check_text(w->c));
+    }
+}
+
+static void pass(struct world *w, uint64_t us)
+{
+    uint64_t end = sim_now_us(w->s) + us;
+
+    while (sim_step(w->s, end)) {
+        sound(w);
+    }
+}
+
+/* ---- calls inside of a process ---- */
+
+struct call {
+    void (*fn)(void *data);
+    void *data;
+    bool done;
+};
+
+static void call_run(void *data)
+{
+    struct call *c = data;
+
+    c->fn(c->data);
+    c->done = true;
+}
+
+static void call_in(struct world *w,
+                    struct env *e,
+                    void (*fn)(void *data),
+                    void *data)
+{
+    struct call c = {fn, data, false};
+
+    sim_env_post(e, call_run, &c);
+    while (!c.done) {
+        assert_true(sim_step(w->s, sim_now_us(w->s) + SECOND));
+        sound(w);
+    }
+}
+
+static struct node *node_at(struct world *w, int i)
+{
+    struct node *n = cluster_node(w->cl, i);
+
+    assert_non_null(n);
+    return n;
+}
+
+static void in_node(struct world *w, int i, void (*fn)(struct node *n))
+{
+    struct node *n = node_at(w, i);
+
+    call_in(w, n->env, (void (*)(void *))(uintptr_t)fn, n);
+}
+
+/* ---- clients ---- */
+
+static void render_elem(char *out, size_t cap, const struct mini_elem *e)
+{
+    if (e->null) {
+        snprintf(out, cap, "(nil)");
+    } else if (e->type == ':') {
+        snprintf(out, cap, "%lld", (long long)e->num);
+    } else {
+        snprintf(out, cap, "%.*s", (int)e->v.n, (const char *)e->v.p);
+    }
+}
+
+static void render(char *out, const struct mini_reply *r)
+{
+    char el[REPLY_MAX / 4];
+
+    if (r->null) {
+        snprintf(out, REPLY_MAX, "(nil)");
+    } else if (r->type == ':') {
+        snprintf(out, REPLY_MAX, ":%lld", (long long)r->num);
+    } else if (r->type == '*') {
+        snprintf(out, REPLY_MAX, "[");
+        for (int i = 0; i < r->num && i < MINI_ELEMENTS; i++) {
+            render_elem(el, sizeof el, &r->el[i]);
+            snprintf(out + strlen(out), REPLY_MAX - strlen(out), "%s%s",
+                     i == 0 ? "" : " ", el);
+        }
+        snprintf(out + strlen(out), REPLY_MAX - strlen(out), "]");
+    } else {
+        snprintf(out, REPLY_MAX, "%s%.*s",
+                 r->type == '$'   ? ""
+                 : r->type == '+' ? "+"
+                                  : "-",
+                 (int)(r->v.n < 100 ? r->v.n : 100), (const char *)r->v.p);
+    }
+}
+
+static void on_reply(struct mini *m, const struct mini_reply *r)
+{
+    struct talk *t = m->data;
+
+    assert_true(t->in - t->out < REPLIES);
+    render(t->got[t->in++ % REPLIES], r);
+}
+
+static void on_close(struct mini *m, int code)
+{
+    (void)code;
+    ((struct talk *)m->data)->closed = true;
+}
+
+static void talk_connect(void *data)
+{
+    struct talk *t = data;
+
+    mini_connect(&t->m, t->w->env, cluster_addr(t->w->cl, t->node));
+}
+
+/* A new connection to node @i. */
+static struct talk *talk(struct world *w, int i)
+{
+    struct talk *t = &w->t[w->talks++];
+
+    assert_true(w->talks <= TALKS);
+    memset(t, 0, sizeof *t);
+    t->w = w;
+    t->node = i;
+    t->m.data = t;
+    t->m.on_reply = on_reply;
+    t->m.on_close = on_close;
+    call_in(w, w->env, talk_connect, t);
+    while (!t->m.open) {
+        assert_true(sim_step(w->s, sim_now_us(w->s) + SECOND));
+    }
+    return t;
+}
+
+struct words {
+    struct talk *t;
+    const char *line;
+};
+
+static void say_it(void *data)
+{
+    struct words *w = data;
+    struct buf b = BUF_INIT;
+
+    mini_line(&b, w->line);
+    mini_send(&w->t->m, &b);
+    buf_release(&b);
+}
+
+/* Send one command. */
+static void say(struct talk *t, const char *line)
+{
+    struct words w = {t, line};
+
+    call_in(t->w, t->w->env, say_it, &w);
+}
+
+/* The next reply, or what came instead within @us. */
+static const char *hear_within(struct talk *t, uint64_t us)
+{
+    uint64_t end = sim_now_us(t->w->s) + us;
+
+    while (t->in == t->out) {
+        if (t->closed) {
+            return "(closed)";
+        }
+        if (!sim_step(t->w->s, end)) {
+            return "(nothing)";
+        }
+        sound(t->w);
+    }
+    return t->got[t->out++ % REPLIES];
+}
+
+static const char *hear(struct talk *t)
+{
+    return hear_within(t, PATIENCE);
+}
+
+static const char *ask(struct talk *t, const char *line)
+{
+    say(t, line);
+    return hear(t);
+}
+
+#define assert_starts(reply, with) \
+    assert_starts_at(reply, with, __FILE__, __LINE__)
+static void assert_starts_at(const char *reply,
+                             const char *with,
+                             const char *file,
+                             int line)
+{
+    if (strncmp(reply, with, strlen(with)) != 0) {
+        printf("\"%s\" does not start with \"%s\"\n", reply, with);
+        _fail(file, line);
+    }
+}
+
+/* ---- clusters ---- */
+
+/* Machines that are off. @nc: settings, zero means the default. */
+static void world_init_with(struct world *w,
+                            int nodes,
+                            const struct node_config *nc)
+{
+    struct cluster_config cc = {0};
+
+    memset(w, 0, sizeof *w);
+    w->nodes = nodes;
+    w->s = sim_new(1);
+    w->c = check_new(world_now, w);
+    cc.s = w->s;
+    cc.c = w->c;
+    cc.nodes = nodes;
+    cc.node = *nc;
+    cc.node.segment_bytes = 1 << 16;
+    w->cl = cluster_new(&cc);
+    w->env = sim_env_new(w->s, cluster_client_host(w->cl, 0), NULL, NULL, NULL);
+}
+
+static void world_init(struct world *w, int nodes)
+{
+    static const struct node_config defaults;
+
+    world_init_with(w, nodes, &defaults);
+}
+
+static void start_all(struct world *w)
+{
+    for (int i = 0; i < w->nodes; i++) {
+        cluster_start(w->cl, i);
+    }
+    pass(w, 50 * MS);
+}
+
+static int leader(struct world *w)
+{
+    for (int k = 0; k < 2000; k++) {
+        for (int i = 0; i < w->nodes; i++) {
+            struct node *n = cluster_node(w->cl, i);
+
+            if (n != NULL && node_is_leader(n)) {
+                return i;
+            }
+        }
+        pass(w, 10 * MS);
+    }
+    fail_msg("no leader");
+    return -1;
+}
+
+/* The @k-th node that does not lead. */
+static int follower(struct world *w, int k)
+{
+    int l = leader(w);
+
+    for (int i = 0; i < w->nodes; i++) {
+        if (i != l && k-- == 0) {
+            return i;
+        }
+    }
+    fail_msg("no such follower");
+    return -1;
+}
+
+static void form(struct world *w)
+{
+    start_all(w);
+    assert_string_equal(ask(talk(w, 0), "INIT"), "+OK");
+    for (int i = 0; i < w->nodes; i++) {
+        assert_string_equal(ask(talk(w, i), "SET warm 1"), "+OK");
+    }
+    pass(w, 200 * MS);
+}
+
+static void world_end(struct world *w)
+{
+    sound(w);
+    cluster_free(w->cl);
+    for (unsigned i = 0; i < w->talks; i++) {
+        w->t[i].m.c = NULL;
+    }
+    sim_free(w->s);
+    for (unsigned i = 0; i < w->talks; i++) {
+        mini_release(&w->t[i].m);
+    }
+    check_free(w->c);
+}
+
+static void block(struct world *w, int from, int to, bool on)
+{
+    sim_link(w->s, from, to)->blocked = on;
+    if (!on) {
+        sim_link_healed(w->s, from, to);
+    }
+}
+
+static void block_both(struct world *w, int a, int b, bool on)
+{
+    block(w, a, b, on);
+    block(w, b, a, on);
+}
+
+/* Cut node @i off from the other nodes. */
+static void isolate(struct world *w, int i, bool on)
+{
+    for (int k = 0; k < w->nodes; k++) {
+        if (k != i) {
+            block_both(w, i, k, on);
+        }
+    }
+}
+
+static void slow(struct world *w, int from, int to, uint32_t us)
+{
+    sim_link(w->s, from, to)->lat_min_us = us;
+    sim_link(w->s, from, to)->lat_max_us = us;
+}
+
+static uint64_t applied(struct world *w, int i)
+{
+    return driver_applied(&node_at(w, i)->driver);
+}
+
+static void wait_applied(struct world *w, int i, uint64_t index)
+{
+    for (int k = 0; applied(w, i) < index; k++) {
+        assert_true(k < 20000);
+        pass(w, MS);
+    }
+}
+
+/* ---- writes and node sessions ---- */
+
+/* Every node takes every request, and a write is seen at all of them. */
+static void any_node_takes_any_request(void **state)
+{
+    struct world w;
+
+    (void)state;
+    world_init(&w, 3);
+    form(&w);
+    for (int i = 0; i < 3; i++) {
+        struct talk *t = talk(&w, i);
+        char want[8];
+
+        snprintf(want, sizeof want, ":%d", i + 1);
+        assert_string_equal(ask(t, "INCR n"), want);
+        assert_string_equal(ask(talk(&w, (i + 1) % 3), "GET n"), want + 1);
+    }
+    world_end(&w);
+}
+
+/* A write that was never handed to a leader is certainly not applied, and
+ * its reply says so. */
+static void parked_is_refused(void **state)
+{
+    struct world w;
+    struct talk *t;
+    int l, f;
+
+    (void)state;
+    world_init(&w, 3);
+    form(&w);
+    l = leader(&w);
+    f = follower(&w, 0);
+    t = talk(&w, f);
+    for (int i = 0; i < 3; i++) {
+        if (i != f) {
+            cluster_kill(w.cl, i);
+        }
+    }
+    pass(&w, SECOND);
+    assert_starts(ask(t, "SET k v"), "-CLUSTERDOWN");
+    cluster_start(w.cl, l);
+    assert_string_equal(ask(talk(&w, l), "SET other v"), "+OK");
+    assert_string_equal(ask(t, "GET k"), "(nil)");
+    world_end(&w);
+}
+
+/* A write that a leader has, and could not commit before the deadline, may
+ * yet be applied: -UNKNOWN. */
+static void in_the_clusters_hands_is_unknown(void **state)
+{
+    struct world w;
+    struct talk *t;
+    int l;
+
+    (void)state;
+    world_init(&w, 3);
+    form(&w);
+    l = leader(&w);
+    t = talk(&w, l);
+    isolate(&w, l, true);
+    assert_starts(ask(t, "SET k v"), "-UNKNOWN");
+    isolate(&w, l, false);
+    world_end(&w);
+}
+
+/* A request whose way to the leader broke is sent again, and counts once. */
+static void lost_on_the_way_is_resent(void **state)
+{
+    struct world w;
+    struct talk *t;
+    int l, f;
+
+    (void)state;
+    world_init(&w, 3);
+    form(&w);
+    l = leader(&w);
+    f = follower(&w, 0);
+    t = talk(&w, f);
+    slow(&w, f, l, 20 * MS);
+    say(t, "INCR n");
+    pass(&w, 5 * MS);
+    sim_reset_conns(w.s, f, l);
+    assert_string_equal(hear(t), ":1");
+    world_end(&w);
+}
+
+static void nack_base(struct node *n)
+{
+    assert_true(n->session.base < n->session.sent);
+    session_nack(n, n->session.id, n->session.base);
+}
+
+/* A leader's word that numbers are missing has them sent again; taken twice
+ * they count once. */
+static void missing_numbers_are_resent(void **state)
+{
+    struct world w;
+    struct talk *t;
+    int l, f;
+
+    (void)state;
+    world_init(&w, 3);
+    form(&w);
+    l = leader(&w);
+    f = follower(&w, 0);
+    t = talk(&w, f);
+    slow(&w, f, l, 20 * MS);
+    say(t, "INCR n");
+    pass(&w, 5 * MS);
+    in_node(&w, f, nack_base);
+    assert_string_equal(hear(t), ":1");
+    assert_string_equal(ask(t, "INCR n"), ":2");
+    world_end(&w);
+}
+
+/* After the deadline a void takes the number: the reply is that nothing was
+ * applied, that is true, and later writes of the node go on. */
+static void void_takes_the_number(void **state)
+{
+    struct world w;
+    struct talk *t;
+    int l, f;
+
+    (void)state;
+    world_init(&w, 3);
+    form(&w);
+    l = leader(&w);
+    f = follower(&w, 0);
+    t = talk(&w, f);
+    block_both(&w, f, l, true);
+    say(t, "SET k v");
+    pass(&w, 3550 * MS);
+    block_both(&w, f, l, false);
+    assert_starts(hear(t), "-CLUSTERDOWN not applied");
+    assert_string_equal(ask(talk(&w, l), "GET k"), "(nil)");
+    assert_string_equal(ask(t, "SET k w"), "+OK");
+    world_end(&w);
+}
+
+static struct {
+    uint64_t session;
+    uint64_t number;
+    int rv;
+    size_t n;
+} taken;
+
+static void take(struct node *n)
+{
+    static const uint8_t some[8];
+
+    taken.rv = leader_take(n, taken.session, taken.number, false,
+                           bytes_of(some, taken.n));
+}
+
+/* A leader takes numbers without gaps: else the lower one could never be
+ * applied, and its client was told nothing. */
+static void gaps_are_not_taken(void **state)
+{
+    struct world w;
+    struct talk *t;
+    int l, f;
+
+    (void)state;
+    world_init(&w, 3);
+    form(&w);
+    l = leader(&w);
+    f = follower(&w, 0);
+    t = talk(&w, f);
+    taken.session = node_at(&w, f)->session.id;
+    taken.number = node_at(&w, f)->session.next + 1;
+    taken.n = 8;
+    in_node(&w, l, take);
+    assert_int_equal(taken.rv, HF_EAGAIN);
+    assert_string_equal(ask(t, "INCR n"), ":1");
+    assert_string_equal(ask(t, "INCR n"), ":2");
+    world_end(&w);
+}
+
+/* What the leader must refuse it logs as a void: the origin hears that
+ * nothing was applied, and the next number is taken. */
+static void refused_is_logged_as_void(void **state)
+{
+    struct world w;
+    struct talk *t;
+    int l, f;
+
+    (void)state;
+    world_init(&w, 3);
+    form(&w);
+    l = leader(&w);
+    f = follower(&w, 0);
+    t = talk(&w, f);
+    taken.session = node_at(&w, f)->session.id;
+    taken.number = node_at(&w, f)->session.next;
+    taken.n = LIM_REQUEST_TOP + 1; /* never read beyond its head */
+    slow(&w, f, l, 20 * MS);
+    say(t, "SET k v");
+    pass(&w, 5 * MS);
+    in_node(&w, l, take);
+    assert_starts(hear(t), "-CLUSTERDOWN not applied");
+    assert_string_equal(ask(t, "GET k"), "(nil)");
+    assert_string_equal(ask(t, "SET k w"), "+OK");
+    world_end(&w);
+}
+
+/* A node that starts again opens a new session: numbers of the earlier one
+ * would be taken for old ones and never answered. */
+static void restart_opens_a_session(void **state)
+{
+    struct world w;
+    struct talk *t;
+    int f;
+
+    (void)state;
+    world_init(&w, 3);
+    form(&w);
+    f = follower(&w, 0);
+    t = talk(&w, f);
+    for (int i = 0; i < 5; i++) {
+        ask(t, "INCR n");
+    }
+    cluster_kill(w.cl, f);
+    pass(&w, 100 * MS);
+    cluster_start(w.cl, f);
+    pass(&w, 500 * MS);
+    t = talk(&w, f);
+    say(t, "INCR n");
+    assert_string_equal(hear_within(t, SECOND), ":6");
+    world_end(&w);
+}
+
+static void lose_session(struct node *n)
+{
+    session_lost(n, "as the test wants it");
+}
+
+/* Requests of a session that was lost are of unknown outcome: this one was
+ * applied. The node goes on with a new session. */
+static void lost_session_is_unknown(void **state)
+{
+    struct world w;
+    struct talk *t;
+    int l, f;
+
+    (void)state;
+    world_init(&w, 3);
+    form(&w);
+    l = leader(&w);
+    f = follower(&w, 0);
+    t = talk(&w, f);
+    block(&w, l, f, true);
+    say(t, "INCR n");
+    pass(&w, 20 * MS);
+    in_node(&w, f, lose_session);
+    assert_starts(hear(t), "-UNKNOWN");
+    block(&w, l, f, false);
+    assert_string_equal(ask(t, "INCR n"), ":2");
+    world_end(&w);
+}
+
+/* The leader dies after the commit and before its reply: the origin takes
+ * the reply from its own apply. */
+static void own_apply_gives_the_reply(void **state)
+{
+    struct world w;
+    struct talk *t;
+    uint64_t before;
+    int l, f;
+
+    (void)state;
+    world_init(&w, 3);
+    form(&w);
+    l = leader(&w);
+    f = follower(&w, 0);
+    t = talk(&w, f);
+    before = applied(&w, l);
+    block(&w, l, f, true);
+    say(t, "INCR n");
+    wait_applied(&w, l, before + 1);
+    cluster_power_cut(w.cl, l);
+    assert_string_equal(hear(t), ":1");
+    assert_string_equal(ask(t, "GET n"), "1");
+    world_end(&w);
+}
+
+/* Write until node @i was given @more entries. */
+static void write_entries(struct world *w, struct talk *t, int more)
+{
+    char line[64];
+
+    (void)w;
+    for (int i = 0; i < more; i++) {
+        snprintf(line, sizeof line, "SET fill%d %032d", i % 10, i);
+        assert_string_equal(ask(t, line), "+OK");
+    }
+}
+
+/* A node that is brought up by a snapshot learns from it which of its writes
+ * were applied; their replies are lost, and it says exactly that. */
+static void snapshot_settles_writes(void **state)
+{
+    struct node_config nc = {.snapshot_floor = 1 << 15,
+                             .request_timeout_ms = 60000,
+                             .cache_bytes = 1 << 14};
+    struct world w;
+    struct talk *t;
+    uint64_t installs;
+    int l, f;
+
+    (void)state;
+    world_init_with(&w, 3, &nc);
+    form(&w);
+    l = leader(&w);
+    f = follower(&w, 0);
+    t = talk(&w, f);
+    block(&w, l, f, true);
+    block(&w, follower(&w, 1), f, true);
+    say(t, "INCR n");
+    pass(&w, 20 * MS);
+    installs = check_count(w.c, NODE_EV_INSTALL);
+    write_entries(&w, talk(&w, l), 2500);
+    block(&w, l, f, false);
+    block(&w, follower(&w, 1), f, false);
+    assert_string_equal(hear(t), "-UNKNOWN applied, reply lost");
+    assert_true(check_count(w.c, NODE_EV_INSTALL) > installs);
+    assert_string_equal(ask(t, "INCR n"), ":2");
+    assert_true(node_at(&w, f)->session.base == node_at(&w, f)->session.next);
+    world_end(&w);
+}
+
+/* ---- named requests and transactions ---- */
+
+static const char *named(struct talk *t, const char *session, int number)
+{
+    char line[REPLY_MAX + 32];
+
+    snprintf(line, sizeof line, "ONCE %s %d INCR n", session, number);
+    return ask(t, line);
+}
+
+/* A named request that is sent again after a failover is answered as before
+ * and not applied again; lower numbers and skipped ones are refused. */
+static void named_across_failover(void **state)
+{
+    struct world w;
+    struct talk *t;
+    char session[REPLY_MAX];
+    int f;
+
+    (void)state;
+    world_init(&w, 3);
+    form(&w);
+    f = follower(&w, 0);
+    t = talk(&w, f);
+    snprintf(session, sizeof session, "%s", ask(t, "ONCE OPEN") + 1);
+    assert_string_equal(named(t, session, 1), ":1");
+    assert_string_equal(named(t, session, 2), ":2");
+    cluster_power_cut(w.cl, leader(&w));
+    assert_string_equal(named(t, session, 2), ":2");
+    assert_starts(named(t, session, 1), "-UNKNOWN");
+    assert_starts(named(t, session, 4), "-ERR");
+    assert_string_equal(named(t, session, 3), ":3");
+    assert_starts(named(t, "999999", 1), "-");
+    assert_string_equal(ask(t, "GET n"), "3");
+    world_end(&w);
+}
+
+/* The same after a snapshot and a restart of every node. */
+static void named_across_snapshot(void **state)
+{
+    struct node_config nc = {.snapshot_floor = 1 << 15};
+    struct world w;
+    struct talk *t;
+    char session[REPLY_MAX];
+
+    (void)state;
+    world_init_with(&w, 3, &nc);
+    form(&w);
+    t = talk(&w, 1);
+    snprintf(session, sizeof session, "%s", ask(t, "ONCE OPEN") + 1);
+    assert_string_equal(named(t, session, 1), ":1");
+    write_entries(&w, t, 1500);
+    pass(&w, SECOND);
+    for (int i = 0; i < 3; i++) {
+        assert_true(node_at(&w, i)->snapshot.index > 1000);
+        cluster_power_cut(w.cl, i);
+    }
+    start_all(&w);
+    t = talk(&w, 2);
+    assert_string_equal(named(t, session, 1), ":1");
+    assert_string_equal(named(t, session, 2), ":2");
+    world_end(&w);
+}
+
+/* WATCH and EXEC hold across a change of leader: a key that nobody touched
+ * lets the transaction through, one that was written stops it. */
+static void watch_across_failover(void **state)
+{
+    struct world w;
+    struct talk *a, *b;
+    int f, l;
+
+    (void)state;
+    world_init(&w, 3);
+    form(&w);
+    l = leader(&w);
+    f = follower(&w, 0);
+    a = talk(&w, f);
+    b = talk(&w, follower(&w, 1));
+    assert_string_equal(ask(a, "SET k 1"), "+OK");
+    assert_string_equal(ask(a, "WATCH k"), "+OK");
+    assert_string_equal(ask(a, "MULTI"), "+OK");
+    assert_string_equal(ask(a, "SET k 2"), "+QUEUED");
+    cluster_power_cut(w.cl, l);
+    assert_string_equal(ask(a, "EXEC"), "[OK]");
+    cluster_start(w.cl, l);
+    pass(&w, SECOND);
+    assert_string_equal(ask(a, "WATCH k"), "+OK");
+    assert_string_equal(ask(b, "SET k 3"), "+OK");
+    l = leader(&w);
+    if (l != f) {
+        cluster_power_cut(w.cl, l);
+    }
+    assert_string_equal(ask(a, "MULTI"), "+OK");
+    assert_string_equal(ask(a, "SET k 4"), "+QUEUED");
+    assert_string_equal(ask(a, "EXEC"), "(nil)");
+    assert_string_equal(ask(a, "GET k"), "3");
+    world_end(&w);
+}
+
+/* ---- reads ---- */
+
+/* A read that comes after the round's question left is not served by it: a
+ * write may have been acknowledged in between. */
+static void round_serves_who_waited(void **state)
+{
+    struct world w;
+    struct talk *a, *b, *c;
+    int l, f;
+
+    (void)state;
+    world_init(&w, 3);
+    form(&w);
+    l = leader(&w);
+    f = follower(&w, 0);
+    a = talk(&w, f);
+    b = talk(&w, f);
+    c = talk(&w, l);
+    assert_string_equal(ask(c, "SET k old"), "+OK");
+    slow(&w, l, f, 60 * MS);
+    say(a, "GET k");
+    pass(&w, 10 * MS);
+    assert_string_equal(ask(c, "SET k new"), "+OK");
+    say(b, "GET k");
+    assert_string_equal(hear(a), "old");
+    assert_string_equal(hear(b), "new");
+    world_end(&w);
+}
+
+static struct {
+    uint64_t round;
+    uint64_t from;
+    uint64_t index;
+} late;
+
+static void note_round(struct node *n)
+{
+    late.round = n->reads.round;
+    late.from = n->reads.asked_leader;
+    late.index = driver_applied(&n->driver);
+    assert_true(n->reads.asking);
+    n->reads.asked_us -= SECOND; /* it gives up waiting */
+}
+
+static void late_answer(struct node *n)
+{
+    struct buf b = BUF_INIT;
+    struct reader r;
+
+    assert_true(n->reads.asking);
+    buf_u64(&b, late.round);
+    buf_u8(&b, 1);
+    buf_u64(&b, late.index);
+    r = reader_of(buf_bytes(&b));
+    read_on_index(n, late.from, &r);
+    buf_release(&b);
+}
+
+/* A round asked again has another id: the late answer to the first question
+ * says nothing about reads that came after it. */
+static void late_answer_counts_for_nothing(void **state)
+{
+    struct world w;
+    struct talk *a, *b, *c;
+    int l, f;
+
+    (void)state;
+    world_init(&w, 3);
+    form(&w);
+    l = leader(&w);
+    f = follower(&w, 0);
+    a = talk(&w, f);
+    b = talk(&w, f);
+    c = talk(&w, l);
+    assert_string_equal(ask(c, "SET k old"), "+OK");
+    pass(&w, 100 * MS);
+    block(&w, l, f, true);
+    say(a, "GET k");
+    pass(&w, 5 * MS);
+    in_node(&w, f, note_round);
+    assert_string_equal(ask(c, "SET k new"), "+OK");
+    say(b, "GET k");
+    pass(&w, 30 * MS);
+    in_node(&w, f, late_answer);
+    block(&w, l, f, false);
+    (void)hear(a);
+    assert_string_equal(hear(b), "new");
+    world_end(&w);
+}
+
+/* A leader that lost its majority confirms no read: the read is answered by
+ * the next leader, with what was written there. */
+static void deposed_leader_confirms_nothing(void **state)
+{
+    struct world w;
+    struct talk *t;
+    int l, f;
+
+    (void)state;
+    world_init(&w, 3);
+    form(&w);
+    l = leader(&w);
+    f = follower(&w, 0);
+    t = talk(&w, l);
+    assert_string_equal(ask(t, "SET k old"), "+OK");
+    isolate(&w, l, true);
+    pass(&w, 20 * MS);
+    say(t, "GET k");
+    assert_string_equal(ask(talk(&w, f), "SET k new"), "+OK");
+    pass(&w, SECOND);
+    isolate(&w, l, false);
+    assert_string_equal(hear(t), "new");
+    world_end(&w);
+}
+
+/* A follower answers a read only when it has applied the index that the
+ * leader named, and the leader sees to it that this is soon. */
+static void follower_reads_what_was_acknowledged(void **state)
+{
+    struct node_config nc = {.heartbeat_ms = 200, .election_ms = 1200};
+    struct world w;
+    struct talk *a, *b;
+    char line[32];
+    int l, f;
+
+    (void)state;
+    world_init_with(&w, 3, &nc);
+    form(&w);
+    l = leader(&w);
+    f = follower(&w, 0);
+    a = talk(&w, l);
+    b = talk(&w, f);
+    for (int i = 0; i < 20; i++) {
+        snprintf(line, sizeof line, "SET k v%d", i);
+        assert_string_equal(ask(a, line), "+OK");
+        say(b, "GET k");
+        assert_string_equal(hear_within(b, 20 * MS), line + 6);
+    }
+    world_end(&w);
+}
+
+/* A node that lags passes its reads to the leader. */
+static void lagging_node_passes_reads(void **state)
+{
+    struct world w;
+    struct talk *t;
+    int l, f;
+
+    (void)state;
+    world_init(&w, 3);
+    form(&w);
+    l = leader(&w);
+    f = follower(&w, 0);
+    t = talk(&w, f);
+    cluster_disk_speed(w.cl, f, 20000);
+    assert_string_equal(ask(talk(&w, l), "SET k v"), "+OK");
+    say(t, "GET k");
+    assert_string_equal(hear_within(t, 200 * MS), "v");
+    world_end(&w);
+}
+
+/* ---- stale reads ---- */
+
+/* A node that is cut off serves stale reads up to the bound and no longer;
+ * without a bound it goes on. */
+static void stale_within_the_bound(void **state)
+{
+    struct world w;
+    struct talk *t, *u;
+    int f;
+
+    (void)state;
+    world_init(&w, 3);
+    form(&w);
+    f = follower(&w, 0);
+    t = talk(&w, f);
+    u = talk(&w, f);
+    assert_string_equal(ask(t, "SET k v"), "+OK");
+    assert_string_equal(ask(t, "READONLY MAXAGE 1000"), "+OK");
+    assert_string_equal(ask(u, "READONLY"), "+OK");
+    pass(&w, SECOND);
+    isolate(&w, f, true);
+    pass(&w, 400 * MS);
+    say(t, "GET k");
+    assert_string_equal(hear_within(t, 10 * MS), "v");
+    pass(&w, 800 * MS);
+    assert_starts(ask(t, "GET k"), "-STALE");
+    assert_string_equal(ask(u, "GET k"), "v");
+    isolate(&w, f, false);
+    assert_string_equal(ask(t, "GET k"), "v");
+    world_end(&w);
+}
+
+/* The age of data counts from when the question was sent, not from when its
+ * answer came. */
+static void age_counts_from_the_question(void **state)
+{
+    struct world w;
+    struct talk *t;
+    struct reads *r;
+    uint64_t age;
+    int l, f;
+
+    (void)state;
+    world_init(&w, 3);
+    form(&w);
+    l = leader(&w);
+    f = follower(&w, 0);
+    t = talk(&w, f);
+    r = &node_at(&w, f)->reads;
+    slow(&w, l, f, 80 * MS);
+    assert_string_equal(ask(t, "GET k"), "(nil)");
+    age = env_now_us(node_at(&w, f)->env) - r->fresh_us;
+    assert_in_range(age, 80 * MS, 200 * MS);
+    world_end(&w);
+}
+
+static void confirm_ahead(struct node *n)
+{
+    struct buf b = BUF_INIT;
+    struct reader rd;
+
+    assert_true(n->reads.asking);
+    n->reads.fresh_us = 0;
+    buf_u64(&b, n->reads.round);
+    buf_u8(&b, 1);
+    buf_u64(&b, driver_applied(&n->driver) + 1);
+    rd = reader_of(buf_bytes(&b));
+    read_on_index(n, n->reads.asked_leader, &rd);
+    buf_release(&b);
+    late.index = n->reads.fresh_us;
+}
+
+/* A confirmed round makes data young only once its index is applied here. */
+static void age_counts_when_applied(void **state)
+{
+    struct world w;
+    struct talk *t;
+    int l, f;
+
+    (void)state;
+    world_init(&w, 3);
+    form(&w);
+    l = leader(&w);
+    f = follower(&w, 0);
+    t = talk(&w, f);
+    slow(&w, l, f, 40 * MS);
+    say(t, "GET k");
+    pass(&w, 5 * MS);
+    in_node(&w, f, confirm_ahead);
+    assert_int_equal(late.index, 0);
+    assert_string_equal(ask(talk(&w, l), "SET k v"), "+OK");
+    (void)hear(t);
+    assert_int_not_equal(node_at(&w, f)->reads.fresh_us, 0);
+    world_end(&w);
+}
+
+/* A connection sees its own writes in its local reads. */
+static void stale_reads_own_writes(void **state)
+{
+    struct world w;
+    struct talk *t;
+    char line[32];
+    int f;
+
+    (void)state;
+    world_init(&w, 3);
+    form(&w);
+    f = follower(&w, 0);
+    t = talk(&w, f);
+    assert_string_equal(ask(t, "READONLY"), "+OK");
+    for (int i = 0; i < 20; i++) {
+        snprintf(line, sizeof line, "SET k v%d", i);
+        assert_string_equal(ask(t, line), "+OK");
+        assert_string_equal(ask(t, "GET k"), line + 6);
+    }
+    world_end(&w);
+}
+
+static void make_fresh(struct node *n)
+{
+    n->reads.fresh_us = env_now_us(n->env);
+}
+
+/* A local read does not overtake an earlier read of its connection that was
+ * sent to the leader: it would show older data after newer. */
+static void stale_does_not_overtake(void **state)
+{
+    struct world w;
+    struct talk *a, *c;
+    int l, f;
+
+    (void)state;
+    world_init(&w, 3);
+    form(&w);
+    l = leader(&w);
+    f = follower(&w, 0);
+    a = talk(&w, f);
+    c = talk(&w, l);
+    assert_string_equal(ask(c, "SET k old"), "+OK");
+    pass(&w, 100 * MS);
+    slow(&w, l, f, 40 * MS);
+    assert_string_equal(ask(a, "READONLY MAXAGE 10"), "+OK");
+    pass(&w, 200 * MS);
+    block(&w, l, f, true);
+    pass(&w, 50 * MS);
+    assert_string_equal(ask(c, "SET k new"), "+OK");
+    say(a, "GET k");
+    pass(&w, 2 * MS);
+    in_node(&w, f, make_fresh);
+    say(a, "GET k");
+    pass(&w, 5 * MS);
+    block(&w, l, f, false);
+    assert_string_equal(hear(a), "new");
+    assert_string_equal(hear(a), "new");
+    world_end(&w);
+}
+
+/* ---- cluster time ---- */
+
+/* Cluster time in milliseconds, as node @i's clients see it. */
+static int64_t cluster_ms(struct world *w, int i)
+{
+    long long s = 0;
+    long long us = 0;
+    struct talk *t = talk(w, i);
+    const char *reply = ask(t, "TIME");
+
+    w->talks--;
+    mini_release(&t->m);
+    assert_int_equal(sscanf(reply, "[%lld %lld]", &s, &us), 2);
+    return s * 1000 + us / 1000;
+}
+
+/* A read after a key's deadline does not see it, although nothing was logged
+ * since: at the leader and at a follower. */
+static void read_sees_no_passed_deadline(void **state)
+{
+    struct world w;
+    struct talk *a, *b;
+    int l;
+
+    (void)state;
+    world_init(&w, 3);
+    form(&w);
+    l = leader(&w);
+    a = talk(&w, l);
+    b = talk(&w, follower(&w, 0));
+    for (int i = 0; i < 10; i++) {
+        struct talk *t = i % 2 == 0 ? a : b;
+
+        assert_string_equal(ask(a, "SET k v PX 31"), "+OK");
+        pass(&w, 33 * MS);
+        assert_string_equal(ask(t, "GET k"), "(nil)");
+        pass(&w, 7 * MS);
+    }
+    world_end(&w);
+}
+
+/* A step of the leader's wall clock does not move cluster time. */
+static void time_does_not_step(void **state)
+{
+    struct world w;
+    struct talk *t;
+    int64_t before;
+    int l;
+
+    (void)state;
+    world_init(&w, 3);
+    form(&w);
+    l = leader(&w);
+    t = talk(&w, l);
+    assert_string_equal(ask(t, "SET k v PX 30000"), "+OK");
+    before = cluster_ms(&w, l);
+    sim_host_wall_step(w.s, l, 3600000);
+    assert_string_equal(ask(t, "SET other v"), "+OK");
+    pass(&w, SECOND);
+    assert_string_equal(ask(t, "SET other v"), "+OK");
+    assert_string_equal(ask(t, "GET k"), "v");
+    assert_in_range(cluster_ms(&w, l) - before, 1000, 1200);
+    world_end(&w);
+}
+
+/* A new leader goes on from the time it was told, whatever its wall clock
+ * says. */
+static void time_goes_on_after_failover(void **state)
+{
+    struct world w;
+    int64_t before;
+    int l, f;
+
+    (void)state;
+    world_init(&w, 3);
+    form(&w);
+    l = leader(&w);
+    f = follower(&w, 0);
+    before = cluster_ms(&w, l);
+    for (int i = 0; i < 3; i++) {
+        sim_host_wall_step(w.s, i, 3600000);
+    }
+    cluster_power_cut(w.cl, l);
+    pass(&w, 2 * SECOND);
+    assert_string_equal(ask(talk(&w, f), "SET k v"), "+OK");
+    assert_in_range(cluster_ms(&w, f) - before, 2000, 4000);
+    world_end(&w);
+}
+
+/* While somebody has an estimate, a node that starts again takes it over and
+ * does not jump when it comes to lead. */
+static void restarted_leader_does_not_jump(void **state)
+{
+    struct world w;
+    char line[32];
+    int64_t before;
+    int l, f;
+
+    (void)state;
+    world_init(&w, 3);
+    form(&w);
+    l = leader(&w);
+    f = follower(&w, 0);
+    cluster_kill(w.cl, f);
+    pass(&w, 100 * MS);
+    cluster_start(w.cl, f);
+    pass(&w, SECOND);
+    before = cluster_ms(&w, l);
+    for (int i = 0; i < 3; i++) {
+        sim_host_wall_step(w.s, i, 3600000);
+    }
+    snprintf(line, sizeof line, "MEMBER TRANSFER %llu",
+             (unsigned long long)cluster_node_id(w.cl, f));
+    assert_string_equal(ask(talk(&w, l), line), "+OK");
+    pass(&w, SECOND);
+    assert_int_equal(leader(&w), f);
+    assert_string_equal(ask(talk(&w, f), "SET k v"), "+OK");
+    assert_in_range(cluster_ms(&w, f) - before, 1000, 2000);
+    world_end(&w);
+}
+
+/* After a cold start downtime counts, by the lower median of the wall
+ * clocks: one that is far ahead does not decide. */
+static void cold_start_counts_downtime(void **state)
+{
+    struct world w;
+    int64_t before;
+    struct talk *t;
+
+    (void)state;
+    world_init(&w, 3);
+    form(&w);
+    t = talk(&w, 0);
+    assert_string_equal(ask(t, "SET short v PX 20000"), "+OK");
+    assert_string_equal(ask(t, "SET long v PX 3000000"), "+OK");
+    before = cluster_ms(&w, 0);
+    for (int i = 0; i < 3; i++) {
+        cluster_power_cut(w.cl, i);
+    }
+    sim_host_wall_step(w.s, 1, 86400000);
+    pass(&w, 30 * SECOND);
+    start_all(&w);
+    t = talk(&w, 0);
+    assert_string_equal(ask(t, "GET short"), "(nil)");
+    assert_string_equal(ask(t, "GET long"), "v");
+    assert_in_range(cluster_ms(&w, 0) - before, 30000, 35000);
+    world_end(&w);
+}
+
+/* ---- seats and members ---- */
+
+/* kv init needs every seat: while one does not answer, nothing is formed. */
+static void init_needs_every_seat(void **state)
+{
+    struct world w;
+    struct talk *t;
+
+    (void)state;
+    world_init(&w, 3);
+    cluster_start(w.cl, 0);
+    cluster_start(w.cl, 1);
+    pass(&w, 50 * MS);
+    t = talk(&w, 0);
+    assert_starts(ask(t, "INIT"), "-ERR the seat at 10.0.0.3");
+    pass(&w, SECOND);
+    assert_int_equal(cluster_node_id(w.cl, 0), 0);
+    cluster_start(w.cl, 2);
+    pass(&w, 50 * MS);
+    assert_string_equal(ask(t, "INIT"), "+OK");
+    world_end(&w);
+}
+
+static unsigned voters(struct world *w, int i)
+{
+    struct conf c;
+
+    driver_members(&node_at(w, i)->driver, &c);
+    return conf_voters(&c);
+}
+
+/* When kv init returns, every seat votes: the loss of the first one then
+ * loses nothing. */
+static void init_returns_with_all_votes(void **state)
+{
+    struct world w;
+
+    (void)state;
+    world_init(&w, 3);
+    start_all(&w);
+    assert_string_equal(ask(talk(&w, 0), "INIT"), "+OK");
+    assert_int_equal(voters(&w, 0), 3);
+    cluster_power_cut(w.cl, 0);
+    assert_string_equal(ask(talk(&w, 1), "SET k v"), "+OK");
+    world_end(&w);
+}
+
+/* Two kv init at once make one cluster, or none and an error: a seat
+ * promises itself to one of them. */
+static void two_inits_make_one_cluster(void **state)
+{
+    struct world w;
+    struct talk *a, *b;
+    bool one, two;
+
+    (void)state;
+    world_init(&w, 3);
+    start_all(&w);
+    a = talk(&w, 0);
+    b = talk(&w, 1);
+    say(a, "INIT");
+    say(b, "INIT");
+    one = strcmp(hear_within(a, 2 * PATIENCE), "+OK") == 0;
+    two = strcmp(hear_within(b, 2 * PATIENCE), "+OK") == 0;
+    assert_false(one && two);
+    if (!one && !two) {
+        assert_string_equal(ask(a, "INIT FORCE"), "+OK");
+    }
+    for (int i = 1; i < 3; i++) {
+        assert_memory_equal(node_at(&w, 0)->ident.cluster_id,
+                            node_at(&w, i)->ident.cluster_id, ID_BYTES);
+    }
+    world_end(&w);
+}
+
+/* Another directory that comes up under a seat's address: a process of its
+ * own on a machine that is none of the cluster's. */
+struct stranger {
+    struct disk *disk;
+    struct env *env;
+    struct node *node;
+    struct node_config nc;
+};
+
+static void stranger_exit(void *data, enum node_exit status, const char *why)
+{
+    (void)data;
+    (void)status;
+    (void)why;
+}
+
+static void stranger_ready(void *data)
+{
+    (void)data;
+}
+
+static void stranger_main(void *data)
+{
+    static const struct node_cbs cbs = {NULL, stranger_exit, stranger_ready,
+                                        NULL};
+    struct stranger *x = data;
+    struct errmsg em = {{0}};
+
+    assert_int_equal(node_start(x->env, &x->nc, &cbs, &x->node, &em), 0);
+}
+
+static void stranger_start(struct world *w,
+                           struct stranger *x,
+                           const char *seat)
+{
+    memset(x, 0, sizeof *x);
+    x->disk = disk_sim_new();
+    x->env =
+        sim_env_new(w->s, cluster_client_host(w->cl, 1), x->disk, NULL, NULL);
+    snprintf(x->nc.peer_listen, LIM_ADDR, "10.0.1.2:17379");
+    snprintf(x->nc.peer_announce, LIM_ADDR, "%s", seat);
+    x->nc.segment_bytes = 1 << 16;
+    x->nc.join_n = 3;
+    for (int i = 0; i < 3; i++) {
+        snprintf(x->nc.join[i], LIM_ADDR, "10.0.0.%d:17379", i + 1);
+    }
+    call_in(w, x->env, stranger_main, x);
+}
+
+static void stranger_end(struct stranger *x)
+{
+    sim_env_kill(x->env, SIM_KILLED);
+    node_free(x->node);
+    sim_env_free(x->env);
+    disk_sim_kill(x->disk);
+    disk_sim_free(x->disk);
+}
+
+/* A live holder keeps its seat: a newcomer at its address is refused, with
+ * the reason. */
+static void live_holder_keeps_its_seat(void **state)
+{
+    struct world w;
+    struct stranger x;
+    uint64_t id;
+    char seat[LIM_ADDR];
+    int f;
+
+    (void)state;
+    world_init(&w, 3);
+    form(&w);
+    f = follower(&w, 0);
+    id = cluster_node_id(w.cl, f);
+    snprintf(seat, sizeof seat, "10.0.0.%d:17379", f + 1);
+    stranger_start(&w, &x, seat);
+    pass(&w, 5 * SECOND);
+    assert_int_equal(node_id(x.node), 0);
+    assert_non_null(strstr(x.node->member.refusal, "which is alive"));
+    assert_non_null(machine_member(node_at(&w, leader(&w))->machine, id));
+    assert_int_equal(voters(&w, leader(&w)), 3);
+    stranger_end(&x);
+    world_end(&w);
+}
+
+/* Whoever has no seat is not let in. */
+static void no_seat_no_member(void **state)
+{
+    struct world w;
+    struct stranger x;
+
+    (void)state;
+    world_init(&w, 3);
+    form(&w);
+    stranger_start(&w, &x, "10.0.1.2:17379");
+    pass(&w, 3 * SECOND);
+    assert_int_equal(node_id(x.node), 0);
+    assert_non_null(strstr(x.node->member.refusal, "no seat"));
+    stranger_end(&x);
+    world_end(&w);
+}
+
+/* A lost disk heals without an operator: the seat's new directory becomes a
+ * voter under a new id, once the old one was silent for long enough. */
+static void lost_disk_heals(void **state)
+{
+    struct world w;
+    uint64_t id;
+    int f;
+
+    (void)state;
+    world_init(&w, 3);
+    form(&w);
+    f = follower(&w, 0);
+    id = cluster_node_id(w.cl, f);
+    cluster_power_cut(w.cl, f);
+    cluster_wipe(w.cl, f);
+    cluster_start(w.cl, f);
+    pass(&w, 2 * SECOND);
+    assert_int_equal(cluster_node_id(w.cl, f), 0);
+    pass(&w, 8 * SECOND);
+    assert_true(cluster_node_id(w.cl, f) > id);
+    assert_int_equal(voters(&w, leader(&w)), 3);
+    assert_null(machine_member(node_at(&w, leader(&w))->machine, id));
+    assert_string_equal(ask(talk(&w, f), "GET warm"), "1");
+    world_end(&w);
+}
+
+static const char *remove_node(struct world *w, struct talk *t, int i)
+{
+    char line[64];
+
+    snprintf(line, sizeof line, "MEMBER REMOVE %llu",
+             (unsigned long long)cluster_node_id(w->cl, i));
+    return ask(t, line);
+}
+
+/* No member is removed that the others cannot do without. */
+static void needed_member_stays(void **state)
+{
+    struct world w;
+    struct talk *t;
+    int l, f;
+
+    (void)state;
+    world_init(&w, 3);
+    form(&w);
+    l = leader(&w);
+    f = follower(&w, 0);
+    t = talk(&w, l);
+    cluster_power_cut(w.cl, follower(&w, 1));
+    pass(&w, SECOND);
+    assert_starts(remove_node(&w, t, f), "-ERR without it");
+    assert_int_equal(voters(&w, l), 3);
+    assert_string_equal(ask(t, "SET k v"), "+OK");
+    world_end(&w);
+}
+
+/* A member that was removed learns it and stops with a status of its own. */
+static void removed_member_stops(void **state)
+{
+    struct world w;
+    int l, f;
+
+    (void)state;
+    world_init(&w, 3);
+    form(&w);
+    l = leader(&w);
+    f = follower(&w, 0);
+    assert_string_equal(remove_node(&w, talk(&w, l), f), "+OK");
+    for (int i = 0; i < 80; i++) {
+        pass(&w, 100 * MS);
+        if (cluster_exits(w.cl, NODE_EXIT_REMOVED) > 0) {
+            break;
+        }
+    }
+    assert_int_equal(cluster_exits(w.cl, NODE_EXIT_REMOVED), 1);
+    assert_string_equal(ask(talk(&w, l), "SET k v"), "+OK");
+    world_end(&w);
+}
+
+/* ---- orderly end ---- */
+
+/* A leader that stops hands over first: clients of other nodes see no error
+ * and hardly a pause. */
+static void stopping_leader_hands_over(void **state)
+{
+    struct node_config nc = {.election_ms = 1000};
+    struct world w;
+    struct talk *t;
+    uint64_t from;
+    int l;
+
+    (void)state;
+    world_init_with(&w, 3, &nc);
+    form(&w);
+    l = leader(&w);
+    t = talk(&w, follower(&w, 0));
+    from = sim_now_us(w.s);
+    cluster_stop(w.cl, l);
+    while (sim_now_us(w.s) < from + 3 * SECOND) {
+        say(t, "INCR n");
+        assert_starts(hear_within(t, 300 * MS), ":");
+        pass(&w, 5 * MS);
+    }
+    assert_int_equal(cluster_exits(w.cl, NODE_EXIT_OK), 1);
+    world_end(&w);
+}
+
+/* A node that stops answers first what it has handed to the leader. */
+static void stopping_node_answers_first(void **state)
+{
+    struct world w;
+    struct talk *t;
+    int l, f;
+
+    (void)state;
+    world_init(&w, 3);
+    form(&w);
+    l = leader(&w);
+    f = follower(&w, 0);
+    t = talk(&w, f);
+    slow(&w, f, l, 50 * MS);
+    for (int i = 0; i < 10; i++) {
+        say(t, "INCR n");
+    }
+    pass(&w, 5 * MS);
+    cluster_stop(w.cl, f);
+    for (int i = 0; i < 10; i++) {
+        char want[8];
+
+        snprintf(want, sizeof want, ":%d", i + 1);
+        assert_string_equal(hear(t), want);
+    }
+    world_end(&w);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(any_node_takes_any_request),
+        cmocka_unit_test(parked_is_refused),
+        cmocka_unit_test(in_the_clusters_hands_is_unknown),
+        cmocka_unit_test(lost_on_the_way_is_resent),
+        cmocka_unit_test(missing_numbers_are_resent),
+        cmocka_unit_test(void_takes_the_number),
+        cmocka_unit_test(gaps_are_not_taken),
+        cmocka_unit_test(refused_is_logged_as_void),
+        cmocka_unit_test(restart_opens_a_session),
+        cmocka_unit_test(lost_session_is_unknown),
+        cmocka_unit_test(own_apply_gives_the_reply),
+        cmocka_unit_test(snapshot_settles_writes),
+        cmocka_unit_test(named_across_failover),
+        cmocka_unit_test(named_across_snapshot),
+        cmocka_unit_test(watch_across_failover),
+        cmocka_unit_test(round_serves_who_waited),
+        cmocka_unit_test(late_answer_counts_for_nothing),
+        cmocka_unit_test(deposed_leader_confirms_nothing),
+        cmocka_unit_test(follower_reads_what_was_acknowledged),
+        cmocka_unit_test(lagging_node_passes_reads),
+        cmocka_unit_test(stale_within_the_bound),
+        cmocka_unit_test(age_counts_from_the_question),
+        cmocka_unit_test(age_counts_when_applied),
+        cmocka_unit_test(stale_reads_own_writes),
+        cmocka_unit_test(stale_does_not_overtake),
+        cmocka_unit_test(read_sees_no_passed_deadline),
+        cmocka_unit_test(time_does_not_step),
+        cmocka_unit_test(time_goes_on_after_failover),
+        cmocka_unit_test(restarted_leader_does_not_jump),
+        cmocka_unit_test(cold_start_counts_downtime),
+        cmocka_unit_test(init_needs_every_seat),
+        cmocka_unit_test(init_returns_with_all_votes),
+        cmocka_unit_test(two_inits_make_one_cluster),
+        cmocka_unit_test(live_holder_keeps_its_seat),
+        cmocka_unit_test(no_seat_no_member),
+        cmocka_unit_test(lost_disk_heals),
+        cmocka_unit_test(needed_member_stays),
+        cmocka_unit_test(removed_member_stops),
+        cmocka_unit_test(stopping_leader_hands_over),
+        cmocka_unit_test(stopping_node_answers_first),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
