@@ -24,9 +24,10 @@
 
 enum {
     JOBS_MAX = 64,
-    CHUNK = 8,   /* seeds of one process */
-    TWICE = 100, /* every so many-th seed is run twice */
-    RARE_PERCENT = 5,
+    CHUNK = 8,        /* seeds of one process */
+    TWICE = 100,      /* every so many-th seed is run twice */
+    RARE_PERCENT = 5, /* of so many seeds or more */
+    RARE_SEEDS = 300,
     SHOW_MAX = 20, /* failures that are printed */
 };
 
@@ -270,7 +271,7 @@ static bool report(const struct totals *t)
         printf("%12llu %-24s in %5.1f %% of the seeds\n",
                (unsigned long long)t->count[i],
                seed_count_name((enum seed_count)i), percent);
-        if (t->seeds >= 1000 && percent < RARE_PERCENT) {
+        if (t->seeds >= RARE_SEEDS && percent < RARE_PERCENT) {
             rare = true;
             printf("             that is too rare to mean anything\n");
         }
