@@ -189,7 +189,7 @@ struct cluster *cluster_new(const struct cluster_config *cfg)
     }
     late->cl = cl;
     late->i = cfg->nodes;
-    late->host = sim_host(cfg->s, NEWCOMER_IP);
+    late->host = -1;
     late->disk = disk_sim_new();
     snprintf(late->addr, sizeof late->addr, NEWCOMER_IP ":%d", PLAIN_PORT);
     return cl;
@@ -563,6 +563,9 @@ void cluster_newcomer_start(struct cluster *cl, int seat)
     struct machine_slot *m = newcomer(cl);
 
     hf_assert(m->env == NULL);
+    if (m->host < 0) {
+        m->host = sim_host(cl->cfg.s, NEWCOMER_IP);
+    }
     m->seat = seat;
     m->moved = cl->m[seat].moved;
     cluster_start(cl, m->i);
