@@ -118,6 +118,7 @@ struct node {
     struct peers_job *peers_job; /* the peers file is being written */
     bool peers_dirty;
     bool members_dirty;
+    struct log_read *log_reads; /* under way */
     bool forming;          /* entry 1 is on its way to the disk */
     bool closing;          /* the log is being closed */
     uint64_t stop_us;      /* when node_stop() was called */
