@@ -167,9 +167,16 @@ static bool read_must_wait(struct node *n, const struct client_op *op)
 
 static void read_evaluate_or_hold(struct node *n, struct client_op *op)
 {
+    uint64_t leader = node_ready_leader(n);
+
     if (read_must_wait(n, op)) {
         op_list_push(&n->reads.full, op);
         client_reads_held(op->client, 1);
+    } else if (op->client != NULL && leader != 0 && leader != n->id &&
+               driver_applied(&n->driver) < client_min_index(op->client)) {
+        /* The leader answered an earlier read of this connection with newer
+         * data than there are here: it answers this one, too. */
+        read_pass(n, op);
     } else {
         read_evaluate(n, op);
     }
