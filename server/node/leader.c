@@ -293,7 +293,9 @@ static enum wal_room leader_room(struct node *n, size_t bytes)
  * stepped down, and even come back, since leader_changed() last ran. */
 static bool leader_still(struct node *n)
 {
-    return n->leader.term != 0 && driver_role(&n->driver) == DRIVER_LEADER &&
+    /* While the log is being closed nothing may be added any more. */
+    return n->running && n->leader.term != 0 &&
+           driver_role(&n->driver) == DRIVER_LEADER &&
            n->leader.term == driver_term(&n->driver);
 }
 

@@ -423,10 +423,23 @@ static void op_send(void *o, const struct raft_msg *m)
 
 /* A read of entries that memory does not hold any more. */
 struct log_read {
+    struct log_read *next;
     struct node *node;
     uint64_t token;
     unsigned wanted;
+    struct env_work refusal;
 };
+
+static void log_read_free(struct log_read *lr)
+{
+    struct log_read **at = &lr->node->log_reads;
+
+    while (*at != lr) {
+        at = &(*at)->next;
+    }
+    *at = lr->next;
+    free(lr);
+}
 
 static void log_read_done(void *data, const struct wal_read_result *r)
 {
@@ -442,7 +455,7 @@ static void log_read_done(void *data, const struct wal_read_result *r)
         driver_read_done(&n->driver, node_now_ms(n), lr->token, r->entries,
                          k);
     }
-    free(lr);
+    log_read_free(lr);
 }
 
 /* A read that cannot begin is answered from a later turn. */
@@ -454,8 +467,7 @@ static void log_read_refused(struct env_work *w)
         driver_read_done(&lr->node->driver, node_now_ms(lr->node), lr->token,
                          NULL, 0);
     }
-    free(lr);
-    free(w);
+    log_read_free(lr);
 }
 
 static void log_read_nothing(struct env_work *w)
@@ -468,16 +480,16 @@ static void op_read_log(void *o, uint64_t first, unsigned k, uint64_t token)
     struct node *n = o;
     struct log_read *lr = hf_calloc(1, sizeof *lr);
 
+    lr->next = n->log_reads;
+    n->log_reads = lr;
     lr->node = n;
     lr->token = token;
     lr->wanted = k;
     if (wal_read(n->wal, first, LIM_BATCH, log_read_done, lr) != 0) {
-        struct env_work *w = hf_calloc(1, sizeof *w);
-
-        w->fn = log_read_nothing;
-        w->done = log_read_refused;
-        w->data = lr;
-        env_work(n->env, ENV_POOL, w);
+        lr->refusal.fn = log_read_nothing;
+        lr->refusal.done = log_read_refused;
+        lr->refusal.data = lr;
+        env_work(n->env, ENV_POOL, &lr->refusal);
     }
 }
 
@@ -1525,6 +1537,9 @@ void node_free(struct node *n)
     }
     if (n->wal != NULL) {
         wal_free_crashed(n->wal);
+    }
+    while (n->log_reads != NULL) {
+        log_read_free(n->log_reads); /* their answers never come */
     }
     if (n->loader != NULL) {
         loader_free(n->loader);

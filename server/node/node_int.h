@@ -118,6 +118,7 @@ struct node {
     struct peers_job *peers_job; /* the peers file is being written */
     bool peers_dirty;
     bool members_dirty;
+    struct log_read *log_reads; /* under way */
     bool forming;          /* entry 1 is on its way to the disk */
     bool closing;          /* the log is being closed */
     uint64_t stop_us;      /* when node_stop() was called */
@@ -189,6 +190,8 @@ bool client_is_stale(const struct client *c, uint64_t *max_age_ms);
 uint64_t client_min_index(const struct client *c);
 /* Its replies are not taken fast enough: no further read is evaluated. */
 bool client_full(const struct client *c);
+/* Is running read @op the oldest that has no reply? */
+bool client_read_is_first(struct client *c, const struct client_op *op);
 /* How many reads wait for that, after @change (1, -1, 0). */
 size_t client_reads_held(struct client *c, int change);
 /* The read that begins now is the only one without a reply. */

@@ -155,11 +155,19 @@ static bool reply_room(const struct node *n)
     return n->reply_bytes < NODE_REPLY_BYTES || mutant(REPLIES_AT_ONCE);
 }
 
-/* A connection that was full stays so until a later turn, so its reads keep
- * their order: those held come first, then the others join them. */
+/* Not while its connection is full. And reads of a connection are evaluated
+ * in their order, also when an earlier one was passed to the leader or asks
+ * for another round: else it would see newer data than a later one. */
+static bool read_must_wait(struct node *n, const struct client_op *op)
+{
+    return !reply_room(n) ||
+           (op->client != NULL && (client_full(op->client) ||
+                                   !client_read_is_first(op->client, op)));
+}
+
 static void read_evaluate_or_hold(struct node *n, struct client_op *op)
 {
-    if (!reply_room(n) || (op->client != NULL && client_full(op->client))) {
+    if (read_must_wait(n, op)) {
         op_list_push(&n->reads.full, op);
         client_reads_held(op->client, 1);
     } else {
