@@ -191,9 +191,9 @@ void node_garbage(struct node *n)
     }
 }
 
-static void node_garbage_timer(struct env_timer *t)
+/* One step for each machine; true when more is left. */
+static bool node_garbage_step(struct node *n)
 {
-    struct node *n = t->data;
     bool more = false;
 
     if (n->old_machine != NULL && walker_uses(n, n->old_machine)) {
@@ -207,6 +207,22 @@ static void node_garbage_timer(struct env_timer *t)
     }
     if (n->machine != NULL) {
         more |= machine_free_step(n->machine, NODE_GARBAGE_STEP);
+    }
+    return more;
+}
+
+/* A piece may be a whole leaf of items, so the time decides. */
+static void node_garbage_timer(struct env_timer *t)
+{
+    struct node *n = t->data;
+    uint64_t end = env_now_us(n->env) + NODE_GARBAGE_US;
+    bool more = true;
+
+    for (int i = 0; i < NODE_GARBAGE_STEPS && more; i++) {
+        more = node_garbage_step(n);
+        if (env_now_us(n->env) >= end) {
+            break;
+        }
     }
     if (more) {
         node_garbage(n);

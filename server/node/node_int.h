@@ -129,7 +129,9 @@ struct node {
 
 enum {
     NODE_TICK_MS = 50,
-    NODE_GARBAGE_STEP = 4096, /* things freed per millisecond */
+    NODE_GARBAGE_STEP = 64,   /* pieces freed at a time, ... */
+    NODE_GARBAGE_STEPS = 64,  /* ... so often in a turn at most, ... */
+    NODE_GARBAGE_US = 2000,   /* ... and no longer than that */
     NODE_REPLY_BYTES = 64 << 20, /* replies not taken yet; then no read is
                                     evaluated */
     NODE_APPEND_BYTES = 128 << 20, /* entries of a leader that wait for the
