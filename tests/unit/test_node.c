@@ -1641,7 +1641,6 @@ static void snapshot_due_if_sending(struct node *n)
 {
     if (snapx_sending(n->snapshot.xfer)) {
         n->snapshot.last_bytes = 0;
-        n->snapshot.log_bytes = 0;
         snapshot_tick(n);
     }
 }
