@@ -516,14 +516,15 @@ static void member_on_prepare(struct node *n,
     }
     /* Its own init would go on with the other one's cluster id: two first
      * nodes of one cluster. */
-    if (n->forming || n->member.phase > INIT_CHECK) {
+    if ((n->forming || n->member.phase > INIT_CHECK) &&
+        !mutant(PROMISE_BROKEN)) {
         member_answer(n, h, ANSWER_LATER, 0,
                       "a kv init is running at this seat, too; try again "
                       "when it has ended");
         return;
     }
-    if (!dry && node_promise(n, cluster.p, force || mutant(PROMISE_BROKEN),
-                             &em) != 0) {
+    if (!dry &&
+        node_promise(n, cluster.p, force || mutant(PROMISE_BROKEN), &em) != 0) {
         member_answer(n, h, ANSWER_REFUSED, 0, em.text);
         return;
     }

@@ -57,7 +57,7 @@ struct machine_slot {
 
 static void tune(struct machine_slot *m)
 {
-    if (m->node != NULL && m->node->machine != NULL) {
+    if (m->once_idle_ms != 0 && m->node != NULL && m->node->machine != NULL) {
         machine_once_set_idle(m->node->machine, m->once_idle_ms);
     }
 }
@@ -189,7 +189,7 @@ struct cluster *cluster_new(const struct cluster_config *cfg)
     }
     late->cl = cl;
     late->i = cfg->nodes;
-    late->host = sim_host(cfg->s, NEWCOMER_IP);
+    late->host = -1;
     late->disk = disk_sim_new();
     snprintf(late->addr, sizeof late->addr, NEWCOMER_IP ":%d", PLAIN_PORT);
     return cl;
@@ -570,6 +570,9 @@ void cluster_newcomer_start(struct cluster *cl, int seat)
     struct machine_slot *m = newcomer(cl);
 
     hf_assert(m->env == NULL);
+    if (m->host < 0) {
+        m->host = sim_host(cl->cfg.s, NEWCOMER_IP);
+    }
     m->seat = seat;
     m->moved = cl->m[seat].moved;
     cluster_start(cl, m->i);

@@ -16,7 +16,7 @@ struct cluster_config {
     struct check *c;
     int nodes;
     struct node_config node; /* addresses are filled in */
-    uint64_t once_idle_ms;   /* of named sessions */
+    uint64_t once_idle_ms;   /* of named sessions; 0: as it is */
     struct logger *log;
 };
 
