@@ -214,10 +214,18 @@ cluster_up() {
         }
     done
     if [ ! -e "$CL_DIR/initialised" ]; then
-        kv --timeout 30s init || {
-            cluster_explain
-            return 1
-        }
+        # A node answers clients a moment before its peers.
+        tries=5
+        until kv --timeout 30s init 2>"$CL_DIR/init.err"; do
+            tries=$((tries - 1))
+            if [ "$tries" -le 0 ]; then
+                cat "$CL_DIR/init.err" >&2
+                cluster_explain
+                return 1
+            fi
+            sleep 0.5
+        done
+        rm -f "$CL_DIR/init.err"
         : >"$CL_DIR/initialised"
     fi
     kv --timeout 30s status --wait || {

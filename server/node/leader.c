@@ -375,13 +375,31 @@ int leader_record(struct node *n, struct bytes record)
 
 /* ---- batches to entries ---- */
 
+/* Of this node's log and those that live members told of. */
+static uint64_t leader_largest_log(const struct node *n)
+{
+    uint64_t now = env_now_us(n->env);
+    uint64_t bytes = wal_bytes(n->wal);
+
+    for (unsigned i = 0; i < n->states_n; i++) {
+        const struct peer_state *p = &n->states[i];
+
+        if (p->state_us != 0 &&
+            now - p->state_us < LEADER_STATE_MS * UINT64_C(1000) &&
+            p->log_bytes > bytes) {
+            bytes = p->log_bytes;
+        }
+    }
+    return bytes;
+}
+
 /* A log that grows faster than snapshots free it has to be written more
  * slowly: from halfway between what makes a snapshot due and the budget on,
  * the less room, the slower. Nothing is refused; what waits fills larger
  * batches. */
 static uint64_t leader_pace(const struct node *n)
 {
-    uint64_t log = wal_bytes(n->wal);
+    uint64_t log = leader_largest_log(n);
     uint64_t due = snapshot_due_bytes(n);
     uint64_t budget = snapshot_log_budget(n);
     uint64_t soft = due < budget ? due + (budget - due) / 2 : budget;

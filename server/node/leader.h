@@ -26,6 +26,7 @@ enum {
                                same turn */
     LEADER_TIME_MS = 10,    /* at most one time entry in so long */
     LEADER_EXPIRE_MS = 100, /* idle check for passed deadlines */
+    LEADER_STATE_MS = 1500, /* so old may be what a member told */
     /* Bytes per second into a log that nears its budget, and at it. */
     LEADER_PACE_MAX = 128 << 20,
     LEADER_PACE_MIN = 16 << 20,

@@ -929,11 +929,13 @@ void member_on_state(struct node *n, uint64_t from, struct reader *r)
 {
     uint64_t applied = rd_u64(r);
     bool no_room = rd_u8(r) != 0;
+    uint64_t log_bytes = rd_u64(r);
     struct peer_state *p = node_peer_state(n, from);
 
     if (reader_done(r) && p != NULL) {
         p->applied = applied;
         p->no_room = no_room;
+        p->log_bytes = log_bytes;
         p->state_us = env_now_us(n->env);
     }
 }
@@ -952,6 +954,7 @@ static void member_tell_state(struct node *n)
     node_envelope(n, &b);
     buf_u64(&b, driver_applied(&n->driver));
     buf_u8(&b, own_room(n) ? 0 : 1);
+    buf_u64(&b, n->wal == NULL ? 0 : wal_bytes(n->wal));
     peer_send(n->peers, leader, PEER_CONTROL, NMSG_STATE, buf_bytes(&b), NULL,
               0);
     buf_release(&b);

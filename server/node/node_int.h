@@ -54,7 +54,8 @@ struct peer_state {
     uint64_t heard_us; /* any message of it; 0: never */
     uint64_t applied;
     bool no_room;
-    uint64_t state_us; /* when it said so; 0: never */
+    uint64_t log_bytes; /* of its log */
+    uint64_t state_us;  /* when it said so; 0: never */
     /* What the leader last announced of it (on followers). */
     uint64_t told_us; /* when; 0: never */
     uint64_t told_match;
