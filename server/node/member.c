@@ -523,8 +523,8 @@ static void member_on_prepare(struct node *n,
                       "when it has ended");
         return;
     }
-    if (!dry && node_promise(n, cluster.p, force || mutant(PROMISE_BROKEN),
-                             &em) != 0) {
+    if (!dry &&
+        node_promise(n, cluster.p, force || mutant(PROMISE_BROKEN), &em) != 0) {
         member_answer(n, h, ANSWER_REFUSED, 0, em.text);
         return;
     }

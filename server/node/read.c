@@ -214,8 +214,7 @@ static bool read_stale(struct node *n, struct client_op *op)
         return false;
     }
     if (bound_ms != 0 && !mutant(STALE_UNBOUNDED) &&
-        (n->reads.fresh_us == 0 ||
-         now - n->reads.fresh_us > bound_ms * 1000)) {
+        (n->reads.fresh_us == 0 || now - n->reads.fresh_us > bound_ms * 1000)) {
         return false;
     }
     read_evaluate(n, op);
@@ -306,16 +305,14 @@ static void read_ask(struct node *n)
     struct reads *r = &n->reads;
     uint64_t leader = node_ready_leader(n);
 
-    if (r->asking || leader == 0 ||
-        (r->waiting.n == 0 && !read_stale_due(n))) {
+    if (r->asking || leader == 0 || (r->waiting.n == 0 && !read_stale_due(n))) {
         return;
     }
     if (leader == n->id) {
         if (r->next_asks_n == READ_ASKS_MAX) {
             return;
         }
-        r->next_asks[r->next_asks_n++] =
-            (struct read_ask){n->id, ++r->round};
+        r->next_asks[r->next_asks_n++] = (struct read_ask){n->id, ++r->round};
     } else {
         struct buf b = BUF_INIT;
         bool sent;
@@ -411,7 +408,9 @@ void read_on_index(struct node *n, uint64_t from, struct reader *rd)
 
 /* ---- the leader's side ---- */
 
-static void read_answer(struct node *n, const struct read_ask *a, bool ok,
+static void read_answer(struct node *n,
+                        const struct read_ask *a,
+                        bool ok,
                         uint64_t index)
 {
     struct reads *r = &n->reads;
@@ -523,8 +522,7 @@ void read_pass(struct node *n, struct client_op *op)
     node_envelope(n, &b);
     buf_u64(&b, op->number);
     buf_u8(&b, op->kind == OP_READ ? 0 : 1);
-    peer_send(n->peers, leader, PEER_BULK, NMSG_PASS, buf_bytes(&b), &body,
-              1);
+    peer_send(n->peers, leader, PEER_BULK, NMSG_PASS, buf_bytes(&b), &body, 1);
     buf_release(&b);
 }
 
@@ -562,8 +560,7 @@ void read_on_pass(struct node *n, uint64_t from, struct reader *rd)
     p->op.command = blob_copy(rd->p, rd->n);
     p->op.done = passed_done;
     p->op.state = OP_RUNNING;
-    p->op.deadline_us =
-        env_now_us(n->env) + n->cfg.request_timeout_ms * 1000;
+    p->op.deadline_us = env_now_us(n->env) + n->cfg.request_timeout_ms * 1000;
     n->internal_ops++;
     n->internal_bytes += rd->n;
     if (kind == 0) {
@@ -598,8 +595,7 @@ void read_on_pass_reply(struct node *n, uint64_t from, struct reader *rd)
 
 /* ---- time ---- */
 
-static void read_expire_list(struct op_list *l, uint64_t now,
-                             const char *text)
+static void read_expire_list(struct op_list *l, uint64_t now, const char *text)
 {
     for (unsigned left = (unsigned)l->n; left > 0; left--) {
         struct client_op *op = op_list_pop(l);
@@ -608,10 +604,10 @@ static void read_expire_list(struct op_list *l, uint64_t now,
         if (op->deadline_us > now) {
             op_list_push(l, op);
         } else if (op->kind == OP_NODE) {
-            client_op_error(op, "UNKNOWN the leader did not answer before "
-                                "the deadline");
-        } else if (op->client != NULL &&
-                   client_is_stale(op->client, &bound)) {
+            client_op_error(op,
+                            "UNKNOWN the leader did not answer before "
+                            "the deadline");
+        } else if (op->client != NULL && client_is_stale(op->client, &bound)) {
             client_op_error(op, "STALE local data are older than the bound");
         } else {
             client_op_error(op, text);
@@ -646,9 +642,8 @@ static void read_task(struct env_task *t)
         goto arm;
     }
     if (r->probe_over) {
-        uint64_t index = r->probe_index > r->deadline_index
-                             ? r->probe_index
-                             : r->deadline_index;
+        uint64_t index = r->probe_index > r->deadline_index ? r->probe_index
+                                                            : r->deadline_index;
 
         r->probe_over = false;
         read_answer_all(n, r->probe_ok || mutant(READ_UNCONFIRMED), index);
@@ -659,8 +654,9 @@ static void read_task(struct env_task *t)
 arm:
     if (!env_timer_armed(&r->timer) &&
         (r->waiting.n + r->asked.n + r->indexed.n + r->passed.n +
-             r->next_asks_n >
-         0 || r->bounds_n > 0)) {
+                 r->next_asks_n >
+             0 ||
+         r->bounds_n > 0)) {
         env_timer_start(n->env, &r->timer,
                         env_now_us(n->env) + READ_TICK_MS * 1000);
     }
