@@ -18,6 +18,7 @@ base_libbase_a_SOURCES = \
 	base/log.h \
 	base/mutant.c \
 	base/mutant.h \
+	base/quota.h \
 	base/mutants.def.h \
 	base/mutants_client.def.h \
 	base/mutants_driver.def.h \

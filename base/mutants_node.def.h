@@ -54,6 +54,8 @@
     M(FULL_SWALLOWS, "a full follower keeps all appends in memory")            \
     M(PARKED_UNBOUNDED, "sockets are read however much is parked")             \
     M(DEADLINE_HEAD_ONLY, "only the oldest parked request may expire")         \
+    M(WALK_ON_LOOP, "KEYS and RANGE are evaluated on the loop")                \
+    M(WALK_AT_ONCE, "a walk over keys is not cut into steps")                  \
     M(REPLIES_AT_ONCE, "all reads that may be are evaluated in one turn")
 
 #endif

@@ -16,7 +16,7 @@ work=$HF_ROOT/build/cold.data
 rm -rf "$work"
 mkdir -p "$work"
 CL_DIR=$work/nodes
-CL_PORT=9479
+CL_PORT=${HF_COLD_PORT:-21379}
 . "$HF_ROOT/scripts/cluster.sh"
 load=$HF_ROOT/build/resp_load
 

@@ -16,7 +16,7 @@ work=$HF_ROOT/build/snapshot.data
 rm -rf "$work"
 mkdir -p "$work"
 CL_DIR=$work/nodes
-CL_PORT=9279
+CL_PORT=${HF_SNAP_PORT:-21479}
 . "$HF_ROOT/scripts/cluster.sh"
 load=$HF_ROOT/build/resp_load
 watch_pid=

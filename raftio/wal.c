@@ -1420,6 +1420,25 @@ uint64_t wal_bytes(const struct wal *w)
     return n;
 }
 
+uint64_t wal_bytes_from(const struct wal *w, uint64_t index)
+{
+    size_t at = index_find(w, index);
+    uint64_t n = 0;
+
+    if (at == w->index_n) {
+        return index < wal_first_index(w) ? wal_bytes(w) : 0;
+    }
+    for (size_t i = w->segs_n; i > 0; i--) {
+        const struct wal_seg *seg = &w->segs[i - 1];
+
+        if (seg->number == w->index[at].seg) {
+            return n + seg->end - w->index[at].off;
+        }
+        n += seg->end - SEG_HEADER;
+    }
+    return n;
+}
+
 uint64_t wal_tail_index(const struct wal *w, uint64_t bytes)
 {
     uint64_t index = w->plan_next;

@@ -177,6 +177,8 @@ uint64_t wal_last_index(const struct wal *w);    /* appended */
 uint64_t wal_durable_index(const struct wal *w); /* acknowledged */
 uint64_t wal_durable_no(const struct wal *w);    /* for vote_set(), snap */
 uint64_t wal_bytes(const struct wal *w);         /* frames not yet trimmed */
+/* The part of it from the frame with @index on. */
+uint64_t wal_bytes_from(const struct wal *w, uint64_t index);
 /* The first index of the log's tail of at most @bytes; last + 1 if its last
  * frame is larger. */
 uint64_t wal_tail_index(const struct wal *w, uint64_t bytes);

@@ -63,9 +63,12 @@ node_pid() {
     [ -n "$pid" ] && [ -r "/proc/$pid/cmdline" ] || return 1
     { tr '\0' '\n' <"/proc/$pid/cmdline"; } 2>/dev/null |
         grep -qxF -- "$CL_DIR/n$1" || return 1
-    # Dead, but not yet collected by its parent.
-    ! grep -q '^State:[[:space:]]*Z' "/proc/$pid/status" 2>/dev/null ||
+    # Dead, but not yet collected by its parent. While other threads of it
+    # still end, its ports are taken and its directory is locked.
+    if awk '/^State:/ { z = $2 == "Z" } /^Threads:/ { t = $2 }
+        END { exit !(z && t <= 1) }' "/proc/$pid/status" 2>/dev/null; then
         return 1
+    fi
     echo "$pid"
 }
 

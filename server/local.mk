@@ -35,7 +35,9 @@ server_libserver_command_a_SOURCES = \
 	server/command/table.c \
 	server/command/table.h \
 	server/command/txn.c \
-	server/command/txn.h
+	server/command/txn.h \
+	server/command/walk.c \
+	server/command/walk.h
 
 server_libserver_node_a_SOURCES = \
 	server/node/admin.c \
@@ -58,7 +60,9 @@ server_libserver_node_a_SOURCES = \
 	server/node/session.c \
 	server/node/session.h \
 	server/node/snapshot.c \
-	server/node/snapshot.h
+	server/node/snapshot.h \
+	server/node/walker.c \
+	server/node/walker.h
 
 server_libserver_edge_a_SOURCES = \
 	server/edge/conn.c \

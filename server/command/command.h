@@ -34,7 +34,7 @@ enum command_flag {
 enum {
     REPLY_MAX = 64 << 20,       /* bytes of one reply; beyond: -ERR */
     VALUE_MAX = 64 << 20,       /* bytes of a value (APPEND); beyond: -ERR */
-    SCAN_COUNT_MAX = 100000,    /* keys that one SCAN looks at, at most */
+    SCAN_COUNT_MAX = 10000,     /* keys that one SCAN looks at, at most */
     SCAN_BYTES = 1 << 20,       /* keys after which a SCAN ends early */
     TXN_COMMANDS_MAX = 1 << 16, /* commands and conditions of one TXN */
 };

@@ -51,8 +51,10 @@ static void protocol_error(struct conn *c)
     struct buf reply = BUF_INIT;
 
     c->edge->counters.protocol_errors++;
-    log_info(c->edge->log, "client %" PRIu64 " at %s: %s; closing", c->id,
-             c->net->remote, resp_parser_error(&c->parser));
+    if (edge_may_log(c->edge, EDGE_QUOTA_PROTOCOL)) {
+        log_info(c->edge->log, "client %" PRIu64 " at %s: %s; closing", c->id,
+                 c->net->remote, resp_parser_error(&c->parser));
+    }
     resp_errorf(&reply, "ERR %s", resp_parser_error(&c->parser));
     c->quitting = true;
     dispatch_answer(c, &reply);
@@ -184,14 +186,16 @@ static void on_drain(struct net_conn *n)
 
 /* ---- bytes out ---- */
 
-static void too_slow(struct conn *c, const char *why)
+void conn_too_slow(struct conn *c, const char *why)
 {
     c->edge->counters.slow_closed++;
-    log_warn(c->edge->log,
-             "client %" PRIu64
-             " at %s does not read its replies (%zu bytes "
-             "unsent, %s); closing",
-             c->id, c->net->remote, net_pending(c->net), why);
+    if (edge_may_log(c->edge, EDGE_QUOTA_SLOW)) {
+        log_warn(c->edge->log,
+                 "client %" PRIu64
+                 " at %s does not read its replies (%zu bytes "
+                 "unsent, %s); closing",
+                 c->id, c->net->remote, net_pending(c->net), why);
+    }
     conn_doom(c);
 }
 
@@ -213,8 +217,10 @@ static struct bytes render(struct conn *c,
     if (rv == 0) {
         return reply;
     }
-    log_error(c->edge->log, "client %" PRIu64 ": a malformed reply came",
-              c->id);
+    if (edge_may_log(c->edge, EDGE_QUOTA_REPLY)) {
+        log_error(c->edge->log, "client %" PRIu64 ": a malformed reply came",
+                  c->id);
+    }
     buf_clear(other);
     resp_error(other, "UNKNOWN the reply came malformed");
     return buf_bytes(other);
@@ -240,9 +246,10 @@ void conn_reply(struct conn *c, struct bytes reply)
     buf_release(&other);
     if (net_pending(c->net) > c->edge->opt.output_max &&
         !mutant(EDGE_OUTPUT_UNBOUNDED)) {
-        too_slow(c, "over the limit");
+        conn_too_slow(c, "over the limit");
         return;
     }
+    edge_count_output(c->edge, c);
     hold_reads(c);
 }
 
@@ -259,7 +266,7 @@ static void on_stall(struct env_timer *t)
         stall_again(c, now, STALL_FIRST_US);
     } else if (now - c->stall_since_us >=
                (uint64_t)c->edge->opt.output_stall_s * 1000000) {
-        too_slow(c, "nothing taken for too long");
+        conn_too_slow(c, "nothing taken for too long");
     } else {
         stall_again(c, now, 2 * c->stall_wait_us);
     }
@@ -382,8 +389,10 @@ static void on_idle(struct env_timer *t)
             c->pending > 0 ? env_now_us(c->edge->env) + 1000000 : due);
         return;
     }
-    log_info(c->edge->log, "client %" PRIu64 " at %s: idle; closing", c->id,
-             c->net->remote);
+    if (edge_may_log(c->edge, EDGE_QUOTA_IDLE)) {
+        log_info(c->edge->log, "client %" PRIu64 " at %s: idle; closing",
+                 c->id, c->net->remote);
+    }
     conn_close(c);
 }
 
@@ -396,6 +405,7 @@ static void conn_release(struct conn *c)
         e->counters.connected--;
     }
     hf_assert(c->pending == 0 && c->pending_bytes == 0);
+    e->unsent -= c->counted;
     env_undefer(e->env, &c->task);
     env_timer_stop(e->env, &c->more);
     env_timer_stop(e->env, &c->idle);

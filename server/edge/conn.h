@@ -15,7 +15,9 @@
  *           is closed, with one log line
  *   MULTI   MULTI_COMMANDS_MAX commands, request_max bytes
  *   WATCH   WATCH_KEYS_MAX keys
- *   all     maxclients connections; one more gets an error and is closed */
+ *   all     maxclients connections; one more gets an error and is closed;
+ *           output_total unsent bytes; beyond, the connection with the most
+ *           is closed, with a log line */
 #ifndef HF_SERVER_EDGE_CONN_H
 #define HF_SERVER_EDGE_CONN_H
 
@@ -39,6 +41,7 @@ enum {
     CONN_NAME_MAX = 256,         /* CLIENT SETNAME; beyond: -ERR */
     MULTI_COMMANDS_MAX = 10000,  /* beyond: -ERR, then EXECABORT */
     WATCH_KEYS_MAX = 10000,      /* beyond: -ERR */
+    EDGE_OUTPUT_TOTAL = 512 << 20, /* default of output_total */
 };
 
 struct edge_options {
@@ -46,12 +49,15 @@ struct edge_options {
     uint32_t idle_timeout_s; /* 0: connections may be silent for ever */
     size_t request_max;      /* bytes of one request */
     size_t output_max;       /* unsent bytes; beyond: closed */
+    size_t output_total;     /* of all connections, 0: the default; beyond: the one with the
+                                most is closed */
     uint32_t output_stall_s; /* no byte taken for so long: closed */
 };
 #define EDGE_OPTIONS_DEFAULT                                                  \
     {                                                                         \
         .maxclients = 10000, .idle_timeout_s = 0, .request_max = LIM_REQUEST, \
-        .output_max = (size_t)256 << 20, .output_stall_s = 60                 \
+        .output_max = (size_t)256 << 20,                                      \
+        .output_total = EDGE_OUTPUT_TOTAL, .output_stall_s = 60               \
     }
 
 enum edge_port { EDGE_PLAIN, EDGE_CLUSTER, EDGE_PORTS };

@@ -12,11 +12,22 @@
 #ifndef HF_SERVER_EDGE_CONN_INT_H
 #define HF_SERVER_EDGE_CONN_INT_H
 
+#include "base/quota.h"
 #include "resp/resp.h"
 #include "server/command/command.h"
 #include "server/edge/conn.h"
 
 enum { CONN_REPLY_GUESS = (256 << 10) + 1 }; /* before any reply was seen */
+
+/* Kinds of lines that clients can cause. */
+enum edge_quota {
+    EDGE_QUOTA_PROTOCOL,
+    EDGE_QUOTA_REFUSED,
+    EDGE_QUOTA_SLOW,
+    EDGE_QUOTA_REPLY,
+    EDGE_QUOTA_IDLE,
+    EDGE_QUOTAS
+};
 
 struct edge {
     struct env *env;
@@ -29,6 +40,8 @@ struct edge {
     size_t unanswered;
     struct edge_counters counters;
     bool starved; /* some connection waits for edge_on_room() */
+    size_t unsent; /* of all connections, as last looked at: not too low */
+    struct quota quota[EDGE_QUOTAS];
 };
 
 /* A watched key and its revision. */
@@ -64,6 +77,7 @@ struct conn {
     struct env_timer idle;
     struct env_timer stall;
     uint64_t written;     /* bytes given to the socket, ever */
+    size_t counted;       /* of edge->unsent */
     uint64_t stall_taken; /* of them sent when @stall last saw progress */
     uint64_t stall_since_us;
     uint64_t stall_wait_us;
@@ -116,6 +130,7 @@ struct conn *conn_new(struct edge *e,
                       struct net_conn *net);
 void conn_close(struct conn *c); /* at once; not from inside an operation */
 void conn_doom(struct conn *c);  /* at once, from anywhere */
+void conn_too_slow(struct conn *c, const char *why); /* the same, logged */
 /* Answer one canonical reply now: it is this command's turn. */
 void conn_reply(struct conn *c, struct bytes reply);
 /* Begin nothing more; close when what was answered has left. */
@@ -126,6 +141,11 @@ void conn_op_submit(struct conn_op *o);
 void conn_op_free(struct conn_op *o); /* answered: counts, goes on */
 void conn_process(struct conn *c);    /* begin what may begin */
 void conn_wake(struct conn *c);       /* conn_process() in a task */
+
+/* Is a line of this kind to be written now? */
+bool edge_may_log(struct edge *e, enum edge_quota kind);
+/* Output of @c has grown: no more than output_total in all. */
+void edge_count_output(struct edge *e, struct conn *c);
 
 /* dispatch.c */
 void dispatch(struct conn *c, const struct bytes *argv, int argc);

@@ -15,9 +15,55 @@ struct edge *edge_new(struct env *env,
     e->env = env;
     e->node = node;
     e->opt = *opt;
+    if (e->opt.output_total == 0) {
+        e->opt.output_total = EDGE_OUTPUT_TOTAL;
+    }
     e->log = log;
     e->counters.maxclients = opt->maxclients;
     return e;
+}
+
+bool edge_may_log(struct edge *e, enum edge_quota kind)
+{
+    return mutant(EDGE_LOG_UNBOUNDED) ||
+           quota_take(&e->quota[kind], e->log, env_now_us(e->env));
+}
+
+static void count(struct edge *e, struct conn *c)
+{
+    size_t now = c->doomed ? 0 : net_pending(c->net);
+
+    e->unsent += now;
+    e->unsent -= c->counted;
+    c->counted = now;
+}
+
+/* What was sent since is only noticed here: exact when it matters. */
+static struct conn *count_all(struct edge *e)
+{
+    struct conn *most = NULL;
+
+    for (struct conn *c = e->head; c != NULL; c = c->next) {
+        count(e, c);
+        if (!c->doomed && (most == NULL || c->counted > most->counted)) {
+            most = c;
+        }
+    }
+    return most;
+}
+
+void edge_count_output(struct edge *e, struct conn *c)
+{
+    count(e, c);
+    while (e->unsent > e->opt.output_total && !mutant(EDGE_TOTAL_UNBOUNDED)) {
+        struct conn *most = count_all(e);
+
+        if (e->unsent <= e->opt.output_total || most == NULL) {
+            return;
+        }
+        conn_too_slow(most, "the most of all, which are over the limit");
+        count(e, most);
+    }
 }
 
 static void refuse(struct conn *c)
@@ -25,8 +71,10 @@ static void refuse(struct conn *c)
     struct buf reply = BUF_INIT;
 
     c->edge->counters.rejected++;
-    log_warn(c->edge->log, "client at %s refused: %u clients already",
-             c->net->remote, c->edge->opt.maxclients);
+    if (edge_may_log(c->edge, EDGE_QUOTA_REFUSED)) {
+        log_warn(c->edge->log, "client at %s refused: %u clients already",
+                 c->net->remote, c->edge->opt.maxclients);
+    }
     resp_error(&reply, "ERR max number of clients reached");
     conn_reply(c, buf_bytes(&reply));
     buf_release(&reply);

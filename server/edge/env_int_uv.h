@@ -30,6 +30,10 @@ struct env_uv {
     uv_signal_t sigterm;
     uv_signal_t sigint;
     bool signals_on;
+    struct logger *log;
+    uint64_t turn_ns;    /* when the last turn ended */
+    uint64_t idle_ns;    /* how long the loop had slept by then */
+    uint64_t longest_us; /* turn */
     void (*signal_cb)(void *data, int signum);
     void *signal_data;
 

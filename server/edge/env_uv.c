@@ -225,6 +225,40 @@ static void idle_cb(uv_idle_t *i)
     (void)i; /* its being active is what keeps the loop from blocking */
 }
 
+/* Everybody waits for a turn that does not end. */
+static void turn_over(struct env_uv *u)
+{
+    uint64_t now = uv_hrtime();
+    uint64_t idle = uv_metrics_idle_time(&u->loop);
+    uint64_t us = 0;
+
+    if (u->turn_ns != 0 && now - u->turn_ns > idle - u->idle_ns) {
+        us = (now - u->turn_ns - (idle - u->idle_ns)) / 1000;
+    }
+    u->turn_ns = now;
+    u->idle_ns = idle;
+    if (us > u->longest_us) {
+        u->longest_us = us;
+    }
+    if (us > ENV_UV_LONG_TURN_MS * 1000) {
+        log_debug(u->log, "a turn of the loop took %llu ms",
+                  (unsigned long long)us / 1000);
+    }
+}
+
+void env_uv_set_log(struct env_uv *u, struct logger *l)
+{
+    u->log = l;
+}
+
+uint64_t env_uv_longest_turn_us(struct env_uv *u)
+{
+    uint64_t us = u->longest_us;
+
+    u->longest_us = 0;
+    return us;
+}
+
 /* Runs before the loop may block, after all events of the last poll. Flushed
  * output may call on_drain(), which may write and defer again: hence rounds,
  * and never blocking while something is left. */
@@ -244,6 +278,7 @@ static void prepare_cb(uv_prepare_t *p)
     } else {
         uv_idle_stop(&u->idle);
     }
+    turn_over(u);
 }
 
 static const struct env_ops uvenv_ops = {
@@ -271,6 +306,7 @@ static void handles_init(struct env_uv *u)
     hf_assert(uv_idle_init(&u->loop, &u->idle) == 0);
     hf_assert(uv_signal_init(&u->loop, &u->sigterm) == 0);
     hf_assert(uv_signal_init(&u->loop, &u->sigint) == 0);
+    hf_assert(uv_loop_configure(&u->loop, UV_METRICS_IDLE_TIME) == 0);
     u->timer.data = u->prepare.data = u->idle.data = u;
     u->sigterm.data = u->sigint.data = u->async.data = u;
     hf_assert(uv_prepare_start(&u->prepare, prepare_cb) == 0);

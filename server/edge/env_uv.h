@@ -11,6 +11,7 @@
 
 #include "base/env.h"
 #include "base/err.h"
+#include "base/log.h"
 
 enum {
     ENV_UV_READ_BUF = 256 << 10, /* one shared read buffer for the loop */
@@ -21,6 +22,7 @@ enum {
     ENV_UV_ACCEPT_RETRY_MS = 100,  /* pause of accept without descriptors */
     ENV_UV_USER_TIMEOUT_MS = 2000, /* unacknowledged data breaks a socket */
     ENV_UV_NOTSENT_BYTES = 128 << 10, /* outgoing: unsent bytes in kernel */
+    ENV_UV_LONG_TURN_MS = 100, /* a turn that took longer is logged (debug) */
 };
 
 struct env_uv;
@@ -39,6 +41,11 @@ uv_loop_t *env_uv_loop(struct env_uv *u);
 int env_uv_signals(struct env_uv *u,
                    void (*cb)(void *data, int signum),
                    void *data);
+
+/* Where long turns are logged; kept, may be NULL (as at first). */
+void env_uv_set_log(struct env_uv *u, struct logger *l);
+/* The longest turn since the last call, without the time the loop slept. */
+uint64_t env_uv_longest_turn_us(struct env_uv *u);
 
 /* Run until env_uv_stop(). */
 void env_uv_run(struct env_uv *u);

@@ -407,6 +407,7 @@ static int serve(struct server *v)
         fprintf(stderr, "holdfastd: %s\n", em.text);
         return NODE_EXIT_BUG;
     }
+    env_uv_set_log(v->u, &v->log);
     v->env = env_uv_env(v->u);
     env_timer_init(&v->flush, flush_cb, v);
     status = start(v);

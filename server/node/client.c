@@ -13,12 +13,13 @@ struct client {
     struct client_op *head;
     struct client_op *tail;
     struct client_op *next; /* first that has not begun; NULL: all have */
+    struct client_op *read; /* no read before it runs; NULL: none does */
     size_t reads_out;
     size_t writes_out;
     struct env_task task; /* delivers and begins; see client_turn() */
-    bool hold;         /* see client_hold() */
-    size_t reads_held; /* waiting for that, by their index */
-    size_t done_bytes; /* of replies that wait for their turn */
+    bool hold;            /* see client_hold() */
+    size_t reads_held;    /* waiting for that, by their index */
+    size_t done_bytes;    /* of replies that wait for their turn */
     bool stale;
     uint64_t max_age_ms;
     uint64_t min_index; /* local reads wait until this is applied */
@@ -71,6 +72,15 @@ bool client_reads_alone(const struct client *c)
 bool client_full(const struct client *c)
 {
     return c->hold || c->done_bytes > CLIENT_DONE_MAX;
+}
+
+bool client_read_is_first(struct client *c, const struct client_op *op)
+{
+    while (c->read != NULL && c->read != c->next &&
+           (c->read->kind != OP_READ || c->read->state != OP_RUNNING)) {
+        c->read = c->read->next;
+    }
+    return c->read == op;
 }
 
 size_t client_reads_held(struct client *c, int change)
@@ -194,6 +204,9 @@ static void client_begin(struct client *c)
             session_write(c->node, op);
         } else if (op->kind == OP_READ) {
             c->reads_out++;
+            if (c->reads_out == 1) {
+                c->read = op;
+            }
             read_begin(c->node, op);
         } else {
             admin_begin(c->node, op);
@@ -211,6 +224,9 @@ static void client_pop(struct client *c)
     }
     if (c->next == op) {
         c->next = op->next;
+    }
+    if (c->read == op) {
+        c->read = op->next;
     }
     op->client = NULL;
 }
@@ -273,6 +289,7 @@ void client_op_done(struct client_op *op, uint64_t index)
     } else if (op->kind == OP_READ) {
         hf_assert(c->reads_out > 0);
         c->reads_out--;
+        read_room(c->node); /* for later ones that waited for it */
     }
     env_defer(c->node->env, &c->task);
 }

@@ -46,11 +46,11 @@ struct client_op {
     /* Private to server/node. */
     struct client *client; /* NULL: cancelled */
     enum client_op_state state;
-    struct client_op *next;      /* in the connection's order */
-    struct op_list *list; /* parked, reading, admin: the one it is in */
+    struct client_op *next; /* in the connection's order */
+    struct op_list *list;   /* parked, reading, admin: the one it is in */
     struct client_op *list_next;
     struct client_op *list_prev;
-    struct buf reply;            /* held until the op is at the head */
+    struct buf reply; /* held until the op is at the head */
     uint64_t deadline_us;
     uint64_t number; /* WRITE: of the node session; 0 = not yet numbered */
 };

@@ -89,9 +89,11 @@ void ctime_lead(struct node *n)
     uint64_t wall;
 
     if (n->ctime.known && !mutant(COLD_JUMP_ALWAYS)) {
-        if (logged * 1000 > ctime_now_us(n)) {
-            ctime_set(n, logged * 1000);
-        }
+        /* Slewing begins now: what it would have made up for while this
+         * node followed would be a step. */
+        uint64_t now = ctime_now_us(n);
+
+        ctime_set(n, logged * 1000 > now ? logged * 1000 : now);
         return;
     }
     wall = mutant(COLD_TIME_STANDS) ? 0 : ctime_median_wall(n);

@@ -293,7 +293,9 @@ static enum wal_room leader_room(struct node *n, size_t bytes)
  * stepped down, and even come back, since leader_changed() last ran. */
 static bool leader_still(struct node *n)
 {
-    return n->leader.term != 0 && driver_role(&n->driver) == DRIVER_LEADER &&
+    /* While the log is being closed nothing may be added any more. */
+    return n->running && n->leader.term != 0 &&
+           driver_role(&n->driver) == DRIVER_LEADER &&
            n->leader.term == driver_term(&n->driver);
 }
 
@@ -531,17 +533,21 @@ bool leader_log_deadlines(struct node *n, uint64_t *index)
 static void leader_expire_timer(struct env_timer *t)
 {
     struct node *n = t->data;
-    uint64_t next = machine_next_deadline(n->machine);
+    uint64_t wait_ms = LEADER_EXPIRE_MS;
+    uint64_t next;
 
     if (n->leader.term == 0) {
         return;
     }
+    next = machine_next_deadline(n->machine);
     leader_submit(n);
-    if ((next != 0 && next <= ctime_estimate(n)) ||
-        machine_expiry_waiting(n->machine)) {
+    if (machine_expiry_waiting(n->machine)) {
+        wait_ms = LEADER_TIME_MS; /* a million at once: 100,000 a second */
+        leader_time_entry(n);
+    } else if (next != 0 && next <= ctime_estimate(n)) {
         leader_time_entry(n);
     }
-    env_timer_start(n->env, t, env_now_us(n->env) + LEADER_EXPIRE_MS * 1000);
+    env_timer_start(n->env, t, env_now_us(n->env) + wait_ms * 1000);
 }
 
 /* ---- messages ---- */
@@ -614,8 +620,10 @@ void leader_on_writes(struct node *n, uint64_t from, struct reader *r)
 
         if (!reader_ok(r) ||
             (kind != NUMBERED_REQUEST && kind != NUMBERED_VOID)) {
-            log_warn(n->log, "node %llu sent malformed requests",
-                     (unsigned long long)from);
+            if (quota_take(&n->foreign, n->log, env_now_us(n->env))) {
+                log_warn(n->log, "node %llu sent malformed requests",
+                         (unsigned long long)from);
+            }
             return;
         }
         rv = leader_take(n, session, number++, kind == NUMBERED_VOID, command);

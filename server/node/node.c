@@ -196,7 +196,9 @@ static void node_garbage_timer(struct env_timer *t)
     struct node *n = t->data;
     bool more = false;
 
-    if (n->old_machine != NULL) {
+    if (n->old_machine != NULL && walker_uses(n, n->old_machine)) {
+        more = true;
+    } else if (n->old_machine != NULL) {
         if (machine_free_sliced(n->old_machine, NODE_GARBAGE_STEP)) {
             n->old_machine = NULL;
         } else {
@@ -287,7 +289,12 @@ void node_machine_swap(struct node *n, struct machine *m)
 {
     hf_assert(n->snapshot.taking == NULL);
     if (n->old_machine != NULL) {
-        machine_free(n->old_machine); /* two installs in a row: rare */
+        /* Two installs in a row: rare. */
+        if (walker_uses(n, n->old_machine)) {
+            walker_adopt(n, n->old_machine);
+        } else {
+            machine_free(n->old_machine);
+        }
     }
     n->old_machine = n->machine;
     n->machine = m;
@@ -400,10 +407,23 @@ static void op_send(void *o, const struct raft_msg *m)
 
 /* A read of entries that memory does not hold any more. */
 struct log_read {
+    struct log_read *next;
     struct node *node;
     uint64_t token;
     unsigned wanted;
+    struct env_work refusal;
 };
+
+static void log_read_free(struct log_read *lr)
+{
+    struct log_read **at = &lr->node->log_reads;
+
+    while (*at != lr) {
+        at = &(*at)->next;
+    }
+    *at = lr->next;
+    free(lr);
+}
 
 static void log_read_done(void *data, const struct wal_read_result *r)
 {
@@ -419,7 +439,7 @@ static void log_read_done(void *data, const struct wal_read_result *r)
         driver_read_done(&n->driver, node_now_ms(n), lr->token, r->entries,
                          k);
     }
-    free(lr);
+    log_read_free(lr);
 }
 
 /* A read that cannot begin is answered from a later turn. */
@@ -431,8 +451,7 @@ static void log_read_refused(struct env_work *w)
         driver_read_done(&lr->node->driver, node_now_ms(lr->node), lr->token,
                          NULL, 0);
     }
-    free(lr);
-    free(w);
+    log_read_free(lr);
 }
 
 static void log_read_nothing(struct env_work *w)
@@ -445,16 +464,16 @@ static void op_read_log(void *o, uint64_t first, unsigned k, uint64_t token)
     struct node *n = o;
     struct log_read *lr = hf_calloc(1, sizeof *lr);
 
+    lr->next = n->log_reads;
+    n->log_reads = lr;
     lr->node = n;
     lr->token = token;
     lr->wanted = k;
     if (wal_read(n->wal, first, LIM_BATCH, log_read_done, lr) != 0) {
-        struct env_work *w = hf_calloc(1, sizeof *w);
-
-        w->fn = log_read_nothing;
-        w->done = log_read_refused;
-        w->data = lr;
-        env_work(n->env, ENV_POOL, w);
+        lr->refusal.fn = log_read_nothing;
+        lr->refusal.done = log_read_refused;
+        lr->refusal.data = lr;
+        env_work(n->env, ENV_POOL, &lr->refusal);
     }
 }
 
@@ -744,8 +763,10 @@ static void on_raft_msg(struct node *n, uint64_t from, struct blob *b,
     struct raft_msg m;
 
     if (raft_msg_decode(b, at, &m) != 0) {
-        log_warn(n->log, "node %llu sent a malformed message",
-                 (unsigned long long)from);
+        if (quota_take(&n->foreign, n->log, env_now_us(n->env))) {
+            log_warn(n->log, "node %llu sent a malformed message",
+                     (unsigned long long)from);
+        }
         return;
     }
     if (m.kind == RMSG_INSTALL) {
@@ -834,8 +855,11 @@ static void node_dispatch(struct node *n, uint64_t from, uint8_t type,
             member_on_address(n, from, r);
             break;
         default:
-            log_warn(n->log, "node %llu sent a message of unknown type %u",
-                     (unsigned long long)from, type);
+            if (quota_take(&n->foreign, n->log, env_now_us(n->env))) {
+                log_warn(n->log,
+                         "node %llu sent a message of unknown type %u",
+                         (unsigned long long)from, type);
+            }
     }
 }
 
@@ -1300,6 +1324,11 @@ static void node_loaded_member(struct node *n, struct node_loader *l)
     peer_set_members(n->peers, l->peers, l->peers_n);
     node_start_engine(n, l->wal.first_index, l->wal.entries, l->wal.n,
                       snap.index != 0 ? &snap : NULL);
+    if (l->peers_n > 0) {
+        /* The snapshot's table may be older, and its addresses with it: the
+         * leader could then not be found to learn the newer ones from. */
+        n->members_dirty = false;
+    }
     snap_meta_release(&snap);
 }
 
@@ -1478,6 +1507,7 @@ void node_free(struct node *n)
 
     n->ended = true;
     n->running = false;
+    walker_release(n);
     read_release(n);
     session_release(n);
     leader_release(n);
@@ -1491,6 +1521,9 @@ void node_free(struct node *n)
     }
     if (n->wal != NULL) {
         wal_free_crashed(n->wal);
+    }
+    while (n->log_reads != NULL) {
+        log_read_free(n->log_reads); /* their answers never come */
     }
     if (n->loader != NULL) {
         loader_free(n->loader);

@@ -5,6 +5,7 @@
 #include "base/assert.h"
 #include "base/disk.h"
 #include "base/mutant.h"
+#include "base/quota.h"
 #include "raftio/driver.h"
 #include "raftio/identity.h"
 #include "raftio/peer.h"
@@ -20,6 +21,7 @@
 #include "server/node/read.h"
 #include "server/node/session.h"
 #include "server/node/snapshot.h"
+#include "server/node/walker.h"
 #include "server/store/machine.h"
 
 /* Messages between nodes (docs/FORMATS.md, "Node messages"). Each begins with
@@ -94,6 +96,7 @@ struct node {
     struct session session;
     struct leader leader;
     struct reads reads;
+    struct walker walker;
     struct ctime ctime;
     struct membership member;
     struct snapshotter snapshot;
@@ -106,6 +109,7 @@ struct node {
     struct env_timer garbage;
     struct node_loader *loader; /* while loading */
     struct op_list admin;  /* actions that wait for a leader */
+    struct quota foreign;  /* lines about what peers send */
     size_t internal_ops;   /* other nodes' reads answered here */
     size_t internal_bytes; /* of their commands */
     size_t reply_bytes;    /* of replies that no connection has taken yet */
@@ -114,6 +118,7 @@ struct node {
     struct peers_job *peers_job; /* the peers file is being written */
     bool peers_dirty;
     bool members_dirty;
+    struct log_read *log_reads; /* under way */
     bool forming;          /* entry 1 is on its way to the disk */
     bool closing;          /* the log is being closed */
     uint64_t stop_us;      /* when node_stop() was called */
@@ -183,6 +188,8 @@ bool client_is_stale(const struct client *c, uint64_t *max_age_ms);
 uint64_t client_min_index(const struct client *c);
 /* Its replies are not taken fast enough: no further read is evaluated. */
 bool client_full(const struct client *c);
+/* Is running read @op the oldest that has no reply? */
+bool client_read_is_first(struct client *c, const struct client_op *op);
 /* How many reads wait for that, after @change (1, -1, 0). */
 size_t client_reads_held(struct client *c, int change);
 /* The read that begins now is the only one without a reply. */

@@ -110,13 +110,15 @@ void read_release(struct node *n)
     read_free_passed(&n->reads.indexed);
     read_free_passed(&n->reads.passed);
     read_free_passed(&n->admin);
+    read_free_passed(&n->walker.waiting);
 }
 
 bool read_full(const struct node *n)
 {
     const struct reads *r = &n->reads;
 
-    return r->waiting.n + r->asked.n + r->indexed.n + r->passed.n >=
+    return r->waiting.n + r->asked.n + r->indexed.n + r->passed.n +
+                   n->walker.waiting.n >=
                LIM_READING ||
            r->waiting.bytes + r->asked.bytes + r->indexed.bytes +
                    r->passed.bytes >=
@@ -129,7 +131,8 @@ void read_cancel(struct node *n, struct client_op *op)
     bool full = node_full(n);
 
     if (!op_list_remove(&r->waiting, op) && !op_list_remove(&r->asked, op) &&
-        !op_list_remove(&r->indexed, op) && !op_list_remove(&r->full, op)) {
+        !op_list_remove(&r->indexed, op) && !op_list_remove(&r->full, op) &&
+        !walker_cancel(n, op)) {
         (void)op_list_remove(&r->passed, op);
     }
     node_made_room(n, full);
@@ -140,6 +143,9 @@ void read_cancel(struct node *n, struct client_op *op)
 static void read_evaluate(struct node *n, struct client_op *op)
 {
     buf_clear(&op->reply);
+    if (walker_take(n, op)) {
+        return;
+    }
     command_read(n->machine, blob_bytes(op->command), &op->reply);
     client_op_done(op, driver_applied(&n->driver));
 }
@@ -149,11 +155,19 @@ static bool reply_room(const struct node *n)
     return n->reply_bytes < NODE_REPLY_BYTES || mutant(REPLIES_AT_ONCE);
 }
 
-/* A connection that was full stays so until a later turn, so its reads keep
- * their order: those held come first, then the others join them. */
+/* Not while its connection is full. And reads of a connection are evaluated
+ * in their order, also when an earlier one was passed to the leader or asks
+ * for another round: else it would see newer data than a later one. */
+static bool read_must_wait(struct node *n, const struct client_op *op)
+{
+    return !reply_room(n) ||
+           (op->client != NULL &&
+            (client_full(op->client) || !client_read_is_first(op->client, op)));
+}
+
 static void read_evaluate_or_hold(struct node *n, struct client_op *op)
 {
-    if (!reply_room(n) || (op->client != NULL && client_full(op->client))) {
+    if (read_must_wait(n, op)) {
         op_list_push(&n->reads.full, op);
         client_reads_held(op->client, 1);
     } else {
@@ -629,6 +643,7 @@ static void read_expire(struct node *n, uint64_t now)
     read_expire_list(&r->asked, now, none);
     read_expire_list(&r->indexed, now, none);
     read_expire_list(&r->passed, now, none);
+    walker_expire(n, now);
     node_made_room(n, full);
 }
 
@@ -654,7 +669,7 @@ static void read_task(struct env_task *t)
 arm:
     if (!env_timer_armed(&r->timer) &&
         (r->waiting.n + r->asked.n + r->indexed.n + r->passed.n +
-                 r->next_asks_n >
+                 n->walker.waiting.n + r->next_asks_n >
              0 ||
          r->bounds_n > 0)) {
         env_timer_start(n->env, &r->timer,

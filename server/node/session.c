@@ -438,7 +438,10 @@ void session_restored(struct node *n)
         }
         numbered_settle(s, q);
         if (op != NULL) {
-            client_op_error(op, "UNKNOWN applied, reply lost");
+            /* A void may have taken the number instead. */
+            client_op_error(op, i < s->voiding
+                                    ? "UNKNOWN its reply was lost"
+                                    : "UNKNOWN applied, reply lost");
         }
     }
     session_advance(n);

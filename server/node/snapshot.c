@@ -111,7 +111,6 @@ static void take_count(struct node *n, struct snapshot_job *j)
     uint64_t ms = (env_now_us(n->env) - j->started_us) / 1000;
     int rv = driver_snapshot_done(&n->driver, node_now_ms(n), &j->meta,
                                   take_trailing(n, j->meta.index));
-    uint64_t later = wal_bytes(n->wal) - j->log_bytes;
 
     if (rv != 0) {
         log_info(n->log, "snapshot at %llu overtaken by an install",
@@ -130,10 +129,6 @@ static void take_count(struct node *n, struct snapshot_job *j)
     if (driver_first(&n->driver) > 1) {
         wal_trim(n->wal, driver_first(&n->driver) - 1);
     }
-    /* The log goes by whole segments: what this snapshot could not take away
-     * is no reason for another, but what was written beside it is. */
-    s->log_bytes = wal_bytes(n->wal);
-    s->log_bytes -= later < s->log_bytes ? later : s->log_bytes;
     j->work.fn = retire_fn;
     j->work.done = retire_done;
     env_work(n->env, ENV_POOL, &j->work);
@@ -178,7 +173,6 @@ static void snapshot_take(struct node *n)
     j->file.conf_index = j->meta.conf_index;
     j->file.conf = blob_bytes(j->meta.conf);
     j->file.log_no = wal_durable_no(n->wal);
-    j->log_bytes = wal_bytes(n->wal);
     j->work.fn = take_fn;
     j->work.done = take_done;
     s->taking = j;
@@ -202,14 +196,14 @@ uint64_t snapshot_log_budget(const struct node *n)
     return need < n->cfg.log_budget ? n->cfg.log_budget : need;
 }
 
+/* Only what it could take away counts, and only once most of that is applied:
+ * a start has a backlog. */
 static bool snapshot_due(struct node *n)
 {
-    uint64_t log = wal_bytes(n->wal);
-
-    if (log < n->snapshot.log_bytes) {
-        n->snapshot.log_bytes = log;
-    }
-    return log - n->snapshot.log_bytes >= snapshot_due_bytes(n);
+    return driver_applied(&n->driver) + SNAPSHOT_BACKLOG >=
+               driver_commit(&n->driver) &&
+           wal_bytes_from(n->wal, n->snapshot.index + 1) >=
+               snapshot_due_bytes(n);
 }
 
 void snapshot_tick(struct node *n)

@@ -26,6 +26,7 @@ enum {
     SNAPSHOT_TRAILING = 1024, /* entries kept behind an own snapshot, */
     SNAPSHOT_TRAILING_BYTES = 32 << 20, /* and what they take at most */
     SNAPSHOT_TRAILING_MIN = 16,         /* but so many in any case */
+    SNAPSHOT_BACKLOG = 64,    /* entries not yet applied: no snapshot now */
     SNAPSHOT_SENT_MS = 60000, /* so long the log behind a snapshot that was
                                  sent to a live node is kept for it */
     SNAPSHOT_RETRY_MS = 5000, /* after one that failed */
@@ -43,7 +44,6 @@ struct snapshot_job {
     struct machine_load *load;
     struct machine *machine;
     uint64_t started_us;
-    uint64_t log_bytes; /* when it began */
     int status;
     struct errmsg em;
 };
@@ -60,8 +60,7 @@ struct snapshotter {
     struct snapshot_job *taking;     /* NULL: none */
     struct snapshot_job *installing; /* NULL: none */
     uint64_t last_bytes;             /* size of the last one, uncompressed */
-    uint64_t log_bytes;  /* of the log then, as far as it is still there */
-    uint64_t file_bytes; /* size of its file */
+    uint64_t file_bytes;             /* size of its file */
     uint64_t file_crc;
     uint64_t index; /* of the newest durable one; 0: none */
     uint64_t term;

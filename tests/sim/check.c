@@ -5,10 +5,12 @@
 #include <stdlib.h>
 
 #include "base/assert.h"
+#include "raftio/conf.h"
+#include "raftio/entry.h"
 
 enum { TEXT_MAX = 512, INDEX_MAX = 1 << 22 };
 
-struct entry {
+struct place {
     uint64_t term;
     uint64_t hash;
     uint64_t digest;
@@ -19,6 +21,12 @@ struct seen {
     uint64_t index; /* 0: free */
     uint64_t term;
     uint64_t hash;
+};
+
+/* A CHANGE that was applied. */
+struct change {
+    uint64_t index;
+    struct blob *conf;
 };
 
 struct slot {
@@ -36,7 +44,7 @@ struct check {
     uint64_t (*now)(void *data);
     void *now_data;
     struct slot slots[CHECK_SLOTS];
-    struct entry *applied; /* by index */
+    struct place *applied; /* by index */
     size_t applied_cap;
     uint64_t applied_max;
     struct seen *seen; /* open addressing, a power of two */
@@ -45,9 +53,12 @@ struct check {
     uint64_t *leaders; /* by term: id */
     size_t leaders_cap;
     uint64_t leader_changes;
-    uint64_t top_change; /* index of the newest membership change */
-    uint64_t top_term;   /* of any leader */
-    int last_leader;     /* slot, -1: none yet */
+    uint64_t top_change;    /* index of the newest membership change */
+    struct change *changes; /* by index */
+    size_t changes_n;
+    size_t changes_cap;
+    uint64_t top_term; /* of any leader */
+    int last_leader;   /* slot, -1: none yet */
     uint64_t events[NODE_EV_COUNT];
     uint64_t hash;
     bool verbose;
@@ -115,7 +126,7 @@ static uint64_t hash_bytes(int type, struct bytes b)
 
 /* ---- tables ---- */
 
-static struct entry *applied_at(struct check *c, uint64_t index)
+static struct place *applied_at(struct check *c, uint64_t index)
 {
     if (index >= c->applied_cap) {
         size_t old = c->applied_cap;
@@ -266,7 +277,7 @@ static void on_leader(void *self, uint64_t id, uint64_t term)
 
 static void check_digest(struct slot *sl, uint64_t index, uint64_t digest)
 {
-    struct entry *e = applied_at(sl->c, index);
+    struct place *e = applied_at(sl->c, index);
 
     if (digest == 0) {
         return;
@@ -276,6 +287,45 @@ static void check_digest(struct slot *sl, uint64_t index, uint64_t digest)
     } else if (e->digest != digest) {
         check_fail(sl->c, "n%d has another state at index %llu", sl->n,
                    (unsigned long long)index);
+    }
+}
+
+static void change_add(struct check *c, uint64_t index, struct bytes conf)
+{
+    if (c->changes_n > 0 && index <= c->changes[c->changes_n - 1].index) {
+        return;
+    }
+    if (c->changes_n == c->changes_cap) {
+        c->changes_cap = c->changes_cap == 0 ? 32 : c->changes_cap * 2;
+        c->changes =
+            hf_realloc(c->changes, c->changes_cap * sizeof *c->changes);
+    }
+    c->changes[c->changes_n++] =
+        (struct change){index, blob_copy(conf.p, conf.n)};
+}
+
+/* A snapshot holds the configuration of the last CHANGE it covers. */
+static void check_conf(struct slot *sl, uint64_t index, struct bytes conf)
+{
+    struct check *c = sl->c;
+    size_t i = c->changes_n;
+    struct bytes want;
+
+    while (i > 0 && c->changes[i - 1].index > index) {
+        i--;
+    }
+    if (i == 0) {
+        check_fail(c, "n%d has a snapshot at %llu before any configuration",
+                   sl->n, (unsigned long long)index);
+        return;
+    }
+    want = blob_bytes(c->changes[i - 1].conf);
+    if (conf.n != want.n || memcmp(conf.p, want.p, want.n) != 0) {
+        check_fail(c,
+                   "n%d has a snapshot at %llu whose configuration is not "
+                   "that of the CHANGE at %llu",
+                   sl->n, (unsigned long long)index,
+                   (unsigned long long)c->changes[i - 1].index);
     }
 }
 
@@ -289,7 +339,7 @@ static void on_apply(void *self,
 {
     struct slot *sl = self;
     struct check *c = sl->c;
-    struct entry *e = applied_at(c, index);
+    struct place *e = applied_at(c, index);
     uint64_t h = hash_bytes(type, payload);
 
     (void)id;
@@ -310,6 +360,9 @@ static void on_apply(void *self,
                    (unsigned long long)e->term);
     }
     check_digest(sl, index, digest);
+    if (type == ENTRY_CHANGE) {
+        change_add(c, index, payload);
+    }
     if (index > c->applied_max) {
         c->applied_max = index;
     }
@@ -326,10 +379,9 @@ static void on_state(void *self,
 {
     struct slot *sl = self;
     struct check *c = sl->c;
-    struct entry *e = applied_at(c, index);
+    struct place *e = applied_at(c, index);
 
     (void)id;
-    (void)config;
     say(c, "n%d state of snapshot %llu^%llu", sl->n, (unsigned long long)index,
         (unsigned long long)term);
     if (index < sl->applied) {
@@ -344,6 +396,8 @@ static void on_state(void *self,
         check_fail(c, "n%d has a snapshot at %llu of term %llu, not %llu",
                    sl->n, (unsigned long long)index, (unsigned long long)term,
                    (unsigned long long)e->term);
+    } else {
+        check_conf(sl, index, config);
     }
     check_digest(sl, index, digest);
     sl->applied = index;
@@ -411,6 +465,10 @@ void check_free(struct check *c)
     for (int i = 0; i < CHECK_SLOTS; i++) {
         free(c->slots[i].terms);
     }
+    for (size_t i = 0; i < c->changes_n; i++) {
+        blob_unref(c->changes[i].conf);
+    }
+    free(c->changes);
     free(c->applied);
     free(c->seen);
     free(c->leaders);
@@ -472,6 +530,20 @@ uint64_t check_last_index(const struct check *c, int slot)
 uint64_t check_applied_max(const struct check *c)
 {
     return c->applied_max;
+}
+
+bool check_is_voter(const struct check *c, uint64_t id)
+{
+    struct conf conf;
+    const struct conf_member *m;
+
+    if (c->changes_n == 0 ||
+        conf_decode(blob_bytes(c->changes[c->changes_n - 1].conf), &conf) !=
+            0) {
+        return false;
+    }
+    m = conf_find(&conf, id);
+    return m != NULL && m->role == CONF_VOTER;
 }
 
 void check_verbose(struct check *c, bool on)

@@ -4,7 +4,8 @@
  *   one leader per term; a new leader's log holds all that was applied;
  *   the same (index, term) has the same payload in every log; the same index
  *   is applied with the same entry everywhere, one after the other; equal
- *   state at equal index; a term of a leader never comes twice.
+ *   state at equal index; a term of a leader never comes twice; a snapshot
+ *   holds the configuration of the last CHANGE that it covers.
  *
  * The first violation is kept; everything after it is noise. */
 #ifndef HF_TESTS_SIM_CHECK_H
@@ -42,6 +43,8 @@ uint64_t check_applied(const struct check *c, int slot); /* index */
 /* The last index that its log was given. */
 uint64_t check_last_index(const struct check *c, int slot);
 uint64_t check_applied_max(const struct check *c);
+/* Has @id a vote in the newest configuration that was applied anywhere? */
+bool check_is_voter(const struct check *c, uint64_t id);
 /* Print everything reported, as it comes. */
 void check_verbose(struct check *c, bool on);
 /* Hash of everything reported, for comparing two runs of one seed. */

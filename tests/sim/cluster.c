@@ -5,8 +5,11 @@
 #include <stdlib.h>
 
 #include "base/assert.h"
+#include "server/command/command.h"
 #include "server/edge/conn.h"
+#include "server/node/node_int.h"
 #include "tests/sim/disk_sim.h"
+#include "tests/sim/mini.h"
 
 enum {
     PLAIN_PORT = 7379,
@@ -16,12 +19,28 @@ enum {
     SYNC_US = 100,
     MIB_US = 1000,
     WARM_US = 2000000, /* up for so long: it has an estimate of the time */
+    LOOK_US = 5000,    /* clocks are looked at so often */
+    SLOTS_LOOK_US = 100000,
+    CLOCK_PPM = 2500,   /* slew and drifts, generously */
+    CLOCK_SLACK_MS = 6, /* a leader without requests slews in one step */
 };
+
+#define NEWCOMER_IP "10.0.2.1"
 
 struct machine_slot {
     struct cluster *cl;
-    int i;
+    int i;    /* of the observer too */
+    int seat; /* whose peer address it announces */
+    int host;
+    int moved; /* added to the ports for peers and cluster-aware clients */
     char addr[64];
+    const struct node_observer *inner; /* the checks */
+    struct node_observer obs;
+    struct logger log;
+    uint64_t once_idle_ms;
+    uint64_t named; /* what was last seen to be named as leader */
+    bool leads;
+    uint64_t looked_us;
     struct disk *disk;
     struct env *env; /* NULL: no process */
     struct node *node;
@@ -34,14 +53,98 @@ struct machine_slot {
     uint64_t start_at;
 };
 
+/* ---- between the node and the checks ---- */
+
+static void tune(struct machine_slot *m)
+{
+    if (m->once_idle_ms != 0 && m->node != NULL && m->node->machine != NULL) {
+        machine_once_set_idle(m->node->machine, m->once_idle_ms);
+    }
+}
+
+static void on_leader(void *self, uint64_t id, uint64_t term)
+{
+    struct machine_slot *m = self;
+
+    m->inner->on_leader(m->inner->self, id, term);
+}
+
+static void on_append(void *self,
+                      uint64_t id,
+                      uint64_t index,
+                      uint64_t term,
+                      int type,
+                      struct bytes payload)
+{
+    struct machine_slot *m = self;
+
+    tune(m); /* before it is applied */
+    m->inner->on_append(m->inner->self, id, index, term, type, payload);
+}
+
+static void on_apply(void *self,
+                     uint64_t id,
+                     uint64_t index,
+                     uint64_t term,
+                     int type,
+                     struct bytes payload,
+                     uint64_t digest)
+{
+    struct machine_slot *m = self;
+
+    tune(m);
+    m->inner->on_apply(m->inner->self, id, index, term, type, payload, digest);
+}
+
+static void on_state(void *self,
+                     uint64_t id,
+                     uint64_t index,
+                     uint64_t term,
+                     uint64_t digest,
+                     struct bytes config)
+{
+    struct machine_slot *m = self;
+
+    m->inner->on_state(m->inner->self, id, index, term, digest, config);
+}
+
+static void on_event(void *self,
+                     uint64_t id,
+                     enum node_event what,
+                     uint64_t a,
+                     uint64_t b)
+{
+    struct machine_slot *m = self;
+
+    m->inner->on_event(m->inner->self, id, what, a, b);
+}
+
+static const struct node_observer *observe(struct machine_slot *m,
+                                           struct check *c)
+{
+    m->inner = check_observer(c, m->i);
+    m->obs = (struct node_observer){.self = m,
+                                    .on_leader = on_leader,
+                                    .on_append = on_append,
+                                    .on_apply = on_apply,
+                                    .on_state = on_state,
+                                    .on_event = on_event};
+    return &m->obs;
+}
+
 struct cluster {
     struct cluster_config cfg;
-    struct machine_slot m[CLUSTER_MAX];
+    struct machine_slot m[CLUSTER_MAX + 1]; /* the newcomer comes last */
+    uint64_t clock_ms; /* the latest cluster time that anyone knew */
+    uint64_t clock_us; /* when that was */
+    bool clock_known;  /* every majority had one that knew it */
     uint64_t warm_since;
     bool ever_warm;
     bool ever_cold;
     uint64_t exits[EXITS];
 };
+
+static void clock_look(struct cluster *cl);
 
 static bool disk_dead(struct disk *d)
 {
@@ -54,9 +157,15 @@ static const struct sim_disk_ops disk_ops = {
     .dead = disk_dead,
 };
 
+static struct machine_slot *newcomer(struct cluster *cl)
+{
+    return &cl->m[cl->cfg.nodes];
+}
+
 struct cluster *cluster_new(const struct cluster_config *cfg)
 {
     struct cluster *cl = hf_calloc(1, sizeof *cl);
+    struct machine_slot *late = &cl->m[cfg->nodes];
     char addr[64];
 
     hf_assert(cfg->nodes <= CLUSTER_MAX);
@@ -68,7 +177,9 @@ struct cluster *cluster_new(const struct cluster_config *cfg)
 
         snprintf(addr, sizeof addr, "10.0.0.%d", i + 1);
         m->cl = cl;
-        m->i = sim_host(cfg->s, addr);
+        m->host = sim_host(cfg->s, addr);
+        m->i = i;
+        m->seat = i;
         m->disk = disk_sim_new();
         snprintf(m->addr, sizeof m->addr, "10.0.0.%d:%d", i + 1, PLAIN_PORT);
     }
@@ -76,6 +187,11 @@ struct cluster *cluster_new(const struct cluster_config *cfg)
         snprintf(addr, sizeof addr, "10.0.1.%d", i + 1);
         (void)sim_host(cfg->s, addr);
     }
+    late->cl = cl;
+    late->i = cfg->nodes;
+    late->host = -1;
+    late->disk = disk_sim_new();
+    snprintf(late->addr, sizeof late->addr, NEWCOMER_IP ":%d", PLAIN_PORT);
     return cl;
 }
 
@@ -108,7 +224,7 @@ static void warm_update(struct cluster *cl)
     }
     if (warm * 2 <= cl->cfg.nodes) {
         cl->warm_since = UINT64_MAX;
-        cl->ever_cold = cl->ever_warm;
+        cl->ever_cold |= cl->ever_warm;
     } else if (cl->warm_since == UINT64_MAX) {
         cl->warm_since = now;
         cl->ever_warm = true;
@@ -144,6 +260,7 @@ static void bury(struct machine_slot *m)
     m->ended = false;
     check_died(m->cl->cfg.c, m->i);
     warm_update(m->cl);
+    clock_look(m->cl);
 }
 
 static void lose_power(struct machine_slot *m)
@@ -152,7 +269,7 @@ static void lose_power(struct machine_slot *m)
 
     bury(m);
     disk_sim_crash(m->disk, rng_next(sim_rng(s)));
-    sim_host_power(s, m->i, false);
+    sim_host_power(s, m->host, false);
 }
 
 void cluster_power_cut(struct cluster *cl, int i)
@@ -194,7 +311,9 @@ static void on_env_exit(void *data, struct env *e, int status)
     (void)e;
     hf_assert(status == SIM_EXIT_DISK);
     lose_power(m);
-    cluster_start_later(m->cl, m->i, 1000 + rng_below(sim_rng(s), 1500000));
+    if (m != newcomer(m->cl)) {
+        cluster_start_later(m->cl, m->i, 1000 + rng_below(sim_rng(s), 1500000));
+    }
 }
 
 /* A node that ended by itself: what a service manager would do. */
@@ -218,7 +337,9 @@ static void reap(void *data)
         check_fail(cl->cfg.c, "n%d ended with status %d: %s", m->i + 1, status,
                    m->why);
     }
-    cluster_start_later(cl, m->i, 300000 + rng_below(sim_rng(s), 500000));
+    if (m != newcomer(cl)) {
+        cluster_start_later(cl, m->i, 300000 + rng_below(sim_rng(s), 500000));
+    }
 }
 
 static void on_node_exit(void *data, enum node_exit status, const char *why)
@@ -248,22 +369,52 @@ static void on_node_room(void *data)
 
 /* ---- the start of one ---- */
 
+static void log_line(struct logger *l, enum log_level level, const char *text)
+{
+    struct machine_slot *m = l->data;
+    char line[512];
+
+    snprintf(line, sizeof line, "n%d: %s", m->i + 1, text);
+    m->cl->cfg.log->line(m->cl->cfg.log, level, line);
+}
+
+/* Lines say whose they are. NULL when nobody reads them. */
+static struct logger *log_of(struct machine_slot *m)
+{
+    if (m->cl->cfg.log == NULL) {
+        return NULL;
+    }
+    m->log = *m->cl->cfg.log;
+    m->log.line = log_line;
+    m->log.data = m;
+    return &m->log;
+}
+
 static void fill_config(struct machine_slot *m, struct node_config *nc)
 {
     struct cluster *cl = m->cl;
-    int ip = m->i + 1;
+    int ip = m->seat + 1;
+    int peer = PEER_PORT + m->moved;
+    int cluster = CLUSTER_PORT + m->moved;
 
     *nc = cl->cfg.node;
-    snprintf(nc->peer_listen, LIM_ADDR, "10.0.0.%d:%d", ip, PEER_PORT);
-    snprintf(nc->peer_announce, LIM_ADDR, "10.0.0.%d:%d", ip, PEER_PORT);
-    snprintf(nc->client_announce, LIM_ADDR, "10.0.0.%d:%d", ip, PLAIN_PORT);
-    snprintf(nc->cluster_announce, LIM_ADDR, "10.0.0.%d:%d", ip, CLUSTER_PORT);
+    snprintf(nc->peer_listen, LIM_ADDR, "10.0.0.%d:%d", ip, peer);
+    snprintf(nc->client_announce, LIM_ADDR, "%s", m->addr);
+    snprintf(nc->cluster_announce, LIM_ADDR, "10.0.0.%d:%d", ip, cluster);
+    snprintf(nc->peer_announce, LIM_ADDR, "%s", nc->peer_listen);
+    if (m == newcomer(cl)) {
+        snprintf(nc->peer_listen, LIM_ADDR, NEWCOMER_IP ":%d", peer);
+        snprintf(nc->cluster_announce, LIM_ADDR, NEWCOMER_IP ":%d", cluster);
+    }
     nc->join_n = cl->cfg.nodes;
     for (int i = 0; i < cl->cfg.nodes; i++) {
-        snprintf(nc->join[i], LIM_ADDR, "10.0.0.%d:%d", i + 1, PEER_PORT);
+        /* Who moves a machine tells those that start later. */
+        snprintf(nc->join[i], LIM_ADDR, "10.0.0.%d:%d", i + 1,
+                 PEER_PORT + cl->m[i].moved);
     }
-    nc->log = cl->cfg.log;
-    nc->observer = check_observer(cl->cfg.c, m->i);
+    nc->log = log_of(m);
+    m->once_idle_ms = cl->cfg.once_idle_ms;
+    nc->observer = observe(m, cl->cfg.c);
 }
 
 /* What main() of the server does. */
@@ -275,7 +426,6 @@ static void process_main(void *data)
     struct node_cbs cbs = {m, on_node_exit, on_node_ready, on_node_room};
     struct edge_options eo = EDGE_OPTIONS_DEFAULT;
     struct errmsg em = {{0}};
-    char addr[64];
 
     fill_config(m, &nc);
     if (node_start(m->env, &nc, &cbs, &m->node, &em) != 0) {
@@ -283,12 +433,11 @@ static void process_main(void *data)
         check_fail(c, "n%d does not start: %s", m->i + 1, em.text);
         return;
     }
-    m->edge = edge_new(m->env, m->node, &eo, m->cl->cfg.log);
+    m->edge = edge_new(m->env, m->node, &eo, nc.log);
     if (edge_listen(m->edge, EDGE_PLAIN, m->addr, &em) != 0) {
         check_fail(c, "n%d does not listen: %s", m->i + 1, em.text);
     }
-    snprintf(addr, sizeof addr, "10.0.0.%d:%d", m->i + 1, CLUSTER_PORT);
-    if (edge_listen(m->edge, EDGE_CLUSTER, addr, &em) != 0) {
+    if (edge_listen(m->edge, EDGE_CLUSTER, nc.cluster_announce, &em) != 0) {
         check_fail(c, "n%d does not listen: %s", m->i + 1, em.text);
     }
 }
@@ -309,8 +458,8 @@ void cluster_start(struct cluster *cl, int i)
     if (m->wipe) {
         cluster_wipe(cl, i);
     }
-    sim_host_power(s, m->i, true);
-    m->env = sim_env_new(s, m->i, m->disk, on_env_exit, m);
+    sim_host_power(s, m->host, true);
+    m->env = sim_env_new(s, m->host, m->disk, on_env_exit, m);
     m->started_us = sim_now_us(s);
     sim_env_post(m->env, process_main, m);
     sim_at(s, m->started_us + WARM_US + 1000, check_warm, cl);
@@ -401,6 +550,254 @@ struct node *cluster_node(const struct cluster *cl, int i)
     return m->ended ? NULL : m->node;
 }
 
+const char *cluster_cluster_addr(const struct cluster *cl, int i)
+{
+    static char text[64];
+
+    snprintf(text, sizeof text, "10.0.0.%d:%d", i + 1,
+             CLUSTER_PORT + cl->m[i].moved);
+    return text;
+}
+
+void cluster_move(struct cluster *cl, int i)
+{
+    hf_assert(cl->m[i].env == NULL);
+    cl->m[i].moved++;
+}
+
+void cluster_newcomer_start(struct cluster *cl, int seat)
+{
+    struct machine_slot *m = newcomer(cl);
+
+    hf_assert(m->env == NULL);
+    if (m->host < 0) {
+        m->host = sim_host(cl->cfg.s, NEWCOMER_IP);
+    }
+    m->seat = seat;
+    m->moved = cl->m[seat].moved;
+    cluster_start(cl, m->i);
+}
+
+void cluster_newcomer_stop(struct cluster *cl)
+{
+    struct machine_slot *m = newcomer(cl);
+
+    cluster_kill(cl, m->i);
+    cluster_wipe(cl, m->i);
+}
+
+uint64_t cluster_newcomer_id(const struct cluster *cl)
+{
+    return cluster_node_id(cl, cl->cfg.nodes);
+}
+
+bool cluster_whole(const struct cluster *cl)
+{
+    for (int i = 0; i < cl->cfg.nodes; i++) {
+        uint64_t id = cluster_node_id(cl, i);
+
+        if (id == 0 || !check_is_voter(cl->cfg.c, id)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* ---- what the members know of each other's addresses ---- */
+
+static bool running(const struct machine_slot *m)
+{
+    return m->node != NULL && !m->ended && m->node->running &&
+           m->node->machine != NULL;
+}
+
+bool cluster_addresses_known(const struct cluster *cl)
+{
+    for (int i = 0; i < cl->cfg.nodes; i++) {
+        for (int j = 0; j < cl->cfg.nodes; j++) {
+            const struct member *x;
+
+            if (!running(&cl->m[i]) || !running(&cl->m[j])) {
+                return false;
+            }
+            x = machine_member(cl->m[j].node->machine, cl->m[i].node->id);
+            if (x == NULL ||
+                strcmp(x->peer, cl->m[i].node->cfg.peer_announce) != 0 ||
+                strcmp(x->cluster, cl->m[i].node->cfg.cluster_announce) != 0) {
+                return false;
+            }
+        }
+    }
+    return true;
+}
+
+/* ---- time ---- */
+
+static uint64_t clock_of(struct machine_slot *m)
+{
+    uint64_t ms = 0;
+
+    if (m->node == NULL || m->ended) {
+        return 0;
+    }
+    ms = node_time_ms(m->node);
+    if (running(m) && machine_time(m->node->machine) > ms) {
+        ms = machine_time(m->node->machine);
+    }
+    return ms;
+}
+
+static void clock_look(struct cluster *cl)
+{
+    uint64_t now = sim_now_us(cl->cfg.s);
+    uint64_t past = now - cl->clock_us;
+    uint64_t top = 0;
+
+    for (int i = 0; i < cl->cfg.nodes; i++) {
+        uint64_t ms = clock_of(&cl->m[i]);
+
+        top = ms > top ? ms : top;
+    }
+    /* Without one that knows the time in every majority, a cold start may
+     * follow; and later still, one that slept through it. */
+    if (cluster_clock_certain(cl) != 0) {
+        cl->clock_known = true;
+    } else if (cl->clock_known) {
+        cl->ever_cold = true;
+    }
+    if (cl->clock_known && cl->clock_ms != 0 && !cl->ever_cold &&
+        top > cl->clock_ms + (past + past * CLOCK_PPM / 1000000) / 1000 +
+                  CLOCK_SLACK_MS) {
+        check_fail(cl->cfg.c,
+                   "cluster time jumps from %llu to %llu ms without a cold "
+                   "start",
+                   (unsigned long long)cl->clock_ms, (unsigned long long)top);
+    }
+    if (top >= cl->clock_ms) {
+        cl->clock_ms = top;
+        cl->clock_us = now;
+    }
+}
+
+uint64_t cluster_clock_latest(struct cluster *cl)
+{
+    clock_look(cl);
+    return cl->clock_ms;
+}
+
+uint64_t cluster_clock_certain(struct cluster *cl)
+{
+    uint64_t v[CLUSTER_MAX];
+    int n = cl->cfg.nodes;
+
+    for (int i = 0; i < n; i++) {
+        const struct machine_slot *m = &cl->m[i];
+        int k = i;
+
+        v[i] = m->node == NULL || m->ended ? 0 : node_time_ms(m->node);
+        while (k > 0 && v[k - 1] < v[k]) {
+            uint64_t t = v[k];
+
+            v[k] = v[k - 1];
+            v[--k] = t;
+        }
+    }
+    return v[n - (n / 2 + 1)];
+}
+
+/* ---- what a node tells cluster-aware clients ---- */
+
+/* "host:port" of the first node in a reply to CLUSTER SLOTS. */
+static bool slots_master(struct bytes reply, char out[LIM_ADDR])
+{
+    struct mini_reply r;
+    struct mini_reply range;
+    struct mini_reply node;
+
+    if (mini_parse(reply, &r) <= 0 || r.type != '*' || r.num != 1 ||
+        mini_parse(r.el[0].v, &range) <= 0 || range.num < 3 ||
+        mini_parse(range.el[2].v, &node) <= 0 || node.num < 2 ||
+        node.el[0].v.n == 0) {
+        return false;
+    }
+    snprintf(out, LIM_ADDR, "%.*s:%lld", (int)node.el[0].v.n,
+             (const char *)node.el[0].v.p, (long long)node.el[1].num);
+    return true;
+}
+
+static void slots_ask(struct node *n, struct buf *reply)
+{
+    struct bytes words[2] = {bytes_str("CLUSTER"), bytes_str("SLOTS")};
+    struct member_view members[LIM_NODES];
+    char message[NODE_MESSAGE_MAX];
+    struct node_view v;
+    struct buf error = BUF_INIT;
+    struct blob *b =
+        command_encode(command_find(words, 2, &error), 0, words, 2);
+
+    node_view_fill(n, &v, members, message);
+    admin_run(&v, blob_bytes(b), reply);
+    blob_unref(b);
+    buf_release(&error);
+}
+
+static void slots_look(struct machine_slot *m)
+{
+    struct node *n = m->node;
+    const char *own = n->cfg.cluster_announce;
+    const char *moved = node_leader_cluster_address(n);
+    const struct member *self = machine_member(n->machine, n->id);
+    struct check *c = m->cl->cfg.c;
+    struct buf reply = BUF_INIT;
+    char master[LIM_ADDR];
+
+    if (self != NULL) {
+        own = self->cluster; /* as the cluster knows it */
+    }
+    slots_ask(n, &reply);
+    if (!slots_master(buf_bytes(&reply), master)) {
+        if (self != NULL || moved[0] != '\0') {
+            check_fail(c, "n%d lists nobody in CLUSTER SLOTS: %.*s", m->i + 1,
+                       (int)(reply.n < 80 ? reply.n : 80),
+                       (const char *)reply.p);
+        }
+    } else if (strcmp(master,
+                      node_is_leader(n) || moved[0] == '\0' ? own : moved) !=
+               0) {
+        check_fail(c, "n%d: MOVED says %s, CLUSTER SLOTS %s", m->i + 1,
+                   node_is_leader(n) ? own : moved, master);
+    }
+    if (!node_is_leader(n) && strcmp(moved, own) == 0) {
+        check_fail(c, "n%d: MOVED to itself", m->i + 1);
+    }
+    buf_release(&reply);
+}
+
+void cluster_look(struct cluster *cl)
+{
+    uint64_t now = sim_now_us(cl->cfg.s);
+
+    for (int i = 0; i < cl->cfg.nodes; i++) {
+        struct machine_slot *m = &cl->m[i];
+        uint64_t named;
+
+        if (!running(m)) {
+            continue;
+        }
+        named = node_ready_leader(m->node);
+        if (named != m->named || node_is_leader(m->node) != m->leads ||
+            now >= m->looked_us + SLOTS_LOOK_US) {
+            m->named = named;
+            m->leads = node_is_leader(m->node);
+            m->looked_us = now;
+            slots_look(m);
+        }
+    }
+    if (now >= cl->clock_us + LOOK_US) {
+        clock_look(cl);
+    }
+}
+
 uint64_t cluster_exits(const struct cluster *cl, enum node_exit status)
 {
     return cl->exits[status];
@@ -408,7 +805,7 @@ uint64_t cluster_exits(const struct cluster *cl, enum node_exit status)
 
 void cluster_free(struct cluster *cl)
 {
-    for (int i = 0; i < cl->cfg.nodes; i++) {
+    for (int i = 0; i <= cl->cfg.nodes; i++) {
         cluster_kill(cl, i);
         disk_sim_free(cl->m[i].disk);
     }

@@ -16,6 +16,7 @@ struct cluster_config {
     struct check *c;
     int nodes;
     struct node_config node; /* addresses are filled in */
+    uint64_t once_idle_ms;   /* of named sessions; 0: as it is */
     struct logger *log;
 };
 
@@ -51,6 +52,33 @@ void cluster_disk_fail(struct cluster *cl, int i, uint64_t k);
 uint64_t cluster_node_id(const struct cluster *cl, int i); /* 0: none */
 /* For looking in, and for sim_env_post(); NULL: no process. */
 struct node *cluster_node(const struct cluster *cl, int i);
+
+/* Every machine is up and its member votes. */
+bool cluster_whole(const struct cluster *cl);
+
+/* Of the cluster port, now; static storage. */
+const char *cluster_cluster_addr(const struct cluster *cl, int i);
+/* From its next start on, peers and cluster-aware clients find it at other
+ * ports. Only while it is down. */
+void cluster_move(struct cluster *cl, int i);
+/* Does every member know every member's addresses? */
+bool cluster_addresses_known(const struct cluster *cl);
+
+/* A machine of its own with a blank directory that announces the peer
+ * address of @seat, which has a holder. */
+void cluster_newcomer_start(struct cluster *cl, int seat);
+void cluster_newcomer_stop(struct cluster *cl);
+uint64_t cluster_newcomer_id(const struct cluster *cl); /* 0: not let in */
+
+/* Look at every node, after each step: MOVED and CLUSTER SLOTS of one node
+ * agree and never lead nowhere; cluster time runs evenly. */
+void cluster_look(struct cluster *cl);
+/* Cluster time in ms: no node is ahead of the first (it may be that of one
+ * that died since); whoever leads from now on is not behind the second, but
+ * for what messages take. */
+uint64_t cluster_clock_latest(struct cluster *cl);
+uint64_t cluster_clock_certain(struct cluster *cl);
+
 /* Since when at least a majority was up without interruption; UINT64_MAX if
  * it is not now. Cluster time cannot have jumped since. */
 uint64_t cluster_warm_since(const struct cluster *cl);

@@ -10,6 +10,8 @@ enum {
      * estimate loses when leadership changes. */
     TIMED_LATE_US = 700000,
     TIMED_EARLY_US = 200000,
+    /* How far the next leader's clock may be behind: what messages take. */
+    CLOCK_SLACK_MS = 45,
 };
 
 enum op_state { OP_OPEN, OP_OK, OP_NOT_APPLIED, OP_UNKNOWN };
@@ -21,6 +23,8 @@ struct op {
     uint64_t ended; /* UINT64_MAX while it may still happen */
     uint64_t pos;   /* place in a list, count of a counter; 0 unknown */
     uint64_t ttl_us;
+    uint64_t earliest_ms; /* of the deadline, by cluster time; 0: unknown */
+    uint64_t latest_ms;
 };
 
 /* At this time it was known that the key had come so far. */
@@ -557,6 +561,43 @@ void hist_timed_read(struct hist *h,
         now + TIMED_EARLY_US < o->began + o->ttl_us) {
         check_fail(h->c, "timed key %u: gone %llu us before its deadline", key,
                    (unsigned long long)(o->began + o->ttl_us - now));
+    }
+}
+
+void hist_timed_deadline(struct hist *h,
+                         uint32_t op,
+                         uint64_t earliest_ms,
+                         uint64_t latest_ms)
+{
+    h->ops[op].earliest_ms = earliest_ms;
+    h->ops[op].latest_ms = latest_ms;
+}
+
+void hist_timed_clocks(struct hist *h,
+                       uint32_t key,
+                       uint64_t began,
+                       uint64_t certain_ms,
+                       uint64_t latest_ms,
+                       bool there)
+{
+    const struct key *k = &h->keys[key];
+    const struct op *o = k->ops_n == 0 ? NULL : &h->ops[k->ops[0]];
+
+    if (o == NULL || o->state != OP_OK || began <= o->ended ||
+        o->latest_ms == 0) {
+        return;
+    }
+    if (there && certain_ms > o->latest_ms + CLOCK_SLACK_MS) {
+        check_fail(h->c,
+                   "timed key %u: there %llu ms after its deadline by the "
+                   "leader's clock",
+                   key, (unsigned long long)(certain_ms - o->latest_ms));
+    }
+    if (!there && latest_ms + CLOCK_SLACK_MS < o->earliest_ms) {
+        check_fail(h->c,
+                   "timed key %u: gone %llu ms before its deadline by every "
+                   "clock",
+                   key, (unsigned long long)(o->earliest_ms - latest_ms));
     }
 }
 

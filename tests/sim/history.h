@@ -77,6 +77,22 @@ void hist_timed_read(struct hist *h,
                      uint64_t warm_us,
                      bool ever_cold);
 
+/* The deadline of @op, acknowledged now, by cluster time in ms: it is within
+ * these. */
+void hist_timed_deadline(struct hist *h,
+                         uint32_t op,
+                         uint64_t earliest_ms,
+                         uint64_t latest_ms);
+/* A linearizable read of a timed key began at @began us, when whoever leads
+ * was at @certain_ms or later, and ended when nobody was beyond
+ * @latest_ms. */
+void hist_timed_clocks(struct hist *h,
+                       uint32_t key,
+                       uint64_t began,
+                       uint64_t certain_ms,
+                       uint64_t latest_ms,
+                       bool there);
+
 /* The value of each key after everything has settled, with no operation
  * running. */
 void hist_list_final(struct hist *h, uint32_t key, struct bytes v);

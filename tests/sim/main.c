@@ -24,9 +24,10 @@
 
 enum {
     JOBS_MAX = 64,
-    CHUNK = 8,   /* seeds of one process */
-    TWICE = 100, /* every so many-th seed is run twice */
-    RARE_PERCENT = 5,
+    CHUNK = 8,        /* seeds of one process */
+    TWICE = 100,      /* every so many-th seed is run twice */
+    RARE_PERCENT = 5, /* of so many seeds or more */
+    RARE_SEEDS = 300,
     SHOW_MAX = 20, /* failures that are printed */
 };
 
@@ -143,8 +144,7 @@ static void job_begin(struct job *j,
             run_checked(s, &o->seed, &r);
             write_all(fds[1], &r, sizeof r);
         }
-        fflush(stdout);
-        _exit(0);
+        exit(0); /* with what sanitizers have to say about leaks */
     }
     close(fds[1]);
     j->fd = fds[0];
@@ -187,7 +187,7 @@ static void job_read(struct job *j, const struct options *o, struct totals *t)
     close(j->fd);
     waitpid(j->pid, &status, 0);
     j->pid = 0;
-    if (j->next >= j->end) {
+    if (j->next >= j->end && status == 0) {
         return;
     }
     memset(&r, 0, sizeof r);
@@ -271,7 +271,7 @@ static bool report(const struct totals *t)
         printf("%12llu %-24s in %5.1f %% of the seeds\n",
                (unsigned long long)t->count[i],
                seed_count_name((enum seed_count)i), percent);
-        if (t->seeds >= 1000 && percent < RARE_PERCENT) {
+        if (t->seeds >= RARE_SEEDS && percent < RARE_PERCENT) {
             rare = true;
             printf("             that is too rare to mean anything\n");
         }

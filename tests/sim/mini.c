@@ -57,7 +57,7 @@ static int64_t parse_elem(struct bytes b, struct mini_elem *e)
     }
 }
 
-/* An array's elements; nested ones are only counted. */
+/* An array's elements; nested ones are left as they are. */
 static int64_t parse_array(struct bytes b, struct mini_reply *r, int depth)
 {
     int64_t n;
@@ -66,6 +66,7 @@ static int64_t parse_array(struct bytes b, struct mini_reply *r, int depth)
     if (!number(b, 1, &n, &at)) {
         return 0;
     }
+    n = b.p[0] == '%' ? 2 * n : n; /* a map, as nodes have it inside */
     if (r != NULL) {
         r->num = n;
         r->null = n < 0;
@@ -75,10 +76,11 @@ static int64_t parse_array(struct bytes b, struct mini_reply *r, int depth)
         struct bytes rest = bytes_of(b.p + at, b.n - at);
         int64_t used;
 
-        if (rest.n > 0 && rest.p[0] == '*' && depth < 4) {
+        if (rest.n > 0 && (rest.p[0] == '*' || rest.p[0] == '%') && depth < 4) {
             memset(&e, 0, sizeof e);
             e.type = '*';
             used = parse_array(rest, NULL, depth + 1);
+            e.v = bytes_of(rest.p, used > 0 ? (size_t)used : 0);
         } else {
             used = parse_elem(rest, &e);
         }

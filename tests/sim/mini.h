@@ -19,7 +19,8 @@ struct mini_reply {
         bool null;
         struct bytes v;
         int64_t num;
-    } el[MINI_ELEMENTS]; /* the first ones of '*', not nested */
+    } el[MINI_ELEMENTS]; /* the first ones of '*'; of a nested '*' v is what
+                            mini_parse() takes */
 };
 
 /* Bytes of the reply at the front of @b, 0 if it is not whole yet, -1 if it

@@ -7,7 +7,9 @@
 
 enum {
     HOSTS_MAX = CLUSTER_MAX + CLUSTER_CLIENT_HOSTS,
-    SAFE_GAP_US = 6000000, /* between two removals */
+    SAFE_GAP_US = 6000000,   /* between two removals */
+    WIPE_GAP_US = 1500000,   /* from a wiped seat to a removal */
+    OUTAGE_MS = 2 * 3600000, /* what the clocks show after a long one */
 };
 
 struct undo;
@@ -21,9 +23,11 @@ struct nemesis {
     uint64_t gap_us;
     bool verbose;
     bool healed;
-    bool removals; /* else seats are wiped; not both in one run */
-    int wipes;
+    bool removals; /* members are removed */
+    int wipes;     /* seats that may still be wiped */
+    int moves;     /* members that may still get other addresses */
     uint64_t last_removal;
+    uint64_t last_wipe;
     uint64_t faults;
     int hosts;
     uint32_t lat_max; /* of a link without trouble */
@@ -276,11 +280,27 @@ static void crash(struct nemesis *n)
 
 static void blackout(struct nemesis *n)
 {
-    say(n, "power cut of all from", 0, 0);
+    bool outage = pick(n, 4) == 0;
+
+    say(n, outage ? "a long outage of all from" : "power cut of all from", 0,
+        0);
+    for (int i = 0; outage && i < cluster_nodes(n->cl); i++) {
+        sim_host_wall_step(n->s, i, OUTAGE_MS);
+    }
     for (int i = 0; i < cluster_nodes(n->cl); i++) {
         cluster_power_cut(n->cl, i);
         cluster_start_later(n->cl, i, 1000 + pick(n, 800000));
     }
+}
+
+/* It comes back at other ports. */
+static void move(struct nemesis *n, int v)
+{
+    n->moves--;
+    say(n, "moved", v, 0);
+    cluster_kill(n->cl, v);
+    cluster_move(n->cl, v);
+    cluster_start_later(n->cl, v, 1000 + pick(n, 500000));
 }
 
 static void orderly(struct nemesis *n)
@@ -361,21 +381,30 @@ static void member_command(struct nemesis *n, const char *verb, int v)
     }
 }
 
+/* A copy of everything goes with each, so that one must be made good before
+ * the next: all seats vote again. A removal that is still on its way would
+ * take the second of two. */
 static void membership(struct nemesis *n)
 {
     uint64_t now = sim_now_us(n->s);
+    bool whole = cluster_whole(n->cl) && cluster_addresses_known(n->cl) &&
+                 now > n->last_removal + SAFE_GAP_US;
     int v = any_node(n);
+    uint64_t x = pick(n, 4);
 
-    if (n->removals && now > n->last_removal + SAFE_GAP_US) {
+    if (n->removals && whole && now > n->last_wipe + WIPE_GAP_US && x < 2) {
         n->last_removal = now;
         member_command(n, "REMOVE", v);
-    } else if (!n->removals && n->wipes > 0) {
+    } else if (n->wipes > 0 && whole && x < 3) {
         n->wipes--;
+        n->last_wipe = now;
         say(n, "wiped", v, 0);
         cluster_power_cut(n->cl, v);
         cluster_wipe(n->cl, v);
         cluster_start_later(n->cl, v, 1000 + pick(n, 1000000));
-    } else if (pick(n, 4) == 0) {
+    } else if (n->moves > 0 && whole) {
+        move(n, v);
+    } else if (pick(n, 2) == 0) {
         member_command(n, "PROMOTE", v);
     } else {
         member_command(n, "TRANSFER", v);
@@ -440,8 +469,10 @@ struct nemesis *nemesis_new(struct sim *s,
     n->verbose = verbose;
     n->hosts = cluster_nodes(cl) + CLUSTER_CLIENT_HOSTS;
     n->removals = pick(n, 2) == 0;
-    n->wipes = cluster_nodes(cl) / 2;
-    n->wipes = n->wipes > 1 ? 1 : n->wipes;
+    n->wipes = pick(n, 3) == 0 ? 0 : 1 + (int)pick(n, 2);
+    /* A removed member asks where it was told to at its start: that must not
+     * be out of date. */
+    n->moves = n->removals ? 0 : (int)pick(n, 3);
     n->lat_max = 60 + (uint32_t)pick(n, 800);
     links_mend(n);
     for (int a = 0; a < n->hosts; a++) {

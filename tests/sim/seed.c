@@ -15,6 +15,7 @@ enum {
     SETTLE_US = 20000000,  /* clients have all their answers */
     FINAL_US = 20000000,   /* one node answers for every key */
     EVENTS_MAX = 20000000, /* more is a loop that never ends */
+    SCENE_US = 1500000,    /* a newcomer asks so long after the silence_ms */
     FAULTS_MIN = 20,
     ACKNOWLEDGED_MIN = 200,
 };
@@ -31,6 +32,9 @@ struct run {
     struct rng opts; /* options of the run, apart from its course */
     int nodes;
     bool formed;
+    uint64_t silence_us;
+    uint64_t newcomers;
+    uint64_t inits;
     uint64_t forming; /* membership changes that were part of forming */
     uint64_t healed_us;
 };
@@ -48,7 +52,11 @@ static const char *const count_names[SEED_COUNTS] = {"faults",
                                                      "resends",
                                                      "voids",
                                                      "expiries",
-                                                     "transfers"};
+                                                     "transfers",
+                                                     "answers with MOVED",
+                                                     "idle sessions ended",
+                                                     "newcomers refused",
+                                                     "inits with a crash"};
 
 const char *seed_count_name(enum seed_count what)
 {
@@ -76,6 +84,21 @@ static uint64_t warm_us(void *data)
 static bool ever_cold(void *data)
 {
     return cluster_ever_cold(((struct run *)data)->cl);
+}
+
+static uint64_t clock_latest(void *data)
+{
+    return cluster_clock_latest(((struct run *)data)->cl);
+}
+
+static uint64_t clock_certain(void *data)
+{
+    return cluster_clock_certain(((struct run *)data)->cl);
+}
+
+static const char *cluster_addr_of(void *data, int node)
+{
+    return cluster_cluster_addr(((struct run *)data)->cl, node);
 }
 
 /* Small numbers, so that everything happens often. */
@@ -107,6 +130,7 @@ static bool pass(struct run *r, uint64_t us, bool (*until)(struct run *r))
         if (!sim_step(r->s, end)) {
             return until != NULL && until(r);
         }
+        cluster_look(r->cl);
         if (sim_events(r->s) > EVENTS_MAX) {
             check_fail(r->c, "a loop that does not end");
         }
@@ -145,6 +169,82 @@ static bool is_formed(struct run *r)
     return r->formed;
 }
 
+static void init_crash(void *data)
+{
+    struct run *r = data;
+    int v = (int)rng_below(&r->opts, (uint64_t)r->nodes);
+
+    if (r->formed) {
+        return;
+    }
+    r->inits++;
+    if (rng_below(&r->opts, 2) == 0) {
+        cluster_kill(r->cl, v);
+    } else {
+        cluster_power_cut(r->cl, v);
+    }
+    cluster_start_later(r->cl, v, 1000 + rng_below(&r->opts, 700000));
+}
+
+/* Crashes while the seats promise themselves, form and join. */
+static void trouble_init(struct run *r)
+{
+    uint64_t n = rng_below(&r->opts, 3) == 0 ? 1 + rng_below(&r->opts, 4) : 0;
+
+    for (uint64_t i = 0; i < n; i++) {
+        int v = (int)rng_below(&r->opts, (uint64_t)r->nodes);
+
+        if (rng_below(&r->opts, 2) == 0) {
+            /* The disk says when: between any two of its changes. */
+            cluster_power_cut_at(r->cl, v, 1 + rng_below(&r->opts, 60));
+            r->inits++;
+        } else {
+            sim_at(r->s,
+                   sim_now_us(r->s) + 100000 + rng_below(&r->opts, 900000),
+                   init_crash, r);
+        }
+    }
+}
+
+/* ---- a newcomer at a seat that is held ---- */
+
+static bool holder_lost(struct run *r)
+{
+    return cluster_newcomer_id(r->cl) != 0;
+}
+
+/* One machine is down, another's seat is claimed by a blank directory: its
+ * holder lives and must win. */
+static void newcomer(struct run *r)
+{
+    int leader = check_last_leader(r->c);
+    int holder = (int)rng_below(&r->opts, (uint64_t)r->nodes);
+    int down;
+    uint64_t id;
+
+    if (holder == leader) {
+        holder = (holder + 1) % r->nodes;
+    }
+    down = (holder + 1) % r->nodes;
+    down = down == leader ? (down + 1) % r->nodes : down;
+    if (!cluster_whole(r->cl) || down == holder) {
+        return;
+    }
+    id = cluster_node_id(r->cl, holder);
+    r->newcomers++;
+    if (rng_below(&r->opts, 2) == 0) {
+        cluster_power_cut(r->cl, down);
+    }
+    cluster_newcomer_start(r->cl, holder);
+    if (pass(r, r->silence_us + SCENE_US, holder_lost) ||
+        cluster_node_id(r->cl, holder) != id || !check_is_voter(r->c, id)) {
+        check_fail(r->c, "n%d (id %llu) lived, and a newcomer has its seat",
+                   holder + 1, (unsigned long long)id);
+    }
+    cluster_newcomer_stop(r->cl);
+    cluster_start(r->cl, down);
+}
+
 /* ---- after the healing ---- */
 
 static bool has_progress(struct run *r)
@@ -173,6 +273,11 @@ static bool is_even(struct run *r)
     return true;
 }
 
+static bool addresses_known(struct run *r)
+{
+    return cluster_addresses_known(r->cl);
+}
+
 static void afterwards(struct run *r)
 {
     if (!pass(r, PROGRESS_US, has_progress)) {
@@ -192,6 +297,9 @@ static void afterwards(struct run *r)
                        i + 1, FINAL_US / 1000000);
         }
     }
+    if (!pass(r, FINAL_US, addresses_known)) {
+        check_fail(r->c, "not all members know where all the others are");
+    }
     if (!pass(r, FINAL_US, is_even)) {
         check_fail(r->c, "the nodes do not come to the same index");
     }
@@ -203,6 +311,7 @@ static void course(struct run *r)
         cluster_start(r->cl, i);
     }
     sim_at(r->s, sim_now_us(r->s) + 100000, ask_init, r);
+    trouble_init(r);
     if (!pass(r, FORM_US, is_formed)) {
         check_fail(r->c, "the cluster was not formed within %d s",
                    FORM_US / 1000000);
@@ -211,6 +320,9 @@ static void course(struct run *r)
     r->forming = check_count(r->c, NODE_EV_MEMBERSHIP);
     workload_start(r->w);
     pass(r, 300000, NULL);
+    if (rng_below(&r->opts, 5) == 0) {
+        newcomer(r);
+    }
     r->n = nemesis_new(r->s, r->cl, r->w, r->c,
                        250000 + rng_below(&r->opts, 300000), r->opt->verbose);
     pass(r, FAULT_US, NULL);
@@ -238,6 +350,11 @@ static void set_up(struct run *r, uint64_t seed)
     cc.nodes = r->nodes;
     cc.log = r->opt->verbose ? &r->log : NULL;
     choose(r, &cc.node);
+    r->silence_us = cc.node.silence_ms * 1000;
+    cc.once_idle_ms = rng_below(&r->opts, 3) == 0
+                          ? 2000 + rng_below(&r->opts, 2000)
+                          : 3600000;
+    wc.once_idle_ms = cc.once_idle_ms;
     r->cl = cluster_new(&cc);
     wc.s = r->s;
     wc.c = r->c;
@@ -248,6 +365,9 @@ static void set_up(struct run *r, uint64_t seed)
     wc.timed = rng_below(&r->opts, 2) == 0;
     wc.warm_us = warm_us;
     wc.ever_cold = ever_cold;
+    wc.clock_latest = clock_latest;
+    wc.clock_certain = clock_certain;
+    wc.cluster_addr = cluster_addr_of;
     wc.data = r;
     for (int i = 0; i < CLUSTER_CLIENT_HOSTS; i++) {
         wc.envs[i] =
@@ -284,6 +404,10 @@ static void counts(const struct run *r, struct seed_result *out)
     out->count[SEED_ACKNOWLEDGED] = hist_acknowledged(r->h);
     out->count[SEED_REFUSED] = hist_refused(r->h);
     out->count[SEED_UNKNOWN] = hist_unknowns(r->h);
+    out->count[SEED_MOVED] = workload_moved(r->w);
+    out->count[SEED_SESSIONS] = workload_sessions_ended(r->w);
+    out->count[SEED_NEWCOMERS] = r->newcomers;
+    out->count[SEED_INITS] = r->inits;
     out->count[SEED_LEADERS] = check_leaders(r->c);
 }
 

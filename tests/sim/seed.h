@@ -25,6 +25,10 @@ enum seed_count {
     SEED_VOIDS,
     SEED_EXPIRIES,
     SEED_TRANSFERS,
+    SEED_MOVED,
+    SEED_SESSIONS,
+    SEED_NEWCOMERS,
+    SEED_INITS,
     SEED_COUNTS
 };
 

@@ -19,7 +19,13 @@ enum {
     GIVE_UP_US = 7000000, /* without any reply: connect elsewhere */
     ADMIN_US = 5000000,
     PAD = 1500,
+    AIM_US = 110000,       /* after a deadline, a read looks for the key */
+    LONG_TTL_MS = 600000,  /* of keys that outlive the run */
+    IDLE_EARLY_US = 50000, /* a named session may end so early or late */
+    IDLE_LATE_US = 1500000,
+    MOVED_AFTER = 30, /* visits of cluster ports without any MOVED */
 };
+#define EXPECT_SAW UINT64_MAX /* what the read before EXEC showed */
 
 enum kind {
     K_WATCH,
@@ -31,6 +37,9 @@ enum kind {
     K_REG_GET,
     K_TIMED_SET,
     K_TIMED_GET,
+    K_CLAIM,
+    K_SLOTS,
+    K_WATCHED_GET,
     K_PAIR_EXEC, /* op, op + 1 on key, key + 1 */
     K_PAIR_READ,
     K_WATCH_GET,
@@ -47,9 +56,19 @@ struct pend {
     uint32_t key;
     uint64_t began;
     uint64_t expect; /* K_WATCH_EXEC: tags there when watched */
+    uint64_t clock;  /* K_TIMED_*: cluster time is not behind this, ms */
+    uint64_t ttl_ms; /* K_TIMED_SET */
 };
 
-enum nature { NORMAL, STALE, NAMED };
+enum nature { NORMAL, STALE, NAMED, CLUSTERED };
+
+/* A read shortly after the deadline of a key. */
+struct aim {
+    struct aim *next; /* all of a run, freed at its end */
+    struct workload *w;
+    struct client *c;
+    uint32_t key;
+};
 
 struct client {
     struct workload *w;
@@ -62,13 +81,22 @@ struct client {
     struct pend q[PENDING]; /* a ring */
     size_t q_head;
     size_t q_n;
-    bool alone;    /* nothing else until this is done */
-    bool watching; /* WATCH was taken */
+    bool alone;      /* nothing else until this is done */
+    bool watching;   /* WATCH was taken */
+    char at[64];     /* cluster port this one is connected to */
+    char target[64]; /* where to go next; "": anywhere */
+    bool redirected;
+    uint64_t saw; /* tags that K_WATCHED_GET showed; UINT64_MAX: nothing */
     uint64_t age_us;
     uint64_t last_us; /* when something last came */
     uint64_t once_session;
     uint64_t once_number;
-    bool once_due; /* the named operation below has no end yet */
+    uint64_t once_tries;   /* how often the operation was sent */
+    uint64_t once_sent_us; /* when the operation, or OPEN, was last sent */
+    uint64_t once_from_us; /* when the last answered one was sent, */
+    uint64_t once_used_us; /* and answered: its idle time began between */
+    uint64_t once_rest_us; /* the session is left alone until then */
+    bool once_due;         /* the named operation below has no end yet */
     struct pend once;
     uint64_t *floors; /* by key: how far this connection has seen it */
     size_t floors_n;
@@ -94,7 +122,14 @@ struct workload {
     uint32_t timed[TIMED];
     enum hist_kind *kinds; /* by key */
     bool *pair;            /* by key: first of a pair */
+    bool *won;             /* by key: a claim was acknowledged */
+    int64_t *expires;      /* by key: deadline at the end; 0: not asked yet */
     uint32_t keys;
+    uint32_t claim; /* key that SET NX is tried on */
+    struct aim *aims;
+    uint64_t visits; /* of cluster ports without a hint */
+    uint64_t moveds;
+    uint64_t sessions_ended;
     bool stopped;
     uint64_t writes;
     uint64_t last_write_us;
@@ -118,7 +153,11 @@ static uint32_t new_key(struct workload *w, enum hist_kind kind)
     w->kinds = hf_realloc(w->kinds, (k + 1) * sizeof *w->kinds);
     w->pair = hf_realloc(w->pair, (k + 1) * sizeof *w->pair);
     w->kinds[k] = kind;
+    w->won = hf_realloc(w->won, (k + 1) * sizeof *w->won);
+    w->expires = hf_realloc(w->expires, (k + 1) * sizeof *w->expires);
     w->pair[k] = false;
+    w->won[k] = false;
+    w->expires[k] = 0;
     w->keys = k + 1;
     return k;
 }
@@ -292,18 +331,43 @@ static void do_timed_set(struct client *c)
 {
     struct workload *w = c->w;
     size_t i = (size_t)pick(w, TIMED);
-    uint64_t ms = 100 + pick(w, 3000);
+    uint64_t ms = pick(w, 8) == 0 ? LONG_TTL_MS : 30 + pick(w, 3000);
     struct pend p;
     char text[24];
     char tag[HIST_TAG];
 
     w->timed[i] = new_key(w, HIST_TIMED);
     p = begin(c, K_TIMED_SET, w->timed[i]);
+    p.clock = w->cfg.clock_certain(w->cfg.data);
+    p.ttl_ms = ms;
     hist_timed_set(w->cfg.h, p.op, ms * 1000);
     hist_tag(p.op, tag);
     snprintf(text, sizeof text, "%llu", (unsigned long long)ms);
     put(c, "SET", p.key, bytes_of(tag, HIST_TAG), bytes_str("PX"),
         bytes_str(text));
+    expect(c, p);
+}
+
+static void do_timed_get(struct client *c, uint32_t key)
+{
+    struct workload *w = c->w;
+
+    put(c, "GET", key, none, none, none);
+    expect(c, (struct pend){.kind = K_TIMED_GET,
+                            .key = key,
+                            .began = now_of(w),
+                            .clock = w->cfg.clock_certain(w->cfg.data)});
+}
+
+/* Of many that set one key with NX, one may be told that it did. */
+static void do_claim(struct client *c)
+{
+    uint32_t key = c->w->claim;
+    struct pend p = begin(c, K_CLAIM, key);
+    char tag[HIST_TAG];
+
+    hist_tag(p.op, tag);
+    put(c, "SET", key, bytes_of(tag, HIST_TAG), bytes_str("NX"), none);
     expect(c, p);
 }
 
@@ -349,6 +413,19 @@ static void do_watch(struct client *c)
     get(c, K_WATCH_GET, key);
 }
 
+/* All in one go: EXEC is there before WATCH has its revisions. */
+static void do_watch_burst(struct client *c)
+{
+    uint32_t key = c->w->pairs[pick(c->w, PAIRS)];
+
+    c->alone = true;
+    c->saw = UINT64_MAX;
+    put(c, "WATCH", key, none, none, none);
+    expect(c, (struct pend){.kind = K_WATCH});
+    get(c, K_WATCHED_GET, key);
+    pair_exec(c, key, K_WATCH_EXEC, EXPECT_SAW);
+}
+
 static void one(struct client *c)
 {
     struct workload *w = c->w;
@@ -356,24 +433,33 @@ static void one(struct client *c)
 
     if (c->nature == STALE && x >= 10) {
         get(c, K_LIST_GET, w->lists[pick(w, LISTS)]);
-    } else if (x < 30) {
+    } else if (c->nature == CLUSTERED && pick(w, 12) == 0) {
+        mini_line(&c->out, "CLUSTER SLOTS");
+        expect(c, (struct pend){.kind = K_SLOTS});
+    } else if (x < 27) {
         do_append(c);
-    } else if (x < 45) {
+    } else if (x < 40) {
         get(c, K_LIST_GET, w->lists[pick(w, LISTS)]);
-    } else if (x < 55) {
+    } else if (x < 50) {
         do_incr(c);
-    } else if (x < 65) {
+    } else if (x < 54) {
+        do_claim(c);
+    } else if (x < 62) {
         do_set(c);
-    } else if (x < 75) {
+    } else if (x < 70) {
         get(c, K_REG_GET, w->regs[pick(w, REGS)]);
-    } else if (x < 80 && w->cfg.timed) {
+    } else if (x < 72) {
+        get(c, K_REG_GET, w->claim);
+    } else if (x < 77 && w->cfg.timed) {
         do_timed_set(c);
-    } else if (x < 87 && w->cfg.timed) {
-        get(c, K_TIMED_GET, w->timed[pick(w, TIMED)]);
-    } else if (x < 92) {
+    } else if (x < 82 && w->cfg.timed) {
+        do_timed_get(c, w->timed[pick(w, TIMED)]);
+    } else if (x < 88) {
         pair_exec(c, w->pairs[pick(w, PAIRS)], K_PAIR_EXEC, 0);
-    } else if (x < 97) {
+    } else if (x < 93) {
         do_pair_read(c);
+    } else if (x < 97) {
+        do_watch_burst(c);
     } else if (c->q_n == 0) {
         do_watch(c);
     }
@@ -384,9 +470,10 @@ static void named(struct client *c)
 {
     struct workload *w = c->w;
 
-    if (c->q_n > 0) {
+    if (c->q_n > 0 || now_of(w) < c->once_rest_us) {
         return;
     }
+    c->once_sent_us = now_of(w);
     if (c->once_session == 0) {
         mini_line(&c->out, "ONCE OPEN");
         expect(c, (struct pend){.kind = K_ONCE_OPEN});
@@ -401,7 +488,9 @@ static void named(struct client *c)
                                         : w->counters[pick(w, COUNTERS)]);
         c->once_due = true;
         c->once_number++;
+        c->once_tries = 0;
     }
+    c->once_tries++;
     if (w->kinds[c->once.key] == HIST_LIST) {
         append(c, c->once.key, c->once.op);
     } else {
@@ -421,6 +510,7 @@ static void pend_lost(struct client *c, const struct pend *p)
         case K_APPEND:
         case K_INCR:
         case K_SET:
+        case K_CLAIM:
         case K_TIMED_SET:
             hist_unknown(h, p->op, now);
             break;
@@ -458,6 +548,17 @@ static void client_connect(struct client *c)
 
     lost_all(c);
     c->last_us = now_of(w);
+    c->redirected = false;
+    if (c->nature == CLUSTERED) {
+        w->visits += c->target[0] == '\0';
+        snprintf(c->at, sizeof c->at, "%s",
+                 c->target[0] != '\0'
+                     ? c->target
+                     : w->cfg.cluster_addr(w->cfg.data, c->node));
+        c->target[0] = '\0';
+        mini_connect(&c->m, c->e, c->at);
+        return;
+    }
     mini_connect(&c->m, c->e, w->cfg.addr[c->node]);
     if (c->nature == STALE) {
         char line[64];
@@ -499,8 +600,14 @@ static void on_timer(struct env_timer *t)
     } else if (c->q_n > 0 && now_of(w) > c->last_us + GIVE_UP_US) {
         client_move(c);
         return;
-    } else if (!w->stopped && pick(w, 200) == 0) {
+    } else if (!w->stopped && pick(w, c->nature == CLUSTERED ? 30 : 200) == 0) {
         client_move(c);
+        return;
+    } else if (c->redirected) {
+        if (c->q_n == 0) {
+            client_connect(c);
+        }
+        again(c, 5000 + pick(w, 5000));
         return;
     }
     if (c->m.c != NULL && c->nature == NAMED) {
@@ -524,6 +631,55 @@ static bool starts(struct bytes v, const char *word)
     return v.n >= n && memcmp(v.p, word, n) == 0 && (v.n == n || v.p[n] == ' ');
 }
 
+static bool not_applied(struct client *c, const struct mini_reply *r);
+
+/* "MOVED slot host:port" */
+static void on_moved(struct client *c, struct bytes text)
+{
+    char slot[16];
+    char to[64];
+    char line[128];
+
+    snprintf(line, sizeof line, "%.*s", (int)(text.n < 100 ? text.n : 100),
+             (const char *)text.p);
+    c->w->moveds++;
+    if (sscanf(line, "MOVED %15s %63s", slot, to) != 2) {
+        check_fail(c->w->cfg.c, "client %d: malformed \"%s\"", c->n, line);
+        return;
+    }
+    if (strcmp(to, c->at) == 0) {
+        check_fail(c->w->cfg.c, "client %d: %s was sent to itself", c->n, to);
+    }
+    snprintf(c->target, sizeof c->target, "%s", to);
+    c->redirected = true;
+}
+
+/* The first node of the only range. */
+static void slots_reply(struct client *c, const struct mini_reply *r)
+{
+    struct mini_reply range;
+    struct mini_reply node;
+
+    if (r->type == '-') {
+        if (!starts(r->v, "UNKNOWN")) {
+            (void)not_applied(c, r);
+        }
+        return;
+    }
+    if (r->type != '*' || r->num != 1 || mini_parse(r->el[0].v, &range) <= 0 ||
+        range.num < 3 || mini_parse(range.el[2].v, &node) <= 0 ||
+        node.num < 2 || node.el[0].v.n == 0 || node.el[1].num == 0) {
+        check_fail(c->w->cfg.c, "client %d: CLUSTER SLOTS lists nobody", c->n);
+        return;
+    }
+    if (pick(c->w, 4) == 0) {
+        snprintf(c->target, sizeof c->target, "%.*s:%lld",
+                 (int)(node.el[0].v.n < 40 ? node.el[0].v.n : 40),
+                 (const char *)node.el[0].v.p, (long long)node.el[1].num);
+        c->redirected = strcmp(c->target, c->at) != 0;
+    }
+}
+
 /* Does this error promise that nothing happened? */
 static bool not_applied(struct client *c, const struct mini_reply *r)
 {
@@ -532,6 +688,10 @@ static bool not_applied(struct client *c, const struct mini_reply *r)
 
     if (starts(r->v, "UNKNOWN")) {
         return false;
+    }
+    if (c->nature == CLUSTERED && starts(r->v, "MOVED")) {
+        on_moved(c, r->v);
+        return true;
     }
     for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
         if (starts(r->v, words[i])) {
@@ -571,6 +731,73 @@ static void append_reply(struct client *c, const struct pend *p, int64_t len)
     }
 }
 
+static bool can_take(const struct client *c)
+{
+    return (c->nature == NORMAL || c->nature == CLUSTERED) && c->m.c != NULL &&
+           !c->alone && !c->redirected && c->q_n + 6 < PENDING;
+}
+
+static void aim_read(void *data)
+{
+    struct aim *a = data;
+
+    if (can_take(a->c)) {
+        do_timed_get(a->c, a->key);
+        mini_send(&a->c->m, &a->c->out);
+    }
+}
+
+static void aim_due(void *data)
+{
+    struct aim *a = data;
+    struct client *c = &a->w->cl[pick(a->w, (uint64_t)a->w->cfg.clients)];
+
+    if (!a->w->stopped && can_take(c)) {
+        a->c = c;
+        sim_env_post(c->e, aim_read, a);
+    }
+}
+
+/* Have somebody look for @key just after its deadline. */
+static void aim(struct workload *w, uint32_t key, uint64_t ttl_ms)
+{
+    struct aim *a = hf_calloc(1, sizeof *a);
+
+    a->next = w->aims;
+    a->w = w;
+    a->key = key;
+    w->aims = a;
+    sim_at(w->cfg.s, now_of(w) + ttl_ms * 1000 + pick(w, AIM_US), aim_due, a);
+}
+
+static void timed_set_reply(struct client *c, const struct pend *p)
+{
+    struct workload *w = c->w;
+
+    hist_timed_deadline(w->cfg.h, p->op, p->clock + p->ttl_ms,
+                        w->cfg.clock_latest(w->cfg.data) + p->ttl_ms);
+    if (p->ttl_ms < LONG_TTL_MS) {
+        aim(w, p->key, p->ttl_ms);
+        aim(w, p->key, p->ttl_ms);
+    }
+}
+
+static void claim_reply(struct client *c, const struct pend *p, bool won)
+{
+    struct workload *w = c->w;
+
+    if (won) {
+        if (w->won[p->key]) {
+            check_fail(w->cfg.c, "client %d: key %u was claimed twice", c->n,
+                       p->key);
+        }
+        w->won[p->key] = true;
+    }
+    if (w->claim == p->key && (won || pick(w, 8) == 0)) {
+        w->claim = new_key(w, HIST_REG);
+    }
+}
+
 static void write_reply(struct client *c,
                         const struct pend *p,
                         const struct mini_reply *r)
@@ -583,9 +810,19 @@ static void write_reply(struct client *c,
     } else if (p->kind == K_INCR && r->type == ':') {
         hist_incr_ok(h, p->op, now, r->num);
         wrote(c->w);
-    } else if ((p->kind == K_SET || p->kind == K_TIMED_SET) && r->type == '+') {
+    } else if (p->kind == K_CLAIM && r->type == '$' && r->null) {
+        hist_not_applied(h, p->op, now);
+        claim_reply(c, p, false);
+    } else if ((p->kind == K_SET || p->kind == K_TIMED_SET ||
+                p->kind == K_CLAIM) &&
+               r->type == '+') {
         hist_set_ok(h, p->op, now);
         wrote(c->w);
+        if (p->kind == K_TIMED_SET) {
+            timed_set_reply(c, p);
+        } else if (p->kind == K_CLAIM) {
+            claim_reply(c, p, true);
+        }
     } else {
         ended_badly(c, p->op, r);
     }
@@ -628,6 +865,8 @@ static void read_reply(struct client *c,
         hist_timed_read(w->cfg.h, p->key, p->began, now, v,
                         w->cfg.warm_us(w->cfg.data),
                         w->cfg.ever_cold(w->cfg.data));
+        hist_timed_clocks(w->cfg.h, p->key, p->began, p->clock,
+                          w->cfg.clock_latest(w->cfg.data), !r->null);
     }
 }
 
@@ -636,6 +875,7 @@ static void exec_reply(struct client *c,
                        const struct mini_reply *r)
 {
     struct pend second = *p;
+    uint64_t before = p->expect == EXPECT_SAW ? c->saw : p->expect;
 
     c->alone = false;
     if (r->type != '*' || r->null) {
@@ -653,8 +893,8 @@ static void exec_reply(struct client *c,
     second.key++;
     append_reply(c, p, r->el[0].num);
     append_reply(c, &second, r->el[1].num);
-    if (p->kind == K_WATCH_EXEC &&
-        (uint64_t)r->el[0].num / HIST_TAG != p->expect + 1) {
+    if (p->kind == K_WATCH_EXEC && before != UINT64_MAX &&
+        (uint64_t)r->el[0].num / HIST_TAG != before + 1) {
         check_fail(c->w->cfg.c,
                    "client %d: list %u changed between WATCH and EXEC", c->n,
                    p->key);
@@ -677,11 +917,64 @@ static void pair_reply(struct client *c,
     hist_pair_read(c->w->cfg.h, p->key, p->key + 1, r->el[0].v, r->el[1].v);
 }
 
+/* A named session is in use, @now. */
+static void once_used(struct client *c)
+{
+    struct workload *w = c->w;
+    uint64_t idle_us = w->cfg.once_idle_ms * 1000;
+
+    c->once_from_us = c->once_sent_us;
+    c->once_used_us = now_of(w);
+    if (idle_us < GIVE_UP_US && pick(w, 60) == 0) {
+        c->once_rest_us =
+            now_of(w) + idle_us - 500000 + pick(w, 3 * IDLE_LATE_US);
+    }
+}
+
+/* The session has ended: not before its idle time is over. */
+static void once_ended(struct client *c)
+{
+    struct workload *w = c->w;
+    uint64_t idle_us = w->cfg.once_idle_ms * 1000;
+    uint64_t rested = now_of(w) - c->once_from_us;
+
+    if (rested + idle_us / 400 + IDLE_EARLY_US < idle_us &&
+        (!w->cfg.ever_cold(w->cfg.data) || idle_us > LONG_TTL_MS * 1000)) {
+        check_fail(w->cfg.c,
+                   "client %d: its session ended after %llu us without use",
+                   c->n, (unsigned long long)rested);
+    }
+    if (c->once_tries > 1) {
+        hist_unknown(w->cfg.h, c->once.op, now_of(w));
+    } else {
+        hist_not_applied(w->cfg.h, c->once.op, now_of(w));
+    }
+    w->sessions_ended++;
+    c->once_due = false;
+    c->once_session = 0;
+}
+
+static void once_late_check(struct client *c)
+{
+    struct workload *w = c->w;
+    uint64_t idle_us = w->cfg.once_idle_ms * 1000;
+    uint64_t rested = c->once_sent_us - c->once_used_us;
+
+    if (c->once_tries == 1 && rested > idle_us + idle_us / 400 + IDLE_LATE_US &&
+        w->cfg.warm_us(w->cfg.data) < c->once_from_us &&
+        !w->cfg.ever_cold(w->cfg.data)) {
+        check_fail(w->cfg.c, "client %d: its session lives after %llu us", c->n,
+                   (unsigned long long)rested);
+    }
+}
+
 static void once_reply(struct client *c, const struct mini_reply *r)
 {
     struct pend p = c->once;
 
     if (r->type == ':') {
+        once_late_check(c);
+        once_used(c);
         c->once_due = false;
         if (c->w->kinds[p.key] == HIST_LIST) {
             append_reply(c, &p, r->num);
@@ -689,6 +982,10 @@ static void once_reply(struct client *c, const struct mini_reply *r)
             hist_incr_ok(c->w->cfg.h, p.op, now_of(c->w), r->num);
             wrote(c->w);
         }
+        return;
+    }
+    if (r->type == '-' && starts(r->v, "NOSESSION")) {
+        once_ended(c);
         return;
     }
     if (r->type == '-' && starts(r->v, "UNKNOWN")) {
@@ -715,6 +1012,16 @@ static void watch_reply(struct client *c,
     mini_send(&c->m, &c->out);
 }
 
+static void watched_reply(struct client *c,
+                          const struct pend *p,
+                          const struct mini_reply *r)
+{
+    if (r->type == '$' && c->watching) {
+        list_read(c, p->key, p->began, r->null, r->v);
+        c->saw = r->null ? 0 : r->v.n / HIST_TAG;
+    }
+}
+
 static void on_reply(struct mini *m, const struct mini_reply *r)
 {
     struct client *c = m->data;
@@ -737,6 +1044,7 @@ static void on_reply(struct mini *m, const struct mini_reply *r)
         case K_APPEND:
         case K_INCR:
         case K_SET:
+        case K_CLAIM:
         case K_TIMED_SET:
             write_reply(c, &p, r);
             break;
@@ -747,12 +1055,19 @@ static void on_reply(struct mini *m, const struct mini_reply *r)
         case K_PAIR_READ:
             pair_reply(c, &p, r);
             break;
+        case K_SLOTS:
+            slots_reply(c, r);
+            break;
+        case K_WATCHED_GET:
+            watched_reply(c, &p, r);
+            break;
         case K_WATCH_GET:
             watch_reply(c, &p, r);
             break;
         case K_ONCE_OPEN:
             c->once_session = r->type == ':' ? (uint64_t)r->num : 0;
             c->once_number = 0;
+            once_used(c);
             break;
         case K_ONCE:
             once_reply(c, r);
@@ -764,6 +1079,16 @@ static void on_reply(struct mini *m, const struct mini_reply *r)
 }
 
 /* ---- life ---- */
+
+uint64_t workload_moved(const struct workload *w)
+{
+    return w->moveds;
+}
+
+uint64_t workload_sessions_ended(const struct workload *w)
+{
+    return w->sessions_ended;
+}
 
 struct workload *workload_new(const struct workload_config *cfg)
 {
@@ -786,12 +1111,16 @@ struct workload *workload_new(const struct workload_config *cfg)
     for (int i = 0; i < TIMED; i++) {
         w->timed[i] = new_key(w, HIST_TIMED);
     }
+    w->claim = new_key(w, HIST_REG);
     for (int i = 0; i < cfg->clients; i++) {
         struct client *c = &w->cl[i];
 
         c->w = w;
         c->n = i;
-        c->nature = i % 4 == 2 ? STALE : i % 4 == 3 ? NAMED : NORMAL;
+        c->nature = i % 4 == 2   ? STALE
+                    : i % 4 == 3 ? NAMED
+                    : i % 4 == 1 ? CLUSTERED
+                                 : NORMAL;
         c->e = cfg->envs[i % 2];
         c->node = (int)pick(w, (uint64_t)cfg->nodes);
         c->m = (struct mini){
@@ -809,8 +1138,16 @@ void workload_free(struct workload *w)
         free(w->cl[i].floors);
     }
     buf_release(&w->fin.m.in);
+    while (w->aims != NULL) {
+        struct aim *a = w->aims;
+
+        w->aims = a->next;
+        free(a);
+    }
     free(w->kinds);
     free(w->pair);
+    free(w->won);
+    free(w->expires);
     free(w);
 }
 
@@ -831,6 +1168,10 @@ void workload_start(struct workload *w)
 void workload_stop(struct workload *w)
 {
     w->stopped = true;
+    if (w->visits > MOVED_AFTER && w->moveds == 0) {
+        check_fail(w->cfg.c, "%llu visits of cluster ports and no MOVED",
+                   (unsigned long long)w->visits);
+    }
 }
 
 bool workload_idle(const struct workload *w)
@@ -857,7 +1198,7 @@ uint64_t workload_last_write_us(const struct workload *w)
 
 static bool wanted(const struct workload *w, uint32_t key)
 {
-    return w->kinds[key] == HIST_LIST || w->kinds[key] == HIST_COUNTER;
+    return w->kinds[key] != HIST_REG;
 }
 
 static void skip_unwanted(struct finale *f)
@@ -874,19 +1215,35 @@ static void fin_again(struct finale *f)
                     env_now_us(f->w->cfg.envs[0]) + 200000);
 }
 
+/* The same deadline on every node, or gone by now. */
+static void fin_deadline(struct finale *f, int64_t ms)
+{
+    int64_t *known = &f->w->expires[f->key];
+
+    if ((*known < 0 && ms != *known) ||
+        (*known > 0 && ms > 0 && ms != *known)) {
+        check_fail(f->w->cfg.c,
+                   "timed key %u ends at %lld ms on n%d, at %lld on others",
+                   f->key, (long long)ms, f->node + 1, (long long)*known);
+    }
+    *known = ms;
+}
+
 static void fin_reply(struct mini *m, const struct mini_reply *r)
 {
     struct finale *f = m->data;
     struct workload *w = f->w;
     struct hist *h = w->cfg.h;
 
-    if (r->type != '$') { /* an error: all over again */
+    if (r->type == '-') { /* an error: all over again */
         mini_close(&f->m);
         fin_again(f);
         return;
     }
     if (w->kinds[f->key] == HIST_LIST) {
         hist_list_final(h, f->key, r->null ? bytes_of("", 0) : r->v);
+    } else if (w->kinds[f->key] == HIST_TIMED) {
+        fin_deadline(f, r->num);
     } else {
         char text[24] = {0};
 
@@ -919,7 +1276,8 @@ static void fin_begin(struct finale *f)
     mini_connect(&f->m, w->cfg.envs[0], w->cfg.addr[f->node]);
     for (uint32_t k = 0; k < w->keys; k++) {
         if (wanted(w, k)) {
-            snprintf(line, sizeof line, "GET key:%u", k);
+            snprintf(line, sizeof line, "%s key:%u",
+                     w->kinds[k] == HIST_TIMED ? "PEXPIRETIME" : "GET", k);
             mini_line(&b, line);
         }
     }

@@ -1,5 +1,6 @@
-/* Simulated clients: they stick to a node, move, reconnect, retry under a
- * name, pipeline, and tell struct hist what they did and saw. */
+/* Simulated clients: they stick to a node or follow MOVED and CLUSTER SLOTS
+ * to the leader, move, reconnect, retry under a name, pipeline, and tell struct
+ * hist what they did and saw. */
 #ifndef HF_TESTS_SIM_WORKLOAD_H
 #define HF_TESTS_SIM_WORKLOAD_H
 
@@ -18,11 +19,17 @@ struct workload_config {
     int nodes;
     char addr[WORKLOAD_NODES][64]; /* plain ports */
     int clients;
-    uint64_t think_us; /* mean pause between two bursts of a client */
-    bool timed;        /* keys with deadlines too: they cause time entries */
+    uint64_t think_us;     /* mean pause between two bursts of a client */
+    uint64_t once_idle_ms; /* of named sessions */
+    bool timed; /* keys with deadlines too: they cause time entries */
     /* Since when there was no cold start; UINT64_MAX: there is one now. */
     uint64_t (*warm_us)(void *data);
     bool (*ever_cold)(void *data); /* was there ever one? */
+    /* Cluster time in ms, as in tests/sim/cluster.h. */
+    uint64_t (*clock_latest)(void *data);
+    uint64_t (*clock_certain)(void *data);
+    /* "host:port" of a node's cluster port, now. */
+    const char *(*cluster_addr)(void *data, int node);
     void *data;
 };
 
@@ -36,6 +43,8 @@ void workload_stop(struct workload *w);
 bool workload_idle(const struct workload *w);
 /* Acknowledged writes so far: for seeing progress. */
 uint64_t workload_writes(const struct workload *w);
+uint64_t workload_moved(const struct workload *w);          /* MOVED answers */
+uint64_t workload_sessions_ended(const struct workload *w); /* named ones */
 /* Virtual time of the last acknowledged write. */
 uint64_t workload_last_write_us(const struct workload *w);
 

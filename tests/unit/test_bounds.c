@@ -33,6 +33,7 @@ struct talker {
     unsigned replies;
     unsigned errors;
     char type;
+    char first; /* type of an array's first element */
     int64_t num;
     char text[TEXT];
 };
@@ -71,6 +72,7 @@ static void on_reply(struct mini *m, const struct mini_reply *r)
     t->errors += r->type == '-';
     t->type = r->null ? '_' : r->type;
     t->num = r->num;
+    t->first = r->el[0].type;
     snprintf(t->text, sizeof t->text, "%.*s",
              (int)(r->v.n < TEXT - 1 ? r->v.n : TEXT - 1),
              r->v.n > 0 ? (const char *)r->v.p : "");
@@ -367,12 +369,184 @@ static void full_follower_waits(void **state)
     stop(f);
 }
 
+/* ---- walks ---- */
+
+/* Send one line @n times, a number added, and wait for the replies. */
+static void many(struct fixture *f, int who, int node, const char *line,
+                 int from, int n)
+{
+    struct talker *t = &f->t[who];
+    unsigned before = t->replies;
+    char text[64];
+
+    for (int i = 0; i < n; i++) {
+        snprintf(text, sizeof text, line, from + i);
+        say(f, who, node, text);
+    }
+    flush(f, who);
+    for (int i = 0; i < 300 && t->replies - before < (unsigned)n; i++) {
+        pass_us(f, 100000);
+    }
+    assert_int_equal(t->replies - before, n);
+}
+
+/* KEYS and RANGE over more keys than the loop may look at are answered, at
+ * every node, with the keys of one moment; in a transaction they are not. */
+static void long_walks(void **state)
+{
+    enum { KEYS = 20000 };
+    struct node_config nc;
+    struct fixture *f;
+
+    (void)state;
+    config_default(&nc);
+    f = start(&nc);
+    many(f, 1, leader(f), "SET key:%d x", 0, KEYS);
+    assert_int_equal(f->t[1].errors, 0);
+    for (int i = 0; i < NODES; i++) {
+        assert_string_equal(ask(f, i, "KEYS *"), "*20000");
+        assert_string_equal(ask(f, i, "KEYS key:1999?"), "*10");
+        assert_string_equal(ask(f, i, "RANGE a z"), "*40000");
+        assert_string_equal(ask(f, i, "RANGE a z LIMIT 15000 REV"), "*30000");
+    }
+    /* A write of the connection that asks comes after; others' may not. */
+    say(f, 2, 0, "KEYS *");
+    say(f, 2, 0, "FLUSHALL");
+    say(f, 2, 0, "KEYS *");
+    flush(f, 2);
+    pass_us(f, SECOND);
+    assert_int_equal(f->t[2].replies, 3);
+    assert_int_equal(f->t[2].num, 0);
+    many(f, 1, leader(f), "SET key:%d x", 0, KEYS);
+    assert_string_equal(ask(f, 0, "MULTI"), "+OK");
+    assert_string_equal(ask(f, 0, "KEYS *"), "+QUEUED");
+    assert_string_equal(ask(f, 0, "EXEC"), "*1");
+    assert_int_equal(f->t[0].first, '-');
+    assert_string_equal(ask(f, 0, "DBSIZE"), ":20000");
+    stop(f);
+}
+
+/* A client that leaves during a walk, and nodes that do, leave nothing. */
+static void walks_cut_short(void **state)
+{
+    struct node_config nc;
+    struct fixture *f;
+
+    (void)state;
+    config_default(&nc);
+    f = start(&nc);
+    many(f, 1, leader(f), "SET key:%d x", 0, 20000);
+    for (int i = 0; i < NODES; i++) {
+        for (int k = 0; k < 20; k++) {
+            say(f, 2, i, "KEYS *");
+        }
+        flush(f, 2);
+        pass_us(f, 700 + 300 * (uint64_t)i);
+        mini_close(&f->t[2].m);
+        f->t[2].connected = false;
+        pass_us(f, SECOND);
+    }
+    assert_string_equal(ask(f, 0, "KEYS *"), "*20000");
+    say(f, 2, 1, "KEYS *");
+    flush(f, 2);
+    pass_us(f, 800);
+    cluster_kill(f->cl, 1);
+    pass_us(f, 2 * SECOND);
+    cluster_start(f->cl, 1);
+    pass_us(f, SECOND);
+    assert_string_equal(ask_long(f, 1, "KEYS *"), "*20000");
+    stop(f);
+}
+
+/* ---- requests that wait ---- */
+
+static void leave_alone(struct fixture *f, int node)
+{
+    for (int i = 0; i < NODES; i++) {
+        if (i != node) {
+            cluster_kill(f->cl, i);
+        }
+    }
+    pass_us(f, SECOND);
+}
+
+/* Beyond the limit of parked requests sockets are not read: what is refused
+ * at the deadline is no more than that; later ones go on when they can. */
+static void parked_limit(void **state)
+{
+    struct node_config nc;
+    struct fixture *f;
+    unsigned replies = 0;
+
+    (void)state;
+    config_default(&nc);
+    f = start(&nc);
+    for (int who = 1; who < CLIENTS; who++) {
+        many(f, who, 0, "PING", 0, 1000); /* small replies: a wide window */
+        f->t[who].replies = 0;
+    }
+    leave_alone(f, 0);
+    for (int who = 1; who < CLIENTS; who++) {
+        for (int i = 0; i < 4000; i++) {
+            say(f, who, 0, "INCR n");
+        }
+        flush(f, who);
+    }
+    pass_us(f, 2 * SECOND + 300000);
+    for (int who = 1; who < CLIENTS; who++) {
+        replies += f->t[who].replies;
+        assert_int_equal(f->t[who].errors, f->t[who].replies);
+    }
+    assert_true(replies >= LIM_PARKED - 100 && replies <= LIM_PARKED);
+    cluster_start(f->cl, 1);
+    cluster_start(f->cl, 2);
+    pass_us(f, 5 * SECOND);
+    replies = 0;
+    for (int who = 1; who < CLIENTS; who++) {
+        assert_int_equal(f->t[who].replies, 4000);
+        replies += f->t[who].replies - f->t[who].errors;
+    }
+    assert_true(replies > 0);
+    assert_int_equal(atoi(ask(f, 0, "GET n") + 1), replies);
+    stop(f);
+}
+
+/* A request that waited for others of its connection has its answer at its
+ * own deadline, whatever came in between. */
+static void own_deadline(void **state)
+{
+    struct node_config nc;
+    struct fixture *f;
+
+    (void)state;
+    config_default(&nc);
+    f = start(&nc);
+    leave_alone(f, 0);
+    say(f, 1, 0, "GET a"); /* the SET begins when this has its answer */
+    say(f, 1, 0, "SET a 1");
+    flush(f, 1);
+    pass_us(f, 1900000);
+    say(f, 2, 0, "SET b 1");
+    flush(f, 2);
+    pass_us(f, 300000);
+    assert_int_equal(f->t[1].replies, 2);
+    assert_int_equal(f->t[1].errors, 2);
+    assert_int_equal(f->t[2].replies, 0);
+    pass_us(f, 1900000);
+    assert_int_equal(f->t[2].errors, 1);
+    stop(f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(all_disks_full),
         cmocka_unit_test(full_leader_hands_over),
         cmocka_unit_test(full_follower_waits),
+        cmocka_unit_test(long_walks),
+        cmocka_unit_test(walks_cut_short),
+        cmocka_unit_test(parked_limit),
+        cmocka_unit_test(own_deadline),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -11,7 +11,7 @@
 
 #include "base/assert.h"
 #include "server/command/command.h"
-#include "server/edge/conn.h"
+#include "server/edge/conn_int.h"
 #include "server/node/node.h"
 #include "server/store/machine.h"
 
@@ -1061,6 +1061,71 @@ static void output_limit(void **state)
     world_release(&w);
 }
 
+/* When all connections together hold too much, the one with the most goes;
+ * the others stay. */
+static void output_total(void **state)
+{
+    struct edge_options o = EDGE_OPTIONS_DEFAULT;
+    struct wire *small, *large, *last;
+    struct world w;
+
+    (void)state;
+    o.output_total = 5 << 20;
+    world_options(&w, &o);
+    small = dial(&w, EDGE_PLAIN);
+    large = dial(&w, EDGE_PLAIN);
+    last = dial(&w, EDGE_PLAIN);
+    big_value(&w, small, 1 << 20);
+    small->deaf = large->deaf = last->deaf = true;
+    send_text(small, "GET big\r\n");
+    send_text(large, "MGET big big big\r\n");
+    settle(&w);
+    assert_false(large->closed);
+    send_text(last, "MGET big big\r\n");
+    settle(&w);
+    assert_true(large->closed);
+    assert_false(small->closed);
+    assert_false(last->closed);
+    /* What was taken counts no more. */
+    take(last, last->unsent.n);
+    send_text(small, "MGET big big big\r\n");
+    settle(&w);
+    assert_false(small->closed);
+    assert_int_equal(edge_counters(w.edge)->slow_closed, 1);
+    world_release(&w);
+}
+
+static void count_line(struct logger *l, enum log_level level, const char *text)
+{
+    (void)level;
+    (void)text;
+    ++*(int *)l->data;
+}
+
+/* However many clients send garbage, the log stays readable. */
+static void log_lines(void **state)
+{
+    enum { GARBAGE = 30 };
+    int lines = 0;
+    struct logger l = {LOG_INFO, count_line, &lines};
+    struct world w;
+
+    (void)state;
+    world_init(&w);
+    w.edge->log = &l;
+    for (int i = 0; i < GARBAGE; i++) {
+        send_text(dial(&w, EDGE_PLAIN), "*1\r\n$x\r\n");
+        settle(&w);
+    }
+    assert_int_equal(edge_counters(w.edge)->protocol_errors, GARBAGE);
+    assert_int_equal(lines, QUOTA_LINES);
+    w.now_us += QUOTA_US;
+    send_text(dial(&w, EDGE_PLAIN), "*1\r\n$x\r\n");
+    settle(&w);
+    assert_int_equal(lines, QUOTA_LINES + 2); /* how many were left out */
+    world_release(&w);
+}
+
 /* A long pipeline leaves room for others in every turn. */
 static void fair(void **state)
 {
@@ -1211,6 +1276,8 @@ int main(void)
         cmocka_unit_test(slow_reader),
         cmocka_unit_test(late_reader),
         cmocka_unit_test(output_limit),
+        cmocka_unit_test(output_total),
+        cmocka_unit_test(log_lines),
         cmocka_unit_test(large_reply),
         cmocka_unit_test(fair),
         cmocka_unit_test(full),

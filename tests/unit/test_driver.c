@@ -362,6 +362,43 @@ static void commit_needs_two_disks(void **state)
     end(f);
 }
 
+/* A backlog is applied in slices, each by the timer at once, so that what
+ * peers send comes in between. */
+static void backlog_in_slices(void **state)
+{
+    enum { ENTRIES = 8 };
+    struct fixture *f = fixture();
+    uint64_t index = 0;
+    int slices = 0;
+
+    (void)state;
+    begin(f, 1, 3, 0);
+    elect_ready(f);
+    for (int i = 0; i < ENTRIES; i++) {
+        struct entry e = {0, ENTRY_COMMAND, {NULL, 0}, NULL};
+
+        e.blob = blob_new(DRIVER_APPLY_BYTES / 2);
+        memset(e.blob->d, i, e.blob->n);
+        e.data = blob_bytes(e.blob);
+        assert_int_equal(driver_submit(&f->d, f->now, &e, 1, &index), 0);
+        entry_unref(&e);
+    }
+    disk_catches_up(f);
+    result(f, 2, 0, index);
+    assert_int_equal(driver_commit(&f->d), index);
+    while (driver_applied(&f->d) < index) {
+        uint64_t before = driver_applied(&f->d);
+
+        assert_true(f->timer <= f->now);
+        tick(f);
+        assert_in_range(driver_applied(&f->d) - before, 1, 2);
+        slices++;
+    }
+    assert_int_equal(slices, ENTRIES / 2 - 1);
+    assert_true(f->timer > f->now);
+    end(f);
+}
+
 /* A log that cannot be is refused at start, not loaded. */
 static void start_refuses_nonsense(void **state)
 {
@@ -918,6 +955,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(election_and_barrier),
         cmocka_unit_test(commit_needs_two_disks),
+        cmocka_unit_test(backlog_in_slices),
         cmocka_unit_test(start_refuses_nonsense),
         cmocka_unit_test(blank_node_waits),
         cmocka_unit_test(denied_pre_vote_names_our_term),

@@ -800,6 +800,38 @@ static void recycles(void **state)
     rig_release(&r);
 }
 
+/* The bytes from an index on, and the tail that fits a number of bytes, are
+ * each other's inverse, across segments. */
+static void bytes_behind(void **state)
+{
+    struct rig r;
+    uint64_t all;
+    uint64_t last;
+
+    (void)state;
+    rig_init(&r, 1);
+    rig_start(&r, 1);
+    for (int i = 0; i < 40; i++) {
+        rig_append(&r, 1, 2000);
+        test_env_run(&r.t, 5);
+    }
+    last = wal_durable_index(r.w);
+    all = wal_bytes_from(r.w, wal_first_index(r.w));
+    assert_true(all > SEG && all <= wal_bytes(r.w));
+    assert_int_equal(wal_bytes_from(r.w, 0), wal_bytes(r.w));
+    assert_int_equal(wal_bytes_from(r.w, last + 1), 0);
+    assert_int_equal(wal_tail_index(r.w, 0), last + 1);
+    assert_int_equal(wal_tail_index(r.w, UINT64_MAX), wal_first_index(r.w));
+    for (uint64_t i = wal_first_index(r.w); i <= last; i++) {
+        uint64_t n = wal_bytes_from(r.w, i);
+
+        assert_true(n > wal_bytes_from(r.w, i + 1));
+        assert_true(wal_tail_index(r.w, n) <= i);
+        assert_true(wal_tail_index(r.w, n - wal_bytes_from(r.w, i + 1)) >= i);
+    }
+    rig_release(&r);
+}
+
 /* With a full disk appends wait, nothing fails, and all goes on when there
  * is room again. */
 static void full_disk(void **state)
@@ -848,6 +880,7 @@ int main(void)
         cmocka_unit_test(large_entry),
         cmocka_unit_test(reads),
         cmocka_unit_test(recycles),
+        cmocka_unit_test(bytes_behind),
         cmocka_unit_test(full_disk),
         cmocka_unit_test(hole),
         cmocka_unit_test(damaged_files),
