@@ -6,8 +6,8 @@
     M(SET_CONDITION, "SET stores although NX, XX or IFEQ is false")          \
     M(TXN_CONDITION, "EXEC and TXN run although a watched key changed")      \
     M(ONCE_AGAIN, "a named request sent again is applied again")             \
-    M(EDGE_TOTAL_UNBOUNDED, "unsent replies of all clients have no bound")  \
-    M(EDGE_LOG_UNBOUNDED, "a client can fill the log")                      \
+    M(EDGE_TOTAL_UNBOUNDED, "unsent replies of all clients have no bound")   \
+    M(EDGE_LOG_UNBOUNDED, "a client can fill the log")                       \
     M(EDGE_UNFAIR, "one pipeline may take a whole turn")                     \
     M(EDGE_OUTPUT_UNBOUNDED, "a client that reads nothing is kept")          \
     M(EDGE_NO_MAXCLIENTS, "clients beyond maxclients are served")            \

@@ -48,13 +48,14 @@
     M(JOIN_WITHOUT_SEAT, "any address is let in")                              \
     M(STOP_WITHOUT_TRANSFER, "a leader stops without handing over")            \
     M(STOP_WITHOUT_DRAIN, "a node stops with requests under way")              \
-    M(SNAPSHOT_DURING_SEND, "a snapshot that is being sent is replaced")        \
-    M(ROOM_UNCOUNTED, "requests are admitted whatever the disk holds")       \
-    M(FULL_KEEPS, "a leader without room keeps leadership")                  \
-    M(FULL_SWALLOWS, "a full follower keeps all appends in memory")          \
-    M(PARKED_UNBOUNDED, "sockets are read however much is parked")           \
-    M(DEADLINE_HEAD_ONLY, "only the oldest parked request may expire")       \
-    M(WALK_ON_LOOP, "KEYS and RANGE are evaluated on the loop")              \
-    M(WALK_AT_ONCE, "a walk over keys is not cut into steps")
+    M(SNAPSHOT_DURING_SEND, "a snapshot that is being sent is replaced")       \
+    M(ROOM_UNCOUNTED, "requests are admitted whatever the disk holds")         \
+    M(FULL_KEEPS, "a leader without room keeps leadership")                    \
+    M(FULL_SWALLOWS, "a full follower keeps all appends in memory")            \
+    M(PARKED_UNBOUNDED, "sockets are read however much is parked")             \
+    M(DEADLINE_HEAD_ONLY, "only the oldest parked request may expire")         \
+    M(WALK_ON_LOOP, "KEYS and RANGE are evaluated on the loop")                \
+    M(WALK_AT_ONCE, "a walk over keys is not cut into steps")                  \
+    M(REPLIES_AT_ONCE, "all reads that may be are evaluated in one turn")
 
 #endif

@@ -18,7 +18,8 @@ struct quota {
 };
 
 /* May one more line be written now? */
-static inline bool quota_take(struct quota *q, struct logger *l,
+static inline bool quota_take(struct quota *q,
+                              struct logger *l,
                               uint64_t now_us)
 {
     if (q->since_us == 0 || now_us - q->since_us >= QUOTA_US) {

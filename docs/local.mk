@@ -2,6 +2,7 @@ dist_doc_DATA += \
 	docs/ARCHITECTURE.md \
 	docs/BENCHMARKS.md \
 	docs/FORMATS.md \
+	docs/LIMITS.md \
 	docs/OPERATIONS.md \
 	docs/PROTOCOL.md
 dist_man_MANS += \

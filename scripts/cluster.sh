@@ -61,8 +61,14 @@ cluster_peers() {
 node_pid() {
     pid=$(cat "$CL_DIR/n$1.pid" 2>/dev/null) || return 1
     [ -n "$pid" ] && [ -r "/proc/$pid/cmdline" ] || return 1
-    { tr '\0' '\n' <"/proc/$pid/cmdline"; } 2>/dev/null |
-        grep -qxF -- "$CL_DIR/n$1" || return 1
+    words=$({ tr '\0' '\n' <"/proc/$pid/cmdline"; } 2>/dev/null)
+        return 1
+    if [ -n "$words" ]; then
+        printf '%s\n' "$words" | grep -qxF -- "$CL_DIR/n$1" || return 1
+    else
+        # Killed: its words go with its memory, before its ports are free.
+        [ "$(cat "/proc/$pid/comm" 2>/dev/null)" = holdfastd ] || return 1
+    fi
     # Dead, but not yet collected by its parent. While other threads of it
     # still end, its ports are taken and its directory is locked.
     if awk '/^State:/ { z = $2 == "Z" } /^Threads:/ { t = $2 }

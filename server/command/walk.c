@@ -161,8 +161,7 @@ bool walk_is(struct bytes command)
     const struct command *c =
         command.n >= COMMAND_HEADER ? command_by_id(get_u16(command.p)) : NULL;
 
-    return c != NULL &&
-           (c->handler == cmd_keys || c->handler == cmd_range);
+    return c != NULL && (c->handler == cmd_keys || c->handler == cmd_range);
 }
 
 struct walk *walk_new(struct bytes command,
@@ -217,8 +216,9 @@ static void walk_run(struct machine *m,
         walk_reply(&w, reply);
     } else {
         buf_release(&w.found);
-        resp_error(reply, "ERR too many keys to walk in a transaction; use "
-                          "RANGE with LIMIT");
+        resp_error(reply,
+                   "ERR too many keys to walk in a transaction; use "
+                   "RANGE with LIMIT");
     }
 }
 

@@ -390,8 +390,8 @@ static void on_idle(struct env_timer *t)
         return;
     }
     if (edge_may_log(c->edge, EDGE_QUOTA_IDLE)) {
-        log_info(c->edge->log, "client %" PRIu64 " at %s: idle; closing",
-                 c->id, c->net->remote);
+        log_info(c->edge->log, "client %" PRIu64 " at %s: idle; closing", c->id,
+                 c->net->remote);
     }
     conn_close(c);
 }

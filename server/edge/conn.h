@@ -35,12 +35,12 @@ enum {
     CONN_TURN_COMMANDS = 128, /* begun per turn; the rest waits its turn */
     CONN_PIPELINE_MAX = 4096, /* commands in flight */
     CONN_PIPELINE_BYTES = 16 << 20,
-    CONN_WINDOW_BYTES = 8 << 20, /* replies in flight, as far as foreseen */
-    CONN_OUTPUT_SOFT = 1 << 20,  /* unsent; then no command is begun */
-    CONN_LINGER_MS = 1000,       /* a last reply may take to leave */
-    CONN_NAME_MAX = 256,         /* CLIENT SETNAME; beyond: -ERR */
-    MULTI_COMMANDS_MAX = 10000,  /* beyond: -ERR, then EXECABORT */
-    WATCH_KEYS_MAX = 10000,      /* beyond: -ERR */
+    CONN_WINDOW_BYTES = 8 << 20,   /* replies in flight, as far as foreseen */
+    CONN_OUTPUT_SOFT = 1 << 20,    /* unsent; then no command is begun */
+    CONN_LINGER_MS = 1000,         /* a last reply may take to leave */
+    CONN_NAME_MAX = 256,           /* CLIENT SETNAME; beyond: -ERR */
+    MULTI_COMMANDS_MAX = 10000,    /* beyond: -ERR, then EXECABORT */
+    WATCH_KEYS_MAX = 10000,        /* beyond: -ERR */
     EDGE_OUTPUT_TOTAL = 512 << 20, /* default of output_total */
 };
 
@@ -49,15 +49,15 @@ struct edge_options {
     uint32_t idle_timeout_s; /* 0: connections may be silent for ever */
     size_t request_max;      /* bytes of one request */
     size_t output_max;       /* unsent bytes; beyond: closed */
-    size_t output_total;     /* of all connections, 0: the default; beyond: the one with the
-                                most is closed */
+    size_t output_total; /* of all connections, 0: the default; beyond: the one
+                            with the most is closed */
     uint32_t output_stall_s; /* no byte taken for so long: closed */
 };
 #define EDGE_OPTIONS_DEFAULT                                                  \
     {                                                                         \
         .maxclients = 10000, .idle_timeout_s = 0, .request_max = LIM_REQUEST, \
-        .output_max = (size_t)256 << 20,                                      \
-        .output_total = EDGE_OUTPUT_TOTAL, .output_stall_s = 60               \
+        .output_max = (size_t)256 << 20, .output_total = EDGE_OUTPUT_TOTAL,   \
+        .output_stall_s = 60                                                  \
     }
 
 enum edge_port { EDGE_PLAIN, EDGE_CLUSTER, EDGE_PORTS };

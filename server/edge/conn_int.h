@@ -39,7 +39,7 @@ struct edge {
     uint64_t next_id;
     size_t unanswered;
     struct edge_counters counters;
-    bool starved; /* some connection waits for edge_on_room() */
+    bool starved;  /* some connection waits for edge_on_room() */
     size_t unsent; /* of all connections, as last looked at: not too low */
     struct quota quota[EDGE_QUOTAS];
 };

@@ -8,8 +8,10 @@
 #include "server/node/node_int.h"
 #include "server/node/peers_file.h"
 
-static void node_start_engine(struct node *n, uint64_t first,
-                              const struct entry *e, size_t k,
+static void node_start_engine(struct node *n,
+                              uint64_t first,
+                              const struct entry *e,
+                              size_t k,
                               const struct snap_meta *snap);
 static void node_exit_task(struct env_task *t);
 static void node_stop_timer(struct env_timer *t);
@@ -176,8 +178,7 @@ uint64_t node_time_ms(struct node *n)
 const char *node_leader_cluster_address(const struct node *n)
 {
     uint64_t id = node_ready_leader(n);
-    const struct member *m =
-        id != 0 ? machine_member(n->machine, id) : NULL;
+    const struct member *m = id != 0 ? machine_member(n->machine, id) : NULL;
 
     return m != NULL ? m->cluster : "";
 }
@@ -191,9 +192,9 @@ void node_garbage(struct node *n)
     }
 }
 
-static void node_garbage_timer(struct env_timer *t)
+/* One step for each machine; true when more is left. */
+static bool node_garbage_step(struct node *n)
 {
-    struct node *n = t->data;
     bool more = false;
 
     if (n->old_machine != NULL && walker_uses(n, n->old_machine)) {
@@ -208,6 +209,22 @@ static void node_garbage_timer(struct env_timer *t)
     if (n->machine != NULL) {
         more |= machine_free_step(n->machine, NODE_GARBAGE_STEP);
     }
+    return more;
+}
+
+/* A piece may be a whole leaf of items, so the time decides. */
+static void node_garbage_timer(struct env_timer *t)
+{
+    struct node *n = t->data;
+    uint64_t end = env_now_us(n->env) + NODE_GARBAGE_US;
+    bool more = true;
+
+    for (int i = 0; i < NODE_GARBAGE_STEPS && more; i++) {
+        more = node_garbage_step(n);
+        if (env_now_us(n->env) >= end) {
+            break;
+        }
+    }
     if (more) {
         node_garbage(n);
     }
@@ -221,8 +238,11 @@ static bool on_wants_reply(void *ctx, uint64_t session, uint64_t number)
     return leader_wants_reply(ctx, session);
 }
 
-static void on_request(void *ctx, uint64_t session, uint64_t number,
-                       enum request_outcome outcome, struct bytes reply)
+static void on_request(void *ctx,
+                       uint64_t session,
+                       uint64_t number,
+                       enum request_outcome outcome,
+                       struct bytes reply)
 {
     struct node *n = ctx;
     bool voided = outcome == REQUEST_VOIDED;
@@ -250,7 +270,9 @@ static void on_request(void *ctx, uint64_t session, uint64_t number,
     }
 }
 
-static void on_open(void *ctx, uint64_t id, const uint8_t nonce[HF_ID_SIZE],
+static void on_open(void *ctx,
+                    uint64_t id,
+                    const uint8_t nonce[HF_ID_SIZE],
                     uint64_t session)
 {
     struct node *n = ctx;
@@ -307,8 +329,8 @@ void node_restored(struct node *n, const struct snap_meta *m)
     const struct node_observer *o = n->cfg.observer;
 
     if (o != NULL && o->on_state != NULL) {
-        o->on_state(o->self, n->id, m->index, m->term,
-                    machine_sum(n->machine), blob_bytes(m->conf));
+        o->on_state(o->self, n->id, m->index, m->term, machine_sum(n->machine),
+                    blob_bytes(m->conf));
     }
     session_restored(n);
     n->members_dirty = true;
@@ -331,8 +353,11 @@ static void op_persist_vote(void *o, uint64_t term, uint64_t vote)
     }
 }
 
-static void op_append(void *o, uint64_t first, const struct entry *e,
-                      unsigned k, uint64_t token)
+static void op_append(void *o,
+                      uint64_t first,
+                      const struct entry *e,
+                      unsigned k,
+                      uint64_t token)
 {
     struct node *n = o;
     const struct node_observer *ob = n->cfg.observer;
@@ -436,8 +461,7 @@ static void log_read_done(void *data, const struct wal_read_result *r)
             log_error(n->log, "read the log back: %s", r->em->text);
             k = 0;
         }
-        driver_read_done(&n->driver, node_now_ms(n), lr->token, r->entries,
-                         k);
+        driver_read_done(&n->driver, node_now_ms(n), lr->token, r->entries, k);
     }
     log_read_free(lr);
 }
@@ -622,8 +646,7 @@ static void node_changed_task(struct env_task *t)
                      (unsigned long long)term, (unsigned long long)leader,
                      leader == n->id ? " (this one)" : "");
         } else {
-            log_debug(n->log, "term %llu: no leader",
-                      (unsigned long long)term);
+            log_debug(n->log, "term %llu: no leader", (unsigned long long)term);
         }
         if (leader == n->id && n->cfg.observer != NULL &&
             n->cfg.observer->on_leader != NULL) {
@@ -719,8 +742,8 @@ static bool is_control(const struct entry *e)
  * helps the majority, and has an end. */
 static bool append_has_room(struct node *n, const struct raft_msg *m)
 {
-    bool spare = n->ready_term != m->term ||
-                 (n->ready_flags & LEADER_NOSPACE) != 0;
+    bool spare =
+        n->ready_term != m->term || (n->ready_flags & LEADER_NOSPACE) != 0;
     uint64_t pending = wal_pending_bytes(n->wal);
     uint64_t bytes = 0;
 
@@ -757,7 +780,9 @@ static void on_append(struct node *n, uint64_t from, struct raft_msg *m)
     m->n_entries = k;
 }
 
-static void on_raft_msg(struct node *n, uint64_t from, struct blob *b,
+static void on_raft_msg(struct node *n,
+                        uint64_t from,
+                        struct blob *b,
                         struct bytes at)
 {
     struct raft_msg m;
@@ -776,7 +801,7 @@ static void on_raft_msg(struct node *n, uint64_t from, struct blob *b,
         /* It would hand leadership on at once: nodes that stop together
          * would toss it to and fro. */
     } else if (m.kind == RMSG_INSTALL &&
-        !snapshot_at_hand(n, m.install.index, m.install.term)) {
+               !snapshot_at_hand(n, m.install.index, m.install.term)) {
         driver_refuse_install(&n->driver, node_now_ms(n), from, &m);
     } else if (m.kind == RMSG_APPEND) {
         on_append(n, from, &m);
@@ -811,8 +836,11 @@ static void on_nack(struct node *n, struct reader *r)
     }
 }
 
-static void node_dispatch(struct node *n, uint64_t from, uint8_t type,
-                          struct blob *payload, struct reader *r)
+static void node_dispatch(struct node *n,
+                          uint64_t from,
+                          uint8_t type,
+                          struct blob *payload,
+                          struct reader *r)
 {
     switch (type) {
         case NMSG_RAFT:
@@ -856,14 +884,15 @@ static void node_dispatch(struct node *n, uint64_t from, uint8_t type,
             break;
         default:
             if (quota_take(&n->foreign, n->log, env_now_us(n->env))) {
-                log_warn(n->log,
-                         "node %llu sent a message of unknown type %u",
+                log_warn(n->log, "node %llu sent a message of unknown type %u",
                          (unsigned long long)from, type);
             }
     }
 }
 
-static void on_message(void *data, uint64_t from, uint8_t type,
+static void on_message(void *data,
+                       uint64_t from,
+                       uint8_t type,
                        struct blob *payload)
 {
     struct node *n = data;
@@ -881,8 +910,10 @@ static void on_message(void *data, uint64_t from, uint8_t type,
     node_dispatch(n, from, type, payload, &r);
 }
 
-static void on_anon(void *data, struct peer_anon *h,
-                    const struct peer_ident *who, uint8_t type,
+static void on_anon(void *data,
+                    struct peer_anon *h,
+                    const struct peer_ident *who,
+                    uint8_t type,
                     struct blob *payload)
 {
     struct node *n = data;
@@ -928,16 +959,16 @@ static void node_watch_disk(struct node *n)
     uint64_t now = env_now_us(n->env);
 
     if (stall > NODE_STALL_EXIT_MS * 1000ull) {
-        node_fail(n, NODE_EXIT_DISK,
-                  "a log write has not returned for %llu ms",
+        node_fail(n, NODE_EXIT_DISK, "a log write has not returned for %llu ms",
                   (unsigned long long)(stall / 1000));
         return;
     }
     if (stall > n->cfg.election_ms * 1000 && n->leader.term != 0 &&
         now - n->stall_us > 1000000) {
         n->stall_us = now;
-        log_warn(n->log, "the disk has stalled for %llu ms: handing "
-                         "leadership over",
+        log_warn(n->log,
+                 "the disk has stalled for %llu ms: handing "
+                 "leadership over",
                  (unsigned long long)(stall / 1000));
         (void)member_do_transfer(n, 0);
     }
@@ -994,7 +1025,9 @@ static int node_peers_start(struct node *n, struct errmsg *em)
     return 0;
 }
 
-int node_promise(struct node *n, const uint8_t cluster[ID_BYTES], bool force,
+int node_promise(struct node *n,
+                 const uint8_t cluster[ID_BYTES],
+                 bool force,
                  struct errmsg *em)
 {
     struct peer_ident self;
@@ -1018,8 +1051,10 @@ int node_promise(struct node *n, const uint8_t cluster[ID_BYTES], bool force,
 
 /* Empty log and vote of a new member; its identity is stored last, so that a
  * crash before leaves a blank seat. */
-static int node_new_data(struct node *n, const uint8_t cluster[ID_BYTES],
-                         uint64_t id, struct errmsg *em)
+static int node_new_data(struct node *n,
+                         const uint8_t cluster[ID_BYTES],
+                         uint64_t id,
+                         struct errmsg *em)
 {
     struct identity as = n->ident;
     struct wal_recover_in in;
@@ -1052,8 +1087,10 @@ static int node_new_data(struct node *n, const uint8_t cluster[ID_BYTES],
     return 0;
 }
 
-static int node_take_identity(struct node *n, const uint8_t cluster[ID_BYTES],
-                              uint64_t id, struct errmsg *em)
+static int node_take_identity(struct node *n,
+                              const uint8_t cluster[ID_BYTES],
+                              uint64_t id,
+                              struct errmsg *em)
 {
     struct peer_ident self;
     int rv = identity_assign(n->env->disk, &n->ident, cluster, id, em);
@@ -1067,7 +1104,9 @@ static int node_take_identity(struct node *n, const uint8_t cluster[ID_BYTES],
     return 0;
 }
 
-int node_join(struct node *n, const uint8_t cluster[ID_BYTES], uint64_t id,
+int node_join(struct node *n,
+              const uint8_t cluster[ID_BYTES],
+              uint64_t id,
               struct errmsg *em)
 {
     int rv = node_new_data(n, cluster, id, em);
@@ -1121,8 +1160,10 @@ void node_formed(struct node *n)
     entry_unref(&e);
 }
 
-static void node_start_engine(struct node *n, uint64_t first,
-                              const struct entry *e, size_t k,
+static void node_start_engine(struct node *n,
+                              uint64_t first,
+                              const struct entry *e,
+                              size_t k,
                               const struct snap_meta *snap)
 {
     const struct node_observer *ob = n->cfg.observer;
@@ -1225,8 +1266,7 @@ static int load_member(struct node_loader *l)
     in.snap_term = l->snap.term;
     /* A snapshot that a leader sent says nothing of this log. */
     in.durable_no = l->vote.now.log_no;
-    if (l->snap.node_id == l->ident.node_id &&
-        l->snap.log_no > in.durable_no) {
+    if (l->snap.node_id == l->ident.node_id && l->snap.log_no > in.durable_no) {
         in.durable_no = l->snap.log_no;
     }
     rv = wal_recover(l->disk, &in, &l->wal, &l->em);
@@ -1315,9 +1355,8 @@ static void node_loaded_member(struct node *n, struct node_loader *l)
         n->snapshot.last_bytes = l->snap.data_bytes;
         n->snapshot.file_bytes = l->snap.file_bytes;
         if (n->cfg.observer != NULL && n->cfg.observer->on_state != NULL) {
-            n->cfg.observer->on_state(n->cfg.observer->self, n->id,
-                                      snap.index, snap.term,
-                                      machine_sum(n->machine),
+            n->cfg.observer->on_state(n->cfg.observer->self, n->id, snap.index,
+                                      snap.term, machine_sum(n->machine),
                                       blob_bytes(snap.conf));
         }
     }
@@ -1412,8 +1451,10 @@ static void node_defaults(struct node_config *c)
     }
 }
 
-int node_start(struct env *e, const struct node_config *cfg,
-               const struct node_cbs *cbs, struct node **out,
+int node_start(struct env *e,
+               const struct node_config *cfg,
+               const struct node_cbs *cbs,
+               struct node **out,
                struct errmsg *em)
 {
     struct node *n;

@@ -36,11 +36,11 @@ enum node_msg {
     NMSG_REPLIES = 6,    /* of applied requests */
     NMSG_READ_ROUND = 7, /* name an index for a read round */
     NMSG_READ_INDEX = 8,
-    NMSG_PASS = 9,       /* answer this read or question for me */
+    NMSG_PASS = 9, /* answer this read or question for me */
     NMSG_PASS_REPLY = 10,
-    NMSG_SNAP = 11,      /* snapshot transfer */
-    NMSG_STATE = 12,     /* what a follower has: room, applied index */
-    NMSG_ADDRESS = 13,   /* this member's addresses are others now */
+    NMSG_SNAP = 11,    /* snapshot transfer */
+    NMSG_STATE = 12,   /* what a follower has: room, applied index */
+    NMSG_ADDRESS = 13, /* this member's addresses are others now */
     /* questions between nodes that need not know each other */
     NASK_JOIN = 32,
     NASK_PREPARE = 33,
@@ -80,7 +80,7 @@ struct node {
     struct peer_net *peers;
     struct driver driver;
     bool driver_made;
-    struct machine *machine; /* NULL while loading */
+    struct machine *machine;     /* NULL while loading */
     struct machine *old_machine; /* being freed in slices */
 
     /* leader as announced: takes requests in that term */
@@ -109,20 +109,20 @@ struct node {
     struct env_task applied_task; /* entries were applied */
     struct env_timer garbage;
     struct node_loader *loader; /* while loading */
-    struct op_list admin;  /* actions that wait for a leader */
-    struct quota foreign;  /* lines about what peers send */
-    size_t internal_ops;   /* other nodes' reads answered here */
-    size_t internal_bytes; /* of their commands */
-    size_t reply_bytes;    /* of replies that no connection has taken yet */
-    uint64_t applying;     /* index being applied, for observers */
-    uint64_t stall_us;     /* when a stalled disk was last acted on */
+    struct op_list admin;       /* actions that wait for a leader */
+    struct quota foreign;       /* lines about what peers send */
+    size_t internal_ops;        /* other nodes' reads answered here */
+    size_t internal_bytes;      /* of their commands */
+    size_t reply_bytes; /* of replies that no connection has taken yet */
+    uint64_t applying;  /* index being applied, for observers */
+    uint64_t stall_us;  /* when a stalled disk was last acted on */
     struct peers_job *peers_job; /* the peers file is being written */
     bool peers_dirty;
     bool members_dirty;
     struct log_read *log_reads; /* under way */
-    bool forming;          /* entry 1 is on its way to the disk */
-    bool closing;          /* the log is being closed */
-    uint64_t stop_us;      /* when node_stop() was called */
+    bool forming;               /* entry 1 is on its way to the disk */
+    bool closing;               /* the log is being closed */
+    uint64_t stop_us;           /* when node_stop() was called */
     char exit_why[HF_ERRMSG_MAX];
     enum node_exit exit_status;
     struct env_task exit_task;
@@ -130,15 +130,17 @@ struct node {
 
 enum {
     NODE_TICK_MS = 50,
-    NODE_GARBAGE_STEP = 4096, /* things freed per millisecond */
-    NODE_REPLY_BYTES = 64 << 20, /* replies not taken yet; then no read is
-                                    evaluated */
+    NODE_GARBAGE_STEP = 64,        /* pieces freed at a time, ... */
+    NODE_GARBAGE_STEPS = 64,       /* ... so often in a turn at most, ... */
+    NODE_GARBAGE_US = 2000,        /* ... and no longer than that */
+    NODE_REPLY_BYTES = 64 << 20,   /* replies not taken yet; then no read is
+                                      evaluated */
     NODE_APPEND_BYTES = 128 << 20, /* entries of a leader that wait for the
                                       disk; then they are refused, and sent
                                       again by the leader */
-    NODE_STALL_EXIT_MS = 10000, /* a log write that takes so long: exit */
-    NODE_STOP_TRANSFER_MS = 1500, /* to hand leadership over */
-    NODE_STOP_DRAIN_MS = 1000,    /* for requests under way */
+    NODE_STALL_EXIT_MS = 10000,    /* a log write that takes so long: exit */
+    NODE_STOP_TRANSFER_MS = 1500,  /* to hand leadership over */
+    NODE_STOP_DRAIN_MS = 1000,     /* for requests under way */
 };
 
 /* Tokens of log writes that are not the driver's. */
@@ -165,12 +167,16 @@ static inline uint64_t node_now_ms(struct node *n)
     return env_now_ms(n->env);
 }
 /* Blank seat: remember which cluster it is promised to. */
-int node_promise(struct node *n, const uint8_t cluster[ID_BYTES], bool force,
+int node_promise(struct node *n,
+                 const uint8_t cluster[ID_BYTES],
+                 bool force,
                  struct errmsg *em);
 /* Become the first member of the promised cluster. */
 int node_form(struct node *n, struct errmsg *em);
 /* Become member @id of @cluster, with an empty log. */
-int node_join(struct node *n, const uint8_t cluster[ID_BYTES], uint64_t id,
+int node_join(struct node *n,
+              const uint8_t cluster[ID_BYTES],
+              uint64_t id,
               struct errmsg *em);
 void node_machine_swap(struct node *n, struct machine *m);
 /* A snapshot was installed or loaded: tell the parts. */

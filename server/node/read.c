@@ -161,15 +161,22 @@ static bool reply_room(const struct node *n)
 static bool read_must_wait(struct node *n, const struct client_op *op)
 {
     return !reply_room(n) ||
-           (op->client != NULL && (client_full(op->client) ||
-                                   !client_read_is_first(op->client, op)));
+           (op->client != NULL &&
+            (client_full(op->client) || !client_read_is_first(op->client, op)));
 }
 
 static void read_evaluate_or_hold(struct node *n, struct client_op *op)
 {
+    uint64_t leader = node_ready_leader(n);
+
     if (read_must_wait(n, op)) {
         op_list_push(&n->reads.full, op);
         client_reads_held(op->client, 1);
+    } else if (op->client != NULL && leader != 0 && leader != n->id &&
+               driver_applied(&n->driver) < client_min_index(op->client)) {
+        /* The leader answered an earlier read of this connection with newer
+         * data than there are here: it answers this one, too. */
+        read_pass(n, op);
     } else {
         read_evaluate(n, op);
     }
@@ -228,8 +235,7 @@ static bool read_stale(struct node *n, struct client_op *op)
         return false;
     }
     if (bound_ms != 0 && !mutant(STALE_UNBOUNDED) &&
-        (n->reads.fresh_us == 0 ||
-         now - n->reads.fresh_us > bound_ms * 1000)) {
+        (n->reads.fresh_us == 0 || now - n->reads.fresh_us > bound_ms * 1000)) {
         return false;
     }
     read_evaluate(n, op);
@@ -320,16 +326,14 @@ static void read_ask(struct node *n)
     struct reads *r = &n->reads;
     uint64_t leader = node_ready_leader(n);
 
-    if (r->asking || leader == 0 ||
-        (r->waiting.n == 0 && !read_stale_due(n))) {
+    if (r->asking || leader == 0 || (r->waiting.n == 0 && !read_stale_due(n))) {
         return;
     }
     if (leader == n->id) {
         if (r->next_asks_n == READ_ASKS_MAX) {
             return;
         }
-        r->next_asks[r->next_asks_n++] =
-            (struct read_ask){n->id, ++r->round};
+        r->next_asks[r->next_asks_n++] = (struct read_ask){n->id, ++r->round};
     } else {
         struct buf b = BUF_INIT;
         bool sent;
@@ -425,7 +429,9 @@ void read_on_index(struct node *n, uint64_t from, struct reader *rd)
 
 /* ---- the leader's side ---- */
 
-static void read_answer(struct node *n, const struct read_ask *a, bool ok,
+static void read_answer(struct node *n,
+                        const struct read_ask *a,
+                        bool ok,
                         uint64_t index)
 {
     struct reads *r = &n->reads;
@@ -537,8 +543,7 @@ void read_pass(struct node *n, struct client_op *op)
     node_envelope(n, &b);
     buf_u64(&b, op->number);
     buf_u8(&b, op->kind == OP_READ ? 0 : 1);
-    peer_send(n->peers, leader, PEER_BULK, NMSG_PASS, buf_bytes(&b), &body,
-              1);
+    peer_send(n->peers, leader, PEER_BULK, NMSG_PASS, buf_bytes(&b), &body, 1);
     buf_release(&b);
 }
 
@@ -576,8 +581,7 @@ void read_on_pass(struct node *n, uint64_t from, struct reader *rd)
     p->op.command = blob_copy(rd->p, rd->n);
     p->op.done = passed_done;
     p->op.state = OP_RUNNING;
-    p->op.deadline_us =
-        env_now_us(n->env) + n->cfg.request_timeout_ms * 1000;
+    p->op.deadline_us = env_now_us(n->env) + n->cfg.request_timeout_ms * 1000;
     n->internal_ops++;
     n->internal_bytes += rd->n;
     if (kind == 0) {
@@ -612,8 +616,7 @@ void read_on_pass_reply(struct node *n, uint64_t from, struct reader *rd)
 
 /* ---- time ---- */
 
-static void read_expire_list(struct op_list *l, uint64_t now,
-                             const char *text)
+static void read_expire_list(struct op_list *l, uint64_t now, const char *text)
 {
     for (unsigned left = (unsigned)l->n; left > 0; left--) {
         struct client_op *op = op_list_pop(l);
@@ -622,10 +625,10 @@ static void read_expire_list(struct op_list *l, uint64_t now,
         if (op->deadline_us > now) {
             op_list_push(l, op);
         } else if (op->kind == OP_NODE) {
-            client_op_error(op, "UNKNOWN the leader did not answer before "
-                                "the deadline");
-        } else if (op->client != NULL &&
-                   client_is_stale(op->client, &bound)) {
+            client_op_error(op,
+                            "UNKNOWN the leader did not answer before "
+                            "the deadline");
+        } else if (op->client != NULL && client_is_stale(op->client, &bound)) {
             client_op_error(op, "STALE local data are older than the bound");
         } else {
             client_op_error(op, text);
@@ -661,9 +664,8 @@ static void read_task(struct env_task *t)
         goto arm;
     }
     if (r->probe_over) {
-        uint64_t index = r->probe_index > r->deadline_index
-                             ? r->probe_index
-                             : r->deadline_index;
+        uint64_t index = r->probe_index > r->deadline_index ? r->probe_index
+                                                            : r->deadline_index;
 
         r->probe_over = false;
         read_answer_all(n, r->probe_ok || mutant(READ_UNCONFIRMED), index);
@@ -674,8 +676,9 @@ static void read_task(struct env_task *t)
 arm:
     if (!env_timer_armed(&r->timer) &&
         (r->waiting.n + r->asked.n + r->indexed.n + r->passed.n +
-             n->walker.waiting.n + r->next_asks_n >
-         0 || r->bounds_n > 0)) {
+                 n->walker.waiting.n + r->next_asks_n >
+             0 ||
+         r->bounds_n > 0)) {
         env_timer_start(n->env, &r->timer,
                         env_now_us(n->env) + READ_TICK_MS * 1000);
     }

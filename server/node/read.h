@@ -22,9 +22,9 @@ struct node;
 struct client_op;
 
 enum {
-    READ_ASKS_MAX = 64,   /* questions of nodes for one probe round; beyond:
-                             dropped, asked again */
-    READ_BEHIND_MS = 50,  /* then a read is passed to the leader */
+    READ_ASKS_MAX = 64,  /* questions of nodes for one probe round; beyond:
+                            dropped, asked again */
+    READ_BEHIND_MS = 50, /* then a read is passed to the leader */
     READ_TICK_MS = 10,
     READ_PASSED_MAX = 10000,
     READ_BOUNDS_MAX = 16, /* distinct MAXAGE bounds tracked; more share one */
@@ -52,8 +52,8 @@ struct reads {
     struct op_list asked;   /* in the round on its way */
     struct op_list indexed; /* op->number = index; ascending */
     struct op_list full; /* applied, but their clients are full; no deadline */
-    struct op_list passed;  /* op->number = pass id */
-    uint64_t round;         /* last id used */
+    struct op_list passed; /* op->number = pass id */
+    uint64_t round;        /* last id used */
     bool asking;
     uint64_t asked_us;
     uint64_t asked_leader;
@@ -72,9 +72,9 @@ struct reads {
     uint64_t deadline_index; /* of the time entry that this round names */
     uint64_t kicked;         /* commit index last made known at once */
     /* age of local data */
-    uint64_t fresh_us;       /* data here are at least as new as this */
-    uint64_t confirm_us;     /* a confirmed round left then ... */
-    uint64_t confirm_index;  /* ... and counts once this is applied; 0: none */
+    uint64_t fresh_us;      /* data here are at least as new as this */
+    uint64_t confirm_us;    /* a confirmed round left then ... */
+    uint64_t confirm_index; /* ... and counts once this is applied; 0: none */
     struct read_bound bounds[READ_BOUNDS_MAX];
     unsigned bounds_n;
     struct env_task task;

@@ -439,9 +439,8 @@ void session_restored(struct node *n)
         numbered_settle(s, q);
         if (op != NULL) {
             /* A void may have taken the number instead. */
-            client_op_error(op, i < s->voiding
-                                    ? "UNKNOWN its reply was lost"
-                                    : "UNKNOWN applied, reply lost");
+            client_op_error(op, i < s->voiding ? "UNKNOWN its reply was lost"
+                                               : "UNKNOWN applied, reply lost");
         }
     }
     session_advance(n);

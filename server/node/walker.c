@@ -57,8 +57,9 @@ static void job_answer(struct walker_job *j)
         buf_init(&j->reply);
         client_op_done(op, j->index);
     } else {
-        client_op_error(op, "TRYAGAIN the walk took longer than a second; "
-                            "use SCAN, or RANGE with LIMIT");
+        client_op_error(op,
+                        "TRYAGAIN the walk took longer than a second; "
+                        "use SCAN, or RANGE with LIMIT");
     }
 }
 
@@ -161,13 +162,13 @@ void walker_expire(struct node *n, uint64_t now)
 {
     struct client_op *next;
 
-    for (struct client_op *op = n->walker.waiting.head; op != NULL;
-         op = next) {
+    for (struct client_op *op = n->walker.waiting.head; op != NULL; op = next) {
         next = op->list_next;
         if (op->deadline_us <= now) {
             (void)op_list_remove(&n->walker.waiting, op);
-            client_op_error(op, "TRYAGAIN other walks over keys took too "
-                                "long");
+            client_op_error(op,
+                            "TRYAGAIN other walks over keys took too "
+                            "long");
         }
     }
     walker_pump(n);

@@ -20,7 +20,7 @@ struct node;
 struct walker_job;
 
 enum {
-    WALKER_MS = 1000, /* then -TRYAGAIN */
+    WALKER_MS = 1000,  /* then -TRYAGAIN */
     WALKER_MAX = 1000, /* waiting; beyond: -TRYAGAIN */
 };
 

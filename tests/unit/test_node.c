@@ -1641,7 +1641,7 @@ static void snapshot_due_if_sending(struct node *n)
 {
     if (snapx_sending(n->snapshot.xfer)) {
         n->snapshot.last_bytes = 0;
-        n->snapshot.log_bytes = 0;
+        n->cfg.snapshot_floor = 1;
         snapshot_tick(n);
     }
 }
