@@ -1,54 +1,192 @@
 #!/bin/sh
-# ./dev mutants [NAME...]: put each deliberate fault in, one at a time, and
-# show which test catches it. One line a mutant:
-#   NAME  caught by TEST (what is wrong)   or   NOT CAUGHT
-# Exit 1 if one is not caught.
-#   HF_MUTANT_SEEDS=N  seeds of the simulator for each (300)
+# ./dev mutants [--part PART] [NAME...]: put each deliberate fault in, one at
+# a time, and show which test catches it. One line a mutant:
+#   NAME  caught by TEST: CASE, SECONDS (what is wrong)   or   NOT CAUGHT
+# PART is one of driver log peer store node edge client. Exit 1 if one is not
+# caught.
+#
+# The tests most likely to catch it come first, then the other unit tests,
+# then simulated clusters. A test that does not end within its time counts as
+# one that caught it; simulated clusters notice by themselves what hangs.
+#   HF_MUTANT_SEEDS=N  simulated seeds for each (300)
+#   HF_MUTANT_JOBS=N   mutants at once (2)
 set -eu
 . "$(dirname "$0")/lib.sh"
 
-"$HF_ROOT/scripts/deps.sh"
 dir=$HF_ROOT/build-mutants
-mkdir -p "$dir"
-run_logged "$dir/build.log" "the mutants build" \
-    "$HF_ROOT/scripts/build.sh" mutants
-run_logged "$dir/check.log" "the tests without a mutant" \
-    make -C "$dir" --no-print-directory -j"$(nproc)" check
+out=$dir/mutants
+seeds=${HF_MUTANT_SEEDS:-300}
+parts="driver log peer store node edge client"
+unit_seconds=60
+sim_seconds=600
 
-# Name of the first test that fails with mutant $1 in place.
-caught_by() {
-    for t in $(find "$dir/tests/unit" -type f -name 'test_*' -perm -u+x |
-        sort); do
-        HF_MUTANT=$1 timeout 120 "$t" >/dev/null 2>&1 || {
-            basename "$t"
-            return 0
-        }
+# As "make check" runs them.
+export srcdir="$HF_ROOT"
+
+unit_tests() {
+    find "$dir/tests/unit" -type f -name 'test_*' -perm -u+x |
+        sed 's,.*/,,' | sort
+}
+
+# The tests that are about part $1.
+likely() {
+    case $1 in
+        driver) echo "test_driver" ;;
+        log) echo "test_wal test_vote test_snap test_identity test_formats" ;;
+        peer) echo "test_peer test_snapxfer test_message" ;;
+        store) echo "test_machine test_store test_map" ;;
+        node) echo "test_node test_bounds" ;;
+        edge) echo "test_conn test_bounds test_command test_machine" ;;
+        client) echo "test_client test_resp test_kv" ;;
+    esac
+}
+
+# The likely ones, then the rest.
+in_order() {
+    first=$(likely "$1")
+    for t in $first; do
+        echo "$t"
     done
-    if [ -x "$dir/holdfast-sim" ]; then
-        HF_MUTANT=$1 timeout 600 "$dir/holdfast-sim" \
-            --seeds "${HF_MUTANT_SEEDS:-300}" --stop \
-            >"$dir/sim-$1.log" 2>&1 || {
-            echo "simulation, $(grep -m 1 -oE 'seed [0-9]+' "$dir/sim-$1.log")"
-            return 0
-        }
-    fi
+    unit_tests | while read -r t; do
+        case " $first " in *" $t "*) ;; *) echo "$t" ;; esac
+    done
+}
+
+# The first case that failed, or the one that ran when the program ended.
+failed_case() {
+    sed -n 's/^\[  FAILED  \] \([a-z][^ ]*\)$/\1/p' "$1" | head -n 1 |
+        grep . || sed -n 's/^\[ RUN      \] //p' "$1" | tail -n 1
+}
+
+# unit LOG TEST: true if the test fails; prints which case.
+unit() {
+    status=0
+    (cd "$dir" && exec timeout "$unit_seconds" "tests/unit/$2") \
+        >"$1" 2>&1 || status=$?
+    case $status in
+        0) return 1 ;;
+        124) why=", which did not end" ;;
+        126 | 127) die "$2 cannot be run" ;;
+        *) why= ;;
+    esac
+    echo "$2: $(failed_case "$1")$why"
+}
+
+# sim LOG NAME PROGRAM ARGUMENT...: true if a seed fails; prints which.
+sim() {
+    log=$1
+    name=$2
+    shift 2
+    status=0
+    timeout "$sim_seconds" "$@" --mutant "$name" >"$log" 2>&1 || status=$?
+    [ "$status" != 0 ] && [ "$status" != 124 ] || return 1
+    seed=$(grep -m 1 -oE 'seed [0-9]+' "$log") || die "see $log"
+    echo "$(basename "$1"), $seed"
+}
+
+drivers() {
+    for scenario in 0 1 2 3 4; do
+        sim "$1" "$2" "$dir/tests/sim/raft_sim" \
+            --scenario "$scenario" --seeds "$seeds" -x && return 0
+    done
     return 1
 }
 
-list=$(mktemp)
-trap 'rm -f "$list"' EXIT
-HF_MUTANT=list "$dir/kv" >"$list"
-missed=0
-total=0
-while read -r name text; do
-    case " $* " in '  ' | *" $name "*) ;; *) continue ;; esac
-    total=$((total + 1))
-    if by=$(caught_by "$name"); then
-        printf '%-28s caught by %s (%s)\n' "$name" "$by" "$text"
+clusters() {
+    sim "$1" "$2" "$dir/holdfast-sim" --seeds "$seeds" --stop --jobs 1
+}
+
+# What catches mutant $2 of part $1.
+caught_by() {
+    log=$out/$2.log
+    tried=
+    for t in $(in_order "$1"); do
+        HF_MUTANT=$2 unit "$log" "$t" && return 0
+        if [ "$1" = driver ] && [ -z "$tried" ]; then
+            tried=yes
+            drivers "$log" "$2" && return 0
+        fi
+    done
+    clusters "$log" "$2"
+}
+
+# One mutant: its line, and a file for the total.
+one() {
+    from=$(now_ms)
+    text=$(HF_MUTANT=list "$dir/kv" | sed -n "s/^$2 //p")
+    if by=$(caught_by "$1" "$2"); then
+        by="caught by $by"
     else
-        printf '%-28s NOT CAUGHT (%s)\n' "$name" "$text"
-        missed=$((missed + 1))
+        by="NOT CAUGHT"
     fi
-done <"$list"
-echo "$total mutants, $((total - missed)) caught, $missed not caught"
-[ "$total" -gt 0 ] && [ "$missed" = 0 ]
+    s=$((($(now_ms) - from + 500) / 1000))
+    printf '%-26s %s, %d s (%s)\n' "$2" "$by" "$s" "$text" |
+        tee "$out/$2.result"
+}
+
+# Every test must pass without a mutant, or it proves nothing with one.
+baseline() {
+    [ -x "$dir/tests/unit/$1" ] || die "$1 was not built"
+    if by=$(unit "$out/$1.log" "$1"); then
+        tail -n 30 "$out/$1.log" >&2
+        die "without a mutant: $by"
+    fi
+}
+
+part_of() {
+    for p in $parts; do
+        ! grep -q "M($1," "$HF_ROOT/base/mutants_$p.def.h" || echo "$p"
+    done
+}
+
+# "PART NAME" of what was asked for.
+selected() {
+    HF_MUTANT=list "$dir/kv" | while read -r name _; do
+        p=$(part_of "$name")
+        [ -n "$p" ] || die "$name is in no part"
+        [ -z "$part" ] || [ "$p" = "$part" ] || continue
+        case " $* " in
+            '  ' | *" $name "*) echo "$p $name" ;;
+        esac
+    done
+}
+
+# For xargs, below.
+case "${1:-}" in
+    --one)
+        one "$2" "$3"
+        exit
+        ;;
+    --baseline)
+        baseline "$2"
+        exit
+        ;;
+esac
+
+part=
+if [ "${1:-}" = --part ]; then
+    part=${2:-}
+    case " $parts " in
+        *" $part "*) ;;
+        *) die "the parts: $parts" ;;
+    esac
+    shift 2
+fi
+mkdir -p "$out"
+run_logged "$dir/build.log" "the mutants build" \
+    "$HF_ROOT/scripts/build.sh" mutants
+run_logged "$dir/check.log" "the build of the tests" \
+    make -C "$dir" --no-print-directory -j"$(nproc)" check TESTS=
+selected "$@" >"$out/list"
+for name in "$@"; do
+    grep -q " $name\$" "$out/list" || die "no mutant is called $name"
+done
+rm -f "$out"/*.result
+at_once=${HF_MUTANT_JOBS:-2}
+unit_tests | xargs -n 1 -P "$at_once" "$0" --baseline
+xargs -n 2 -P "$at_once" "$0" --one <"$out/list"
+total=$(wc -l <"$out/list")
+missed=$(cat "$out"/*.result | grep -c ' NOT CAUGHT,' || true)
+done=$(find "$out" -name '*.result' | wc -l)
+echo "$total mutants, $((done - missed)) caught, $missed not caught"
+[ "$total" -gt 0 ] && [ "$done" = "$total" ] && [ "$missed" = 0 ]
