@@ -225,47 +225,101 @@ static void admin_answer(struct node *n, struct client_op *op)
     client_op_done(op, 0);
 }
 
-/* An action for the leader: done here, passed on, or tried again until the
+/* op->number of an action that this leader has begun. */
+#define ADMIN_BEGUN UINT64_MAX
+
+/* Has what was begun come about? OK is said only then: a leader that dies
+ * with the entry unreplicated takes the change with it. */
+static bool admin_came_about(struct node *n, const struct admin_action *a)
+{
+    struct conf c;
+    const struct conf_member *m;
+
+    driver_members(&n->driver, &c);
+    m = conf_find(&c, a->id);
+    switch (a->verb) {
+        case ADMIN_REMOVE:
+            return machine_member(n->machine, a->id) == NULL;
+        case ADMIN_PROMOTE:
+            return m != NULL && m->role == CONF_VOTER &&
+                   !driver_change_pending(&n->driver);
+        case ADMIN_TRANSFER:
+            return a->id == n->id;
+        case ADMIN_NONE:
+        case ADMIN_INIT:
+            break;
+    }
+    hf_assert(false);
+    return false;
+}
+
+/* An action that was begun here goes on. */
+static void admin_go_on(struct node *n,
+                        struct client_op *op,
+                        const struct admin_action *a)
+{
+    static const char lost[] =
+        "UNKNOWN leadership changed meanwhile; see kv member list";
+
+    if (n->leader.term == 0 && a->verb == ADMIN_TRANSFER) {
+        client_op_reply(op, bytes_str("+OK\r\n"), 0);
+    } else if (n->leader.term == 0) {
+        client_op_error(op, lost);
+    } else if (admin_came_about(n, a)) {
+        client_op_reply(op, bytes_str("+OK\r\n"), 0);
+    } else if (a->verb == ADMIN_TRANSFER && driver_ready(&n->driver)) {
+        client_op_error(op,
+                        "TRYAGAIN the transfer did not come about: the "
+                        "other node did not catch up in time");
+    } else {
+        op_list_push(&n->admin, op);
+    }
+}
+
+static const char *admin_start(struct node *n, const struct admin_action *a)
+{
+    switch (a->verb) {
+        case ADMIN_REMOVE:
+            return member_do_remove(n, a->id);
+        case ADMIN_PROMOTE:
+            return member_do_promote(n, a->id);
+        case ADMIN_TRANSFER:
+            return member_do_transfer(n, a->id);
+        case ADMIN_NONE:
+        case ADMIN_INIT:
+            break;
+    }
+    hf_assert(false);
+    return NULL;
+}
+
+/* An action for the leader: begun here, passed on, or tried again until the
  * deadline (n->admin holds those). */
 static void admin_act(struct node *n,
                       struct client_op *op,
                       const struct admin_action *a)
 {
-    const char *error = NULL;
+    const char *error;
 
-    if (n->leader.term == 0) {
-        if (node_ready_leader(n) != 0 && op->client != NULL) {
-            read_pass(n, op);
-        } else {
-            op_list_push(&n->admin, op);
-        }
-        return;
-    }
-    switch (a->verb) {
-        case ADMIN_REMOVE:
-            if (a->id == n->id) {
-                /* A leader is removed by the next one. */
-                (void)member_do_transfer(n, 0);
-                op_list_push(&n->admin, op);
-                return;
-            }
-            error = member_do_remove(n, a->id);
-            break;
-        case ADMIN_PROMOTE:
-            error = member_do_promote(n, a->id);
-            break;
-        case ADMIN_TRANSFER:
-            error = member_do_transfer(n, a->id);
-            break;
-        case ADMIN_NONE:
-        case ADMIN_INIT:
-            hf_assert(false);
-            break;
-    }
-    if (error != NULL) {
-        client_op_error(op, error);
+    if (op->number == ADMIN_BEGUN) {
+        admin_go_on(n, op, a);
+    } else if (n->leader.term == 0 && node_ready_leader(n) != 0 &&
+               op->client != NULL) {
+        read_pass(n, op);
+    } else if (n->leader.term == 0) {
+        op_list_push(&n->admin, op);
+    } else if (a->verb == ADMIN_REMOVE && a->id == n->id) {
+        /* A leader is removed by the next one. */
+        (void)member_do_transfer(n, 0);
+        op_list_push(&n->admin, op);
     } else {
-        client_op_reply(op, bytes_str("+OK\r\n"), 0);
+        error = admin_start(n, a);
+        if (error != NULL) {
+            client_op_error(op, error);
+            return;
+        }
+        op->number = ADMIN_BEGUN;
+        admin_go_on(n, op, a);
     }
 }
 
@@ -300,9 +354,11 @@ void admin_tick(struct node *n)
         struct client_op *op = op_list_pop(&n->admin);
 
         if (op->deadline_us <= now) {
-            client_op_error(op,
-                            "CLUSTERDOWN no leader took the request "
-                            "before its deadline");
+            client_op_error(op, op->number == ADMIN_BEGUN
+                                    ? "UNKNOWN the deadline passed while the "
+                                      "change was being logged"
+                                    : "CLUSTERDOWN no leader took the "
+                                      "request before its deadline");
         } else {
             admin_begin(n, op);
         }

@@ -309,8 +309,12 @@ static void read_named(struct node *n, bool ok, uint64_t index)
     if (mutant(STALE_AGE_FROM_ANSWER)) {
         r->asked_us = env_now_us(n->env);
     }
-    r->confirm_us = r->asked_us;
-    r->confirm_index = index == 0 ? 1 : index;
+    /* One that still waits to be applied counts first: were it replaced with
+     * every round, a node that lags a little would never be young. */
+    if (r->confirm_index == 0) {
+        r->confirm_us = r->asked_us;
+        r->confirm_index = index == 0 ? 1 : index;
+    }
     if (driver_applied(&n->driver) >= index || mutant(STALE_AGE_UNAPPLIED)) {
         r->fresh_us = r->asked_us;
         r->confirm_index = 0;

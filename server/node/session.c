@@ -357,7 +357,9 @@ void session_resolve(struct node *n,
     } else if (voided && mutant(VOID_SAYS_APPLIED)) {
         client_op_reply(op, bytes_str("+OK\r\n"), index);
     } else if (voided) {
-        client_op_error(op, (node_leader_flags(n) & LEADER_NOSPACE) != 0
+        /* A void that this node did not send is the leader's refusal: only
+         * a disk without room makes it refuse what has a number. */
+        client_op_error(op, number >= s->voiding
                                 ? nospace_text
                                 : "CLUSTERDOWN not applied: no leader took "
                                   "the request before its deadline");

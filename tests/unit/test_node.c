@@ -591,7 +591,7 @@ static void refused_is_logged_as_void(void **state)
     say(t, "SET k v");
     pass(&w, 5 * MS);
     in_node(&w, l, take);
-    assert_starts(hear(t), "-CLUSTERDOWN not applied");
+    assert_starts(hear(t), "-NOSPACE");
     assert_string_equal(ask(t, "GET k"), "(nil)");
     assert_string_equal(ask(t, "SET k w"), "+OK");
     world_end(&w);
