@@ -114,6 +114,9 @@ static const char *leader_refusal(const struct node *n,
 {
     unsigned flags = node_leader_flags(n);
 
+    if (mutant(FLAGS_IGNORED)) {
+        return NULL;
+    }
     if ((flags & LEADER_NOSPACE) != 0) {
         return nospace_text;
     }
@@ -399,7 +402,10 @@ void session_lost(struct node *n, const char *why)
 
         if (!q->resolved) {
             numbered_settle(s, q);
-            if (op != NULL) {
+            if (op != NULL && mutant(LOST_RENUMBERED)) {
+                op->number = 0;
+                op_list_push(&s->parked, op);
+            } else if (op != NULL) {
                 client_op_error(op, mutant(LOST_SAYS_REFUSED)
                                         ? "CLUSTERDOWN the session was lost"
                                         : "UNKNOWN the node's session was "

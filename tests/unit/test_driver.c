@@ -508,7 +508,56 @@ static void lone_voter_raises_the_term(void **state)
     end(f);
 }
 
+/* A candidate that nobody answers, told to stand by a leader that has removed
+ * it since, goes back to asking: its term would depose every leader for ever
+ * with each retry. */
+static void unanswered_candidate_calms_down(void **state)
+{
+    struct fixture *f = fixture();
+    struct raft_msg m;
+
+    (void)state;
+    begin(f, 1, 3, 0);
+    receive(f, 2, append_msg(1, 1, 1, 1, NULL, 0));
+    memset(&m, 0, sizeof m);
+    m.kind = RMSG_TIMEOUT_NOW;
+    m.term = 1;
+    m.timeout_now.last_index = 1;
+    m.timeout_now.last_term = 1;
+    receive(f, 2, m);
+    assert_int_equal(driver_term(&f->d), 2);
+    assert_true(sent(f, RMSG_VOTE, 2)->vote.disrupt_leader);
+    for (int i = 0; i < 20; i++) {
+        forget_sent(f);
+        tick(f);
+    }
+    assert_int_equal(driver_term(&f->d), 2);
+    assert_true(sent(f, RMSG_VOTE, 2)->vote.pre_vote);
+    assert_false(sent(f, RMSG_VOTE, 2)->vote.disrupt_leader);
+    end(f);
+}
+
 /* ---- AppendEntries ---- */
+
+/* Entries that no leader can have sent change nothing. */
+static void impossible_append_is_dropped(void **state)
+{
+    struct fixture *f = fixture();
+    struct entry two[2] = {command(3), command(2)};
+
+    (void)state;
+    begin(f, 1, 3, 0);
+    receive(f, 2, append_msg(3, 1, 1, 1, two, 2)); /* terms go back */
+    receive(f, 2, append_msg(2, 1, 1, 1, two, 1)); /* of a later term */
+    receive(f, 2, append_msg(3, 0, 1, 1, two, 1)); /* a term of nothing */
+    assert_int_equal(driver_last(&f->d), 1);
+    assert_int_equal(driver_term(&f->d), 1);
+    two[1].term = 3;
+    receive(f, 2, append_msg(3, 1, 1, 1, two, 2));
+    assert_int_equal(driver_last(&f->d), 3);
+    unref(two, 2);
+    end(f);
+}
 
 /* A leader takes no orders from another one in its own term. */
 static void leader_ignores_a_twin(void **state)
@@ -837,6 +886,63 @@ static void only_the_survivor_shrinks_to_one(void **state)
     end(f);
 }
 
+/* A new leader may not know the newest configuration before it commits in
+ * its own term: a change made meanwhile and the one that it does not know
+ * need no common voter. */
+static void change_waits_for_the_barrier(void **state)
+{
+    struct fixture *f = fixture();
+    struct conf c;
+
+    (void)state;
+    begin(f, 1, 3, 0);
+    elect(f);
+    assert_int_equal(driver_change(&f->d, f->now, 4, CONF_SPARE), HF_EAGAIN);
+    driver_members(&f->d, &c);
+    assert_int_equal(c.n, 3);
+    result(f, 2, 0, driver_last(&f->d));
+    assert_int_equal(driver_change(&f->d, f->now, 4, CONF_SPARE), 0);
+    end(f);
+}
+
+/* The progress of followers stays with them when one of them changes its
+ * role: the engine keeps it by their place in the list. */
+static void change_keeps_the_order(void **state)
+{
+    struct fixture *f = fixture();
+    struct conf c;
+    uint64_t last;
+
+    (void)state;
+    begin(f, 1, 3, 0);
+    elect_ready(f);
+    last = driver_last(&f->d);
+    for (int i = 0; i < 2; i++) {
+        submit(f);
+    }
+    assert_int_equal(driver_change(&f->d, f->now, 2, CONF_STANDBY), 0);
+    disk_catches_up(f);
+    driver_members(&f->d, &c);
+    for (unsigned i = 0; i < c.n; i++) {
+        assert_int_equal(c.m[i].id, i + 1);
+    }
+    assert_int_equal(driver_match(&f->d, 2), last);
+    assert_int_equal(driver_match(&f->d, 3), last);
+    end(f);
+}
+
+/* A node that is no member cannot be caught up: the engine would crash. */
+static void stranger_is_not_caught_up(void **state)
+{
+    struct fixture *f = fixture();
+
+    (void)state;
+    begin(f, 1, 3, 0);
+    elect_ready(f);
+    assert_int_equal(driver_catch_up(&f->d, f->now, 9), HF_ENOENT);
+    end(f);
+}
+
 /* ---- read rounds ---- */
 
 static void probe_ack(struct fixture *f, uint64_t from, uint64_t attempt)
@@ -961,6 +1067,8 @@ int main(void)
         cmocka_unit_test(denied_pre_vote_names_our_term),
         cmocka_unit_test(unasked_vote_result_is_dropped),
         cmocka_unit_test(lone_voter_raises_the_term),
+        cmocka_unit_test(unanswered_candidate_calms_down),
+        cmocka_unit_test(impossible_append_is_dropped),
         cmocka_unit_test(stale_request_acknowledges_nothing),
         cmocka_unit_test(leader_ignores_a_twin),
         cmocka_unit_test(conflict_with_applied_stops),
@@ -976,6 +1084,9 @@ int main(void)
         cmocka_unit_test(transfer_waits_for_the_log),
         cmocka_unit_test(transfer_gives_up),
         cmocka_unit_test(only_the_survivor_shrinks_to_one),
+        cmocka_unit_test(change_waits_for_the_barrier),
+        cmocka_unit_test(change_keeps_the_order),
+        cmocka_unit_test(stranger_is_not_caught_up),
         cmocka_unit_test(probe_needs_the_same_term),
         cmocka_unit_test(probe_restarts_with_the_voters),
         cmocka_unit_test(kick_tells_the_commit_index),
