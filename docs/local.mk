@@ -1,5 +1,6 @@
 dist_doc_DATA += \
 	docs/ARCHITECTURE.md \
+	docs/BENCHMARKS.md \
 	docs/FORMATS.md \
 	docs/LIMITS.md \
 	docs/OPERATIONS.md \

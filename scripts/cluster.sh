@@ -61,7 +61,7 @@ cluster_peers() {
 node_pid() {
     pid=$(cat "$CL_DIR/n$1.pid" 2>/dev/null) || return 1
     [ -n "$pid" ] && [ -r "/proc/$pid/cmdline" ] || return 1
-    words=$({ tr '\0' '\n' <"/proc/$pid/cmdline"; } 2>/dev/null)
+    words=$({ tr '\0' '\n' <"/proc/$pid/cmdline"; } 2>/dev/null) ||
         return 1
     if [ -n "$words" ]; then
         printf '%s\n' "$words" | grep -qxF -- "$CL_DIR/n$1" || return 1
