@@ -15,6 +15,7 @@
     M(EDGE_EXEC_EARLY, "EXEC does not wait for the revisions of WATCH")      \
     M(EDGE_REPLY_EARLY, "own replies overtake those of the node")            \
     M(EDGE_DIRTY_EXEC, "EXEC runs although a command was refused")           \
-    M(WATCH_STALE, "WATCH after READONLY takes stale revisions")
+    M(WATCH_STALE, "WATCH after READONLY takes stale revisions")             \
+    M(SLOTS_PLAIN, "CLUSTER SLOTS names the plain ports")
 
 #endif

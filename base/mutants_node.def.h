@@ -62,6 +62,7 @@
     M(BATCH_UNBOUNDED, "a batch may grow without limit")                       \
     M(TIME_ENTRY_EACH, "every read near a deadline logs a time entry")         \
     M(STALE_NOT_RENEWED, "nobody asks for the age of local data")              \
-    M(TIME_STEPS, "cluster time follows the wall clock by steps")
+    M(TIME_STEPS, "cluster time follows the wall clock by steps")              \
+    M(LOADING_REFUSES, "a node that is loading parks nothing")
 
 #endif

@@ -29,6 +29,7 @@
     M(ONCE_ANYONE, "a named request of an unknown session runs")              \
     M(ONCE_GAP_RUNS, "a named request above last+1 runs")                     \
     M(ONCE_ANY_REPLY, "an earlier named request gets the last one's reply")   \
-    M(ONCE_REPLY_UNBOUNDED, "saved replies have no limit")
+    M(ONCE_REPLY_UNBOUNDED, "saved replies have no limit")                    \
+    M(MACHINE_ERROR_ENDS, "an error of one request ends its entry")
 
 #endif

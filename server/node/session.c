@@ -74,6 +74,10 @@ void session_write(struct node *n, struct client_op *op)
         client_op_error(op, "TRYAGAIN this node is shutting down");
         return;
     }
+    if (mutant(LOADING_REFUSES) && n->loading) {
+        client_op_error(op, "LOADING the node is still reading its data");
+        return;
+    }
     if (s->parked.n >= 2 * LIM_PARKED ||
         s->parked.bytes >= LIM_PARKED_BYTES + LIM_REQUEST_TOP) {
         client_op_error(op, "TRYAGAIN too many requests are waiting");

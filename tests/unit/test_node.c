@@ -393,6 +393,41 @@ static void wait_applied(struct world *w, int i, uint64_t index)
 
 /* ---- writes and node sessions ---- */
 
+static void say_mixed(void *data)
+{
+    static const char *const lines[] = {"SET s abc", "INCR s", "SET t 1"};
+    struct talk *t = data;
+    struct buf b = BUF_INIT;
+
+    for (int i = 0; i < 3; i++) {
+        mini_line(&b, lines[i]);
+    }
+    mini_send(&t->m, &b);
+    buf_release(&b);
+}
+
+/* What comes together shares an entry, and nothing else: the error of one
+ * command touches that one alone. */
+static void error_is_its_own(void **state)
+{
+    struct world w;
+    struct talk *t;
+    uint64_t before;
+
+    (void)state;
+    world_init(&w, 3);
+    form(&w);
+    t = talk(&w, leader(&w));
+    before = applied(&w, leader(&w));
+    call_in(&w, w.env, say_mixed, t);
+    assert_string_equal(hear(t), "+OK");
+    assert_starts(hear(t), "-ERR");
+    assert_string_equal(hear(t), "+OK");
+    assert_int_equal(applied(&w, leader(&w)), before + 1);
+    assert_string_equal(ask(talk(&w, follower(&w, 0)), "GET t"), "1");
+    world_end(&w);
+}
+
 /* Every node takes every request, and a write is seen at all of them. */
 static void any_node_takes_any_request(void **state)
 {
@@ -1838,6 +1873,7 @@ static void stopping_node_answers_first(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(error_is_its_own),
         cmocka_unit_test(any_node_takes_any_request),
         cmocka_unit_test(parked_is_refused),
         cmocka_unit_test(in_the_clusters_hands_is_unknown),
