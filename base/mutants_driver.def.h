@@ -36,6 +36,10 @@
     M(DRV_EVICT, "payloads not yet applied may be dropped from memory")       \
     M(DRV_PROBETERM, "a probe is confirmed in whatever term")                 \
     M(DRV_PROBECONF, "a probe round survives a change of the voters")         \
-    M(DRV_READTERM, "entries read back from disk are not compared")
+    M(DRV_READTERM, "entries read back from disk are not compared")           \
+    M(DRV_GATE, "membership changes before the own barrier is applied")       \
+    M(DRV_ORDER, "a change of a role moves the member in the list")           \
+    M(DRV_CATCHUP, "the engine is asked to catch up a stranger")              \
+    M(DRV_SANE, "impossible AppendEntries reach the engine")
 
 #endif

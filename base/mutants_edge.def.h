@@ -14,6 +14,8 @@
     M(EDGE_FOLLOWER_SERVES, "the cluster port of a follower sends no MOVED") \
     M(EDGE_EXEC_EARLY, "EXEC does not wait for the revisions of WATCH")      \
     M(EDGE_REPLY_EARLY, "own replies overtake those of the node")            \
-    M(EDGE_DIRTY_EXEC, "EXEC runs although a command was refused")
+    M(EDGE_DIRTY_EXEC, "EXEC runs although a command was refused")           \
+    M(WATCH_STALE, "WATCH after READONLY takes stale revisions")             \
+    M(SLOTS_PLAIN, "CLUSTER SLOTS names the plain ports")
 
 #endif

@@ -56,6 +56,13 @@
     M(DEADLINE_HEAD_ONLY, "only the oldest parked request may expire")         \
     M(WALK_ON_LOOP, "KEYS and RANGE are evaluated on the loop")                \
     M(WALK_AT_ONCE, "a walk over keys is not cut into steps")                  \
-    M(REPLIES_AT_ONCE, "all reads that may be are evaluated in one turn")
+    M(REPLIES_AT_ONCE, "all reads that may be are evaluated in one turn")      \
+    M(FLAGS_IGNORED, "what the leader refuses is sent to it all the same")     \
+    M(LOST_RENUMBERED, "requests of a lost session get new numbers")           \
+    M(BATCH_UNBOUNDED, "a batch may grow without limit")                       \
+    M(TIME_ENTRY_EACH, "every read near a deadline logs a time entry")         \
+    M(STALE_NOT_RENEWED, "nobody asks for the age of local data")              \
+    M(TIME_STEPS, "cluster time follows the wall clock by steps")              \
+    M(LOADING_REFUSES, "a node that is loading parks nothing")
 
 #endif

@@ -24,6 +24,12 @@
     M(MACHINE_LIVE_HOLDER, "a JOIN takes a seat that is held")                \
     M(ONCE_REPLY_LOST, "the reply of a named request is not saved")           \
     M(ONCE_NO_DEDUP, "a named request runs again")                            \
-    M(ONCE_COLD_IDLE, "downtime counts as idle time of named sessions")
+    M(ONCE_COLD_IDLE, "downtime counts as idle time of named sessions")       \
+    M(ONCE_NO_IDLE, "idle named sessions are kept for ever")                  \
+    M(ONCE_ANYONE, "a named request of an unknown session runs")              \
+    M(ONCE_GAP_RUNS, "a named request above last+1 runs")                     \
+    M(ONCE_ANY_REPLY, "an earlier named request gets the last one's reply")   \
+    M(ONCE_REPLY_UNBOUNDED, "saved replies have no limit")                    \
+    M(MACHINE_ERROR_ENDS, "an error of one request ends its entry")
 
 #endif

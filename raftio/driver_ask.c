@@ -72,8 +72,8 @@ static int change_gate(struct driver *d)
     if (raft_state(&d->r) != RAFT_LEADER) {
         return HF_ENOLEADER;
     }
-    if (!driver_ready(d) || d->r.leader_state.promotee_id != 0 ||
-        driver_change_pending(d)) {
+    if ((!driver_ready(d) && !mutant(DRV_GATE)) ||
+        d->r.leader_state.promotee_id != 0 || driver_change_pending(d)) {
         return HF_EAGAIN;
     }
     return d->changes_n >= DRIVER_CHANGES_MAX ? HF_ELIMIT : 0;
@@ -110,6 +110,12 @@ static int conf_edit(struct conf *c, uint64_t id, int role)
         return HF_EEXIST;
     }
     c->m[i].role = role;
+    if (mutant(DRV_ORDER)) {
+        struct conf_member first = c->m[0];
+
+        c->m[0] = c->m[i];
+        c->m[i] = first;
+    }
     return 0;
 }
 
@@ -164,6 +170,7 @@ int driver_change(struct driver *d, uint64_t now_ms, uint64_t id, int role)
 
 static int catch_up(struct driver *d, uint64_t id)
 {
+    const struct conf_member stranger = {id, CONF_SPARE};
     const struct conf_member *m;
     struct raft_event ev;
     struct conf c;
@@ -174,6 +181,9 @@ static int catch_up(struct driver *d, uint64_t id)
     }
     driver_members(d, &c);
     m = conf_find(&c, id);
+    if (m == NULL && mutant(DRV_CATCHUP)) {
+        m = &stranger;
+    }
     if (m == NULL) {
         return HF_ENOENT; /* the engine would follow a null pointer */
     }

@@ -57,6 +57,9 @@ static bool append_is_sane(const struct raft_msg *m)
     uint64_t term = m->append.prev_term;
     struct conf c;
 
+    if (mutant(DRV_SANE)) {
+        return true;
+    }
     if (!position_is_sane(m->append.prev_index, term) || term > m->term ||
         m->append.commit >= INDEX_MAX) {
         return false;

@@ -79,8 +79,15 @@ sim() {
     shift 2
     status=0
     timeout "$sim_seconds" "$@" --mutant "$name" >"$log" 2>&1 || status=$?
-    [ "$status" != 0 ] && [ "$status" != 124 ] || return 1
-    seed=$(grep -m 1 -oE 'seed [0-9]+' "$log") || die "see $log"
+    seed=$(grep -m 1 -oE 'seed [0-9]+' "$log" || true)
+    case $status in
+        0 | 124) return 1 ;;
+        1) [ -n "$seed" ] || die "see $log" ;;
+        *)
+            [ "$status" -gt 128 ] || die "see $log"
+            seed=${seed:-"a crash"}
+            ;;
+    esac
     echo "$(basename "$1"), $seed"
 }
 

@@ -6,6 +6,7 @@
 
 #include "base/assert.h"
 #include "base/err.h"
+#include "base/mutant.h"
 #include "resp/resp.h"
 #include "server/command/args.h"
 #include "server/command/info.h"
@@ -132,7 +133,8 @@ static bool need_master(const struct ask *a)
 static void slots_node(const struct ask *a, const struct member_view *m)
 {
     char host[LIM_ADDR], hex[41];
-    uint16_t port = admin_split(m->cluster_address, host);
+    uint16_t port = admin_split(
+        mutant(SLOTS_PLAIN) ? m->address : m->cluster_address, host);
 
     admin_member_hex(a->v, m->id, hex);
     resp_array(a->reply, 4);

@@ -332,7 +332,7 @@ static void watch_submit(struct conn *c, const struct bytes *argv, int argc)
     o->op.done = watch_done;
     o->epoch = c->watch_epoch;
     o->keys = (size_t)argc - 1;
-    if (c->stale) {
+    if (c->stale && !mutant(WATCH_STALE)) {
         client_set_stale(c->client, false, 0);
         c->held = true;
     }

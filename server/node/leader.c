@@ -333,7 +333,8 @@ int leader_take(struct node *n,
     }
     as_void |= room == WAL_ROOM_NONE || command.n > LIM_REQUEST_TOP;
     opens = !as_void && command_opens(command);
-    if (l->batch.n + command.n > LIM_BATCH || (opens && l->batch_opens)) {
+    if ((l->batch.n + command.n > LIM_BATCH && !mutant(BATCH_UNBOUNDED)) ||
+        (opens && l->batch_opens)) {
         leader_close(n);
     }
     if (command.n > LIM_REQUEST_TOP && mutant(REFUSED_NOT_LOGGED)) {
@@ -513,7 +514,8 @@ static bool leader_time_entry(struct node *n)
     struct leader *l = &n->leader;
     uint64_t now = env_now_us(n->env);
 
-    if (l->time_us != 0 && now - l->time_us < LEADER_TIME_MS * 1000) {
+    if (l->time_us != 0 && now - l->time_us < LEADER_TIME_MS * 1000 &&
+        !mutant(TIME_ENTRY_EACH)) {
         return false;
     }
     if (l->batch.n > 0) {

@@ -278,7 +278,7 @@ static bool read_stale_due(struct node *n)
             smallest = r->bounds[i].age_ms;
         }
     }
-    return smallest != UINT64_MAX &&
+    return smallest != UINT64_MAX && !mutant(STALE_NOT_RENEWED) &&
            env_now_us(n->env) - r->asked_us > smallest * 1000 / 4;
 }
 

@@ -74,6 +74,10 @@ void session_write(struct node *n, struct client_op *op)
         client_op_error(op, "TRYAGAIN this node is shutting down");
         return;
     }
+    if (mutant(LOADING_REFUSES) && n->loading) {
+        client_op_error(op, "LOADING the node is still reading its data");
+        return;
+    }
     if (s->parked.n >= 2 * LIM_PARKED ||
         s->parked.bytes >= LIM_PARKED_BYTES + LIM_REQUEST_TOP) {
         client_op_error(op, "TRYAGAIN too many requests are waiting");
@@ -114,6 +118,9 @@ static const char *leader_refusal(const struct node *n,
 {
     unsigned flags = node_leader_flags(n);
 
+    if (mutant(FLAGS_IGNORED)) {
+        return NULL;
+    }
     if ((flags & LEADER_NOSPACE) != 0) {
         return nospace_text;
     }
@@ -401,7 +408,10 @@ void session_lost(struct node *n, const char *why)
 
         if (!q->resolved) {
             numbered_settle(s, q);
-            if (op != NULL) {
+            if (op != NULL && mutant(LOST_RENUMBERED)) {
+                op->number = 0;
+                op_list_push(&s->parked, op);
+            } else if (op != NULL) {
                 client_op_error(op, mutant(LOST_SAYS_REFUSED)
                                         ? "CLUSTERDOWN the session was lost"
                                         : "UNKNOWN the node's session was "

@@ -648,6 +648,10 @@ int machine_apply(struct machine *m, uint64_t index, struct bytes entry)
             break;
         }
         apply_record(m, &v);
+        if (mutant(MACHINE_ERROR_ENDS) && m->reply.n > 0 &&
+            m->reply.p[0] == '-') {
+            break;
+        }
     }
     /* One huge reply is not kept room for. */
     if (m->reply.cap > LIM_BATCH) {

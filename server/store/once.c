@@ -29,7 +29,8 @@ static uint64_t idle_deadline(const struct machine *m)
 
 static bool idle_over(const struct machine *m, const struct item *it)
 {
-    return item_deadline(it) <= now(m) && now(m) >= m->base.once_floor_ms;
+    return item_deadline(it) <= now(m) && now(m) >= m->base.once_floor_ms &&
+           !mutant(ONCE_NO_IDLE);
 }
 
 static const struct item *once_find(const struct machine *m, uint64_t id)
@@ -95,17 +96,17 @@ enum once_verdict machine_once_begin(struct machine *m,
 
     hf_assert(m->applying);
     if (it == NULL) {
-        return ONCE_UNKNOWN;
+        return mutant(ONCE_ANYONE) ? ONCE_RUN : ONCE_UNKNOWN;
     }
     last = get_u64(item_value(it).p);
     if ((last != UINT64_MAX && number == last + 1) || mutant(ONCE_NO_DEDUP)) {
         return ONCE_RUN;
     }
     if (number > last) {
-        return ONCE_HIGHER;
+        return mutant(ONCE_GAP_RUNS) ? ONCE_RUN : ONCE_HIGHER;
     }
     /* Number 0 is nobody's: it was not applied, it never can be. */
-    if (number < last || number == 0) {
+    if ((number < last && !mutant(ONCE_ANY_REPLY)) || number == 0) {
         return ONCE_LOWER;
     }
     once_touch(m, session, it);
@@ -134,7 +135,9 @@ void machine_once_end(struct machine *m,
         return;
     }
     others = m->saved_bytes - (it->value_n - ONCE_HEAD);
-    keep = reply.n <= LIM_SAVED_REPLY && others + reply.n <= LIM_SAVED_REPLIES;
+    keep =
+        (reply.n <= LIM_SAVED_REPLY && others + reply.n <= LIM_SAVED_REPLIES) ||
+        mutant(ONCE_REPLY_UNBOUNDED);
     if (mutant(ONCE_REPLY_LOST)) {
         reply.n = 0;
     }

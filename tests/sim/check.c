@@ -53,6 +53,7 @@ struct check {
     uint64_t *leaders; /* by term: id */
     size_t leaders_cap;
     uint64_t leader_changes;
+    size_t entry_max;       /* bytes of the largest payload of an entry */
     uint64_t top_change;    /* index of the newest membership change */
     struct change *changes; /* by index */
     size_t changes_n;
@@ -190,6 +191,7 @@ static void on_append(void *self,
     struct seen *sn = seen_at(c, index, term);
 
     c->hash = mix(c->hash, index * 31 + term);
+    c->entry_max = payload.n > c->entry_max ? payload.n : c->entry_max;
     if (sn->index == 0) {
         *sn = (struct seen){index, term, h};
         c->seen_n++;
@@ -505,6 +507,11 @@ const char *check_text(const struct check *c)
 uint64_t check_count(const struct check *c, enum node_event what)
 {
     return c->events[what];
+}
+
+size_t check_entry_max(const struct check *c)
+{
+    return c->entry_max;
 }
 
 uint64_t check_leaders(const struct check *c)

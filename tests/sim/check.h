@@ -43,6 +43,8 @@ uint64_t check_applied(const struct check *c, int slot); /* index */
 /* The last index that its log was given. */
 uint64_t check_last_index(const struct check *c, int slot);
 uint64_t check_applied_max(const struct check *c);
+/* Bytes of the largest entry that any log was given. */
+size_t check_entry_max(const struct check *c);
 /* Has @id a vote in the newest configuration that was applied anywhere? */
 bool check_is_voter(const struct check *c, uint64_t id);
 /* Print everything reported, as it comes. */

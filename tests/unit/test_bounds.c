@@ -369,6 +369,39 @@ static void full_follower_waits(void **state)
     stop(f);
 }
 
+/* ---- memory ---- */
+
+/* At the memory limit writes that need memory are refused as not applied,
+ * whatever they are sent to; what frees memory and reads go on, and bring
+ * writes back. */
+static void memory_limit_refuses(void **state)
+{
+    struct node_config nc;
+    struct fixture *f;
+    char line[32];
+    int n, more;
+
+    (void)state;
+    config_default(&nc);
+    nc.memory_limit = 2 << 20;
+    f = start(&nc);
+    n = fill(f, follower(f), "-OOM", 600);
+    pass_us(f, SECOND);
+    for (int i = 0; i < NODES; i++) {
+        assert_true(is(ask(f, i, "SET never 1"), "-OOM"));
+        must_have(f, i, n - 1);
+    }
+    assert_string_equal(ask(f, 0, "EXISTS never"), ":0");
+    more = n / 2;
+    for (int i = 0; i < more; i++) {
+        snprintf(line, sizeof line, "DEL k%d", i);
+        assert_string_equal(ask(f, i % NODES, line), ":1");
+    }
+    pass_us(f, SECOND);
+    assert_string_equal(put(f, follower(f), 0), "+OK");
+    stop(f);
+}
+
 /* ---- walks ---- */
 
 /* Send one line @n times, a number added, and wait for the replies. */
@@ -516,6 +549,42 @@ static void parked_limit(void **state)
     stop(f);
 }
 
+/* What waited for a leader is logged in entries of the size of a batch,
+ * however much it is: a heartbeat must not wait for megabytes. */
+static void batches_are_bounded(void **state)
+{
+    static char line[8300];
+    struct node_config nc;
+    struct fixture *f;
+
+    (void)state;
+    config_default(&nc);
+    nc.request_timeout_ms = 8000;
+    f = start(&nc);
+    leave_alone(f, 0);
+    for (int who = 1; who < CLIENTS; who++) {
+        for (int i = 0; i < 200; i++) {
+            int n = snprintf(line, sizeof line, "SET k%d ", i);
+
+            memset(line + n, 'x', 8192);
+            line[n + 8192] = '\0';
+            say(f, who, 0, line);
+        }
+        flush(f, who);
+    }
+    pass_us(f, SECOND);
+    for (int i = 1; i < NODES; i++) {
+        cluster_start(f->cl, i);
+    }
+    pass_us(f, 4 * SECOND);
+    for (int who = 1; who < CLIENTS; who++) {
+        assert_int_equal(f->t[who].replies, 200);
+        assert_int_equal(f->t[who].errors, 0);
+    }
+    assert_in_range(check_entry_max(f->c), LIM_BATCH / 2, LIM_BATCH + 256);
+    stop(f);
+}
+
 /* A request that waited for others of its connection has its answer at its
  * own deadline, whatever came in between. */
 static void own_deadline(void **state)
@@ -548,9 +617,11 @@ int main(void)
         cmocka_unit_test(all_disks_full),
         cmocka_unit_test(full_leader_hands_over),
         cmocka_unit_test(full_follower_waits),
+        cmocka_unit_test(memory_limit_refuses),
         cmocka_unit_test(long_walks),
         cmocka_unit_test(walks_cut_short),
         cmocka_unit_test(parked_limit),
+        cmocka_unit_test(batches_are_bounded),
         cmocka_unit_test(own_deadline),
     };
 

@@ -223,6 +223,7 @@ static void unref(struct entry *e, unsigned n)
 }
 
 static void begin_with(struct fixture *f,
+                       uint64_t id,
                        uint64_t term,
                        unsigned voters,
                        unsigned commands,
@@ -234,7 +235,7 @@ static void begin_with(struct fixture *f,
     memset(f, 0, sizeof *f);
     f->now = 1000;
     f->probe_ok = -1;
-    driver_init(&f->d, 1, &OPS, f, cfg);
+    driver_init(&f->d, id, &OPS, f, cfg);
     e[0] = change_of(1, voters, voters);
     for (unsigned i = 1; i <= commands; i++) {
         e[i] = command(term);
@@ -254,7 +255,7 @@ static void begin(struct fixture *f,
 
     driver_config_default(&cfg);
     cfg.seed = 7;
-    begin_with(f, term, voters, commands, &cfg);
+    begin_with(f, 1, term, voters, commands, &cfg);
 }
 
 static void end(struct fixture *f)
@@ -270,8 +271,8 @@ static void tick(struct fixture *f)
     driver_timeout(&f->d, f->now);
 }
 
-/* Everybody asked votes yes. */
-static void grant_votes(struct fixture *f)
+/* Node 2 votes yes, and 3 if @both. */
+static void grant(struct fixture *f, bool both)
 {
     const struct raft_msg *asked = sent(f, RMSG_VOTE, 2);
     struct raft_msg m;
@@ -285,7 +286,14 @@ static void grant_votes(struct fixture *f)
     m.vote_result.pre_vote = asked->vote.pre_vote;
     forget_sent(f);
     receive(f, 2, m);
-    receive(f, 3, m);
+    if (both) {
+        receive(f, 3, m);
+    }
+}
+
+static void grant_votes(struct fixture *f)
+{
+    grant(f, true);
 }
 
 /* Elected, its barrier durable but not yet acknowledged. */
@@ -458,6 +466,62 @@ static void denied_pre_vote_names_our_term(void **state)
     end(f);
 }
 
+/* Bring what @a, node @from, has sent to @b, node @to. */
+static void carry(struct fixture *a,
+                  uint64_t from,
+                  struct fixture *b,
+                  uint64_t to)
+{
+    for (unsigned i = 0; i < a->sent_n; i++) {
+        if (a->sent[i].to == to) {
+            driver_receive(&b->d, b->now, from, &a->sent[i]);
+        }
+    }
+    forget_sent(a);
+}
+
+/* Nodes 1 and 2 for some fifty election timeouts: who leads, or NULL. */
+static struct fixture *elected(struct fixture *a, struct fixture *b)
+{
+    for (int i = 0; i < 100; i++) {
+        struct fixture *next = a->timer < b->timer ? a : b;
+
+        tick(next);
+        a->now = b->now = next->now;
+        for (int k = 0; k < 4; k++) {
+            carry(a, 1, b, 2);
+            carry(b, 2, a, 1);
+        }
+        if (driver_role(&a->d) == DRIVER_LEADER) {
+            return a;
+        }
+        if (driver_role(&b->d) == DRIVER_LEADER) {
+            return b;
+        }
+    }
+    return NULL;
+}
+
+/* Of three voters one is down, one has the entries and one the latest term:
+ * the first must learn that term or nobody is ever elected. */
+static void entries_and_term_apart(void **state)
+{
+    struct fixture *a = fixture();
+    struct fixture *b = fixture();
+    struct driver_config cfg;
+
+    (void)state;
+    driver_config_default(&cfg);
+    cfg.seed = 7;
+    begin_with(a, 1, 3, 3, 3, &cfg);
+    cfg.seed = 8;
+    begin_with(b, 2, 5, 3, 0, &cfg);
+    assert_ptr_equal(elected(a, b), a);
+    assert_true(driver_term(&a->d) > 5);
+    end(a);
+    end(b);
+}
+
 /* Vote results that nobody asked for change nothing. */
 static void unasked_vote_result_is_dropped(void **state)
 {
@@ -508,7 +572,56 @@ static void lone_voter_raises_the_term(void **state)
     end(f);
 }
 
+/* A candidate that nobody answers, told to stand by a leader that has removed
+ * it since, goes back to asking: its term would depose every leader for ever
+ * with each retry. */
+static void unanswered_candidate_calms_down(void **state)
+{
+    struct fixture *f = fixture();
+    struct raft_msg m;
+
+    (void)state;
+    begin(f, 1, 3, 0);
+    receive(f, 2, append_msg(1, 1, 1, 1, NULL, 0));
+    memset(&m, 0, sizeof m);
+    m.kind = RMSG_TIMEOUT_NOW;
+    m.term = 1;
+    m.timeout_now.last_index = 1;
+    m.timeout_now.last_term = 1;
+    receive(f, 2, m);
+    assert_int_equal(driver_term(&f->d), 2);
+    assert_true(sent(f, RMSG_VOTE, 2)->vote.disrupt_leader);
+    for (int i = 0; i < 20; i++) {
+        forget_sent(f);
+        tick(f);
+    }
+    assert_int_equal(driver_term(&f->d), 2);
+    assert_true(sent(f, RMSG_VOTE, 2)->vote.pre_vote);
+    assert_false(sent(f, RMSG_VOTE, 2)->vote.disrupt_leader);
+    end(f);
+}
+
 /* ---- AppendEntries ---- */
+
+/* Entries that no leader can have sent change nothing. */
+static void impossible_append_is_dropped(void **state)
+{
+    struct fixture *f = fixture();
+    struct entry two[2] = {command(3), command(2)};
+
+    (void)state;
+    begin(f, 1, 3, 0);
+    receive(f, 2, append_msg(3, 1, 1, 1, two, 2)); /* terms go back */
+    receive(f, 2, append_msg(2, 1, 1, 1, two, 1)); /* of a later term */
+    receive(f, 2, append_msg(3, 0, 1, 1, two, 1)); /* a term of nothing */
+    assert_int_equal(driver_last(&f->d), 1);
+    assert_int_equal(driver_term(&f->d), 1);
+    two[1].term = 3;
+    receive(f, 2, append_msg(3, 1, 1, 1, two, 2));
+    assert_int_equal(driver_last(&f->d), 3);
+    unref(two, 2);
+    end(f);
+}
 
 /* A leader takes no orders from another one in its own term. */
 static void leader_ignores_a_twin(void **state)
@@ -565,11 +678,12 @@ static void cut_write_proves_nothing(void **state)
 }
 
 /* Rolling back a second CHANGE returns to the first, which its successor
- * proved committed. */
+ * proved committed: two votes of its four elect nobody. The other two, with a
+ * fifth that this node does not know, could have a leader of their own. */
 static void rollback_keeps_the_first_change(void **state)
 {
     struct fixture *f = fixture();
-    struct entry e[2] = {change_of(1, 3, 4), change_of(1, 4, 4)};
+    struct entry e[2] = {change_of(1, 4, 4), change_of(1, 4, 5)};
     struct entry other = command(2);
     struct conf c;
 
@@ -580,8 +694,16 @@ static void rollback_keeps_the_first_change(void **state)
     receive(f, 3, append_msg(2, 2, 1, 1, &other, 1));
     driver_members(&f->d, &c);
     assert_int_equal(c.n, 4);
-    assert_int_equal(conf_voters(&c), 3);
+    assert_int_equal(conf_voters(&c), 4);
     assert_int_equal(driver_conf_index(&f->d), 2);
+    disk_catches_up(f);
+    forget_sent(f);
+    tick(f);
+    grant(f, false);
+    for (int i = 0; i < 2 && sent(f, RMSG_VOTE, 2) != NULL; i++) {
+        grant(f, false);
+    }
+    assert_int_not_equal(driver_role(&f->d), DRIVER_LEADER);
     unref(e, 2);
     entry_unref(&other);
     end(f);
@@ -589,7 +711,8 @@ static void rollback_keeps_the_first_change(void **state)
 
 /* ---- results of AppendEntries ---- */
 
-/* A success beyond our own log is not believed. */
+/* A success beyond our own log is not believed: it would commit what only we
+ * have. */
 static void impossible_success_is_dropped(void **state)
 {
     struct fixture *f = fixture();
@@ -600,12 +723,17 @@ static void impossible_success_is_dropped(void **state)
     elect_ready(f);
     index = submit(f);
     result(f, 2, 0, 999);
+    disk_catches_up(f);
+    assert_true(driver_commit(&f->d) < index);
     assert_true(driver_match(&f->d, 2) < index);
     assert_true(driver_match(&f->d, 2) > 0);
+    result(f, 2, 0, index);
+    assert_int_equal(driver_commit(&f->d), index);
     end(f);
 }
 
-/* A rejection below what a follower has acknowledged is late and ignored. */
+/* A rejection below what a follower has acknowledged is late and ignored:
+ * obeyed, that follower would never get an entry again. */
 static void late_rejection_is_dropped(void **state)
 {
     struct fixture *f = fixture();
@@ -622,8 +750,22 @@ static void late_rejection_is_dropped(void **state)
     result(f, 2, last, last - 2); /* true: it lacks the last two */
     forget_sent(f);
     result(f, 2, last - 2, last - 3); /* late */
-    assert_null(sent(f, RMSG_APPEND, 2));
     assert_int_equal(driver_match(&f->d, 2), last - 2);
+    /* The answer to the true one is lost, and then nothing more is. */
+    forget_sent(f);
+    for (int i = 0; i < 50 && driver_match(&f->d, 2) < last; i++) {
+        const struct raft_msg *m;
+
+        tick(f);
+        m = sent(f, RMSG_APPEND, 2);
+        if (m != NULL) {
+            uint64_t holds = m->append.prev_index + m->n_entries;
+
+            forget_sent(f);
+            result(f, 2, 0, holds);
+        }
+    }
+    assert_int_equal(driver_match(&f->d, 2), last);
     end(f);
 }
 
@@ -641,6 +783,40 @@ static void change_waits_for_our_disk(void **state)
     assert_non_null(sent(f, RMSG_APPEND, 2));
     assert_int_equal(sent(f, RMSG_APPEND, 2)->n_entries, 1);
     end(f);
+}
+
+/* A leader of two that demotes the other dies before the CHANGE is on its
+ * disk. If the other has it, that one has the longer log and no vote: nobody
+ * could lead any more. */
+static void demotion_survives_a_crash(void **state)
+{
+    struct fixture *a = fixture();
+    struct fixture *again = fixture();
+    struct fixture *b = fixture();
+    struct driver_config cfg;
+
+    (void)state;
+    driver_config_default(&cfg);
+    cfg.seed = 7;
+    begin_with(a, 1, 1, 2, 0, &cfg);
+    cfg.seed = 8;
+    begin_with(b, 2, 1, 2, 0, &cfg);
+    b->timer = UINT64_MAX;
+    assert_ptr_equal(elected(a, b), a);
+    disk_catches_up(a);
+    result(a, 2, 0, driver_last(&a->d));
+    assert_int_equal(driver_last(&a->d), 2);
+    assert_int_equal(driver_change(&a->d, a->now, 2, CONF_STANDBY), 0);
+    carry(a, 1, b, 2);
+    disk_catches_up(b);
+    forget_sent(b);
+    begin_with(again, 1, driver_term(&a->d), 2, 1, &cfg);
+    again->now = a->now;
+    b->timer = b->now + ELECTION_MS;
+    assert_non_null(elected(again, b));
+    end(a);
+    end(again);
+    end(b);
 }
 
 /* ---- snapshots ---- */
@@ -754,6 +930,54 @@ static void no_snapshot_at_index_one(void **state)
     end(f);
 }
 
+/* Make node 4 a standby, all others answering. */
+static void join_standby(struct fixture *f)
+{
+    static const int roles[] = {CONF_SPARE, CONF_STANDBY};
+
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(driver_change(&f->d, f->now, 4, roles[i]), 0);
+        disk_catches_up(f);
+        result(f, 2, 0, driver_last(&f->d));
+        result(f, 3, 0, driver_last(&f->d));
+    }
+}
+
+/* A blank node gets entries or a snapshot from a leader that would have liked
+ * a snapshot early: compacted at index 1 the engine sends it neither. */
+static void blank_node_is_fed(void **state)
+{
+    struct fixture *f = fixture();
+    struct snap_meta s = {0, 0, 0, NULL};
+    bool fed = false;
+
+    (void)state;
+    begin(f, 1, 3, 1);
+    receive(f, 2, append_msg(1, 1, 1, 1, NULL, 0));
+    if (driver_snapshot_meta(&f->d, &s) == 0) {
+        assert_int_equal(driver_snapshot_done(&f->d, f->now, &s, 0), 0);
+        snap_meta_release(&s);
+    }
+    elect_ready(f);
+    join_standby(f);
+    for (int i = 0; i < 50 && !fed; i++) {
+        const struct raft_msg *m = sent(f, RMSG_APPEND, 4);
+
+        fed = sent(f, RMSG_INSTALL, 4) != NULL ||
+              (m != NULL && m->n_entries > 0 && m->append.prev_index == 0);
+        if (m != NULL) {
+            uint64_t prev = m->append.prev_index;
+
+            forget_sent(f);
+            result(f, 4, prev, 0);
+        }
+        tick(f);
+        result(f, 2, 0, driver_last(&f->d)); /* it goes on leading */
+    }
+    assert_true(fed);
+    end(f);
+}
+
 /* ---- requests ---- */
 
 /* Submits beyond the limit are refused before anything is appended. */
@@ -768,7 +992,7 @@ static void submits_are_bounded(void **state)
     (void)state;
     driver_config_default(&cfg);
     cfg.pending_entries = 2;
-    begin_with(f, 1, 3, 0, &cfg);
+    begin_with(f, 1, 1, 3, 0, &cfg);
     elect_ready(f);
     submit(f);
     submit(f);
@@ -834,6 +1058,63 @@ static void only_the_survivor_shrinks_to_one(void **state)
     result(f, 2, 0, driver_last(&f->d));
     assert_int_equal(driver_change(&f->d, f->now, 1, CONF_NONE), HF_EINVAL);
     assert_int_equal(driver_change(&f->d, f->now, 2, CONF_STANDBY), 0);
+    end(f);
+}
+
+/* A new leader may not know the newest configuration before it commits in
+ * its own term: a change made meanwhile and the one that it does not know
+ * need no common voter. */
+static void change_waits_for_the_barrier(void **state)
+{
+    struct fixture *f = fixture();
+    struct conf c;
+
+    (void)state;
+    begin(f, 1, 3, 0);
+    elect(f);
+    assert_int_equal(driver_change(&f->d, f->now, 4, CONF_SPARE), HF_EAGAIN);
+    driver_members(&f->d, &c);
+    assert_int_equal(c.n, 3);
+    result(f, 2, 0, driver_last(&f->d));
+    assert_int_equal(driver_change(&f->d, f->now, 4, CONF_SPARE), 0);
+    end(f);
+}
+
+/* The progress of followers stays with them when one of them changes its
+ * role: the engine keeps it by their place in the list. */
+static void change_keeps_the_order(void **state)
+{
+    struct fixture *f = fixture();
+    struct conf c;
+    uint64_t last;
+
+    (void)state;
+    begin(f, 1, 3, 0);
+    elect_ready(f);
+    last = driver_last(&f->d);
+    for (int i = 0; i < 2; i++) {
+        submit(f);
+    }
+    assert_int_equal(driver_change(&f->d, f->now, 2, CONF_STANDBY), 0);
+    disk_catches_up(f);
+    driver_members(&f->d, &c);
+    for (unsigned i = 0; i < c.n; i++) {
+        assert_int_equal(c.m[i].id, i + 1);
+    }
+    assert_int_equal(driver_match(&f->d, 2), last);
+    assert_int_equal(driver_match(&f->d, 3), last);
+    end(f);
+}
+
+/* A node that is no member cannot be caught up: the engine would crash. */
+static void stranger_is_not_caught_up(void **state)
+{
+    struct fixture *f = fixture();
+
+    (void)state;
+    begin(f, 1, 3, 0);
+    elect_ready(f);
+    assert_int_equal(driver_catch_up(&f->d, f->now, 9), HF_ENOENT);
     end(f);
 }
 
@@ -914,7 +1195,7 @@ static void evicted_entries_are_read_back(void **state)
     (void)state;
     driver_config_default(&cfg);
     cfg.cache_bytes = 0;
-    begin_with(f, 1, 3, 1, &cfg);
+    begin_with(f, 1, 1, 3, 1, &cfg);
     elect(f);
     result(f, 2, 0, driver_last(&f->d));
     assert_int_equal(driver_cache_bytes(&f->d), 0);
@@ -938,7 +1219,7 @@ static void read_back_entries_leave(void **state)
     (void)state;
     driver_config_default(&cfg);
     cfg.cache_bytes = 0;
-    begin_with(f, 1, 3, 1, &cfg);
+    begin_with(f, 1, 1, 3, 1, &cfg);
     elect(f);
     result(f, 2, 0, driver_last(&f->d));
     result(f, 3, driver_last(&f->d) - 1, 1);
@@ -959,8 +1240,11 @@ int main(void)
         cmocka_unit_test(start_refuses_nonsense),
         cmocka_unit_test(blank_node_waits),
         cmocka_unit_test(denied_pre_vote_names_our_term),
+        cmocka_unit_test(entries_and_term_apart),
         cmocka_unit_test(unasked_vote_result_is_dropped),
         cmocka_unit_test(lone_voter_raises_the_term),
+        cmocka_unit_test(unanswered_candidate_calms_down),
+        cmocka_unit_test(impossible_append_is_dropped),
         cmocka_unit_test(stale_request_acknowledges_nothing),
         cmocka_unit_test(leader_ignores_a_twin),
         cmocka_unit_test(conflict_with_applied_stops),
@@ -969,13 +1253,18 @@ int main(void)
         cmocka_unit_test(impossible_success_is_dropped),
         cmocka_unit_test(late_rejection_is_dropped),
         cmocka_unit_test(change_waits_for_our_disk),
+        cmocka_unit_test(demotion_survives_a_crash),
         cmocka_unit_test(one_install_at_a_time),
         cmocka_unit_test(refused_install_is_contact),
         cmocka_unit_test(no_snapshot_at_index_one),
+        cmocka_unit_test(blank_node_is_fed),
         cmocka_unit_test(submits_are_bounded),
         cmocka_unit_test(transfer_waits_for_the_log),
         cmocka_unit_test(transfer_gives_up),
         cmocka_unit_test(only_the_survivor_shrinks_to_one),
+        cmocka_unit_test(change_waits_for_the_barrier),
+        cmocka_unit_test(change_keeps_the_order),
+        cmocka_unit_test(stranger_is_not_caught_up),
         cmocka_unit_test(probe_needs_the_same_term),
         cmocka_unit_test(probe_restarts_with_the_voters),
         cmocka_unit_test(kick_tells_the_commit_index),

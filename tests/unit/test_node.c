@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "server/command/command.h"
 #include "server/node/node_int.h"
 #include "tests/sim/cluster.h"
 #include "tests/sim/disk_sim.h"
@@ -17,7 +18,7 @@
 enum {
     TALKS = 16,
     REPLIES = 64,
-    REPLY_MAX = 128,
+    SHOWN_MAX = 128,
     MS = 1000,
     SECOND = 1000 * MS,
     PATIENCE = 20 * SECOND,
@@ -30,7 +31,7 @@ struct talk {
     struct world *w;
     struct mini m;
     int node;
-    char got[REPLIES][REPLY_MAX]; /* a ring */
+    char got[REPLIES][SHOWN_MAX]; /* a ring */
     unsigned in;
     unsigned out;
     bool closed;
@@ -129,22 +130,22 @@ static void render_elem(char *out, size_t cap, const struct mini_elem *e)
 
 static void render(char *out, const struct mini_reply *r)
 {
-    char el[REPLY_MAX / 4];
+    char el[SHOWN_MAX / 4];
 
     if (r->null) {
-        snprintf(out, REPLY_MAX, "(nil)");
+        snprintf(out, SHOWN_MAX, "(nil)");
     } else if (r->type == ':') {
-        snprintf(out, REPLY_MAX, ":%lld", (long long)r->num);
+        snprintf(out, SHOWN_MAX, ":%lld", (long long)r->num);
     } else if (r->type == '*') {
-        snprintf(out, REPLY_MAX, "[");
+        snprintf(out, SHOWN_MAX, "[");
         for (int i = 0; i < r->num && i < MINI_ELEMENTS; i++) {
             render_elem(el, sizeof el, &r->el[i]);
-            snprintf(out + strlen(out), REPLY_MAX - strlen(out), "%s%s",
+            snprintf(out + strlen(out), SHOWN_MAX - strlen(out), "%s%s",
                      i == 0 ? "" : " ", el);
         }
-        snprintf(out + strlen(out), REPLY_MAX - strlen(out), "]");
+        snprintf(out + strlen(out), SHOWN_MAX - strlen(out), "]");
     } else {
-        snprintf(out, REPLY_MAX, "%s%.*s",
+        snprintf(out, SHOWN_MAX, "%s%.*s",
                  r->type == '$'   ? ""
                  : r->type == '+' ? "+"
                                   : "-",
@@ -391,6 +392,41 @@ static void wait_applied(struct world *w, int i, uint64_t index)
 }
 
 /* ---- writes and node sessions ---- */
+
+static void say_mixed(void *data)
+{
+    static const char *const lines[] = {"SET s abc", "INCR s", "SET t 1"};
+    struct talk *t = data;
+    struct buf b = BUF_INIT;
+
+    for (int i = 0; i < 3; i++) {
+        mini_line(&b, lines[i]);
+    }
+    mini_send(&t->m, &b);
+    buf_release(&b);
+}
+
+/* What comes together shares an entry, and nothing else: the error of one
+ * command touches that one alone. */
+static void error_is_its_own(void **state)
+{
+    struct world w;
+    struct talk *t;
+    uint64_t before;
+
+    (void)state;
+    world_init(&w, 3);
+    form(&w);
+    t = talk(&w, leader(&w));
+    before = applied(&w, leader(&w));
+    call_in(&w, w.env, say_mixed, t);
+    assert_string_equal(hear(t), "+OK");
+    assert_starts(hear(t), "-ERR");
+    assert_string_equal(hear(t), "+OK");
+    assert_int_equal(applied(&w, leader(&w)), before + 1);
+    assert_string_equal(ask(talk(&w, follower(&w, 0)), "GET t"), "1");
+    world_end(&w);
+}
 
 /* Every node takes every request, and a write is seen at all of them. */
 static void any_node_takes_any_request(void **state)
@@ -726,7 +762,7 @@ static void snapshot_settles_writes(void **state)
 
 static const char *named(struct talk *t, const char *session, int number)
 {
-    char line[REPLY_MAX + 32];
+    char line[SHOWN_MAX + 32];
 
     snprintf(line, sizeof line, "ONCE %s %d INCR n", session, number);
     return ask(t, line);
@@ -738,7 +774,7 @@ static void named_across_failover(void **state)
 {
     struct world w;
     struct talk *t;
-    char session[REPLY_MAX];
+    char session[SHOWN_MAX];
     int f;
 
     (void)state;
@@ -765,7 +801,7 @@ static void named_across_snapshot(void **state)
     struct node_config nc = {.snapshot_floor = 1 << 15};
     struct world w;
     struct talk *t;
-    char session[REPLY_MAX];
+    char session[SHOWN_MAX];
 
     (void)state;
     world_init_with(&w, 3, &nc);
@@ -1063,6 +1099,74 @@ static void pipeline_keeps_its_order(void **state)
     world_end(&w);
 }
 
+enum { READERS = 400, BIG = 256 << 10 };
+
+static struct {
+    struct node *n;
+    struct client *c[READERS];
+    struct client_op op[READERS];
+    unsigned done;
+    size_t most; /* bytes of replies that were there at a time */
+} many;
+
+static void big_done(struct client_op *op, struct bytes reply)
+{
+    (void)op;
+    assert_true(reply.n > BIG);
+    many.done++;
+    if (many.n->reply_bytes > many.most) {
+        many.most = many.n->reply_bytes;
+    }
+}
+
+static void read_big(struct node *n)
+{
+    struct bytes argv[2] = {bytes_str("get"), bytes_str("big")};
+
+    many.n = n;
+    for (unsigned i = 0; i < READERS; i++) {
+        many.c[i] = client_new(n, NULL);
+        many.op[i].kind = OP_READ;
+        many.op[i].command =
+            command_encode(command_by_name(argv[0]), 0, argv, 2);
+        many.op[i].done = big_done;
+        client_submit(many.c[i], &many.op[i]);
+    }
+}
+
+static void read_big_end(struct node *n)
+{
+    (void)n;
+    for (unsigned i = 0; i < READERS; i++) {
+        client_free(many.c[i], NULL);
+        blob_unref(many.op[i].command);
+    }
+}
+
+/* One round serves many clients, but their replies are not in memory all at
+ * once: the rest is evaluated when some were taken. */
+static void replies_in_portions(void **state)
+{
+    static char line[BIG + 16] = "SET big ";
+    struct world w;
+    int l;
+
+    (void)state;
+    world_init(&w, 3);
+    form(&w);
+    l = leader(&w);
+    memset(line + strlen(line), 'x', BIG);
+    assert_string_equal(ask(talk(&w, l), line), "+OK");
+    memset(&many, 0, sizeof many);
+    in_node(&w, l, read_big);
+    pass(&w, 2 * SECOND);
+    assert_int_equal(many.done, READERS);
+    assert_in_range(many.most, NODE_REPLY_BYTES / 2,
+                    NODE_REPLY_BYTES + 2 * BIG);
+    in_node(&w, l, read_big_end);
+    world_end(&w);
+}
+
 /* ---- stale reads ---- */
 
 /* A node that is cut off serves stale reads up to the bound and no longer;
@@ -1258,6 +1362,36 @@ static void read_sees_no_passed_deadline(void **state)
         assert_string_equal(ask(t, "GET k"), "(nil)");
         pass(&w, 7 * MS);
     }
+    world_end(&w);
+}
+
+/* Keys that pass away one after the other, with reads in between: the log
+ * gets a time entry each 10 ms and not one for each key. */
+static void time_entries_are_shared(void **state)
+{
+    enum { KEYS = 200 };
+    struct world w;
+    struct talk *a;
+    uint64_t before, from;
+    char line[48];
+    int l;
+
+    (void)state;
+    world_init(&w, 3);
+    form(&w);
+    l = leader(&w);
+    a = talk(&w, l);
+    for (int i = 0; i < KEYS; i++) {
+        snprintf(line, sizeof line, "SET k%d v PX %d", i, 2000 + i);
+        assert_string_equal(ask(a, line), "+OK");
+    }
+    from = sim_now_us(w.s);
+    before = applied(&w, l);
+    while (sim_now_us(w.s) < from + 3 * SECOND) {
+        assert_string_equal(ask(a, "GET other"), "(nil)");
+    }
+    assert_string_equal(ask(a, "EXISTS k0"), ":0");
+    assert_in_range(applied(&w, l) - before, 10, 60);
     world_end(&w);
 }
 
@@ -1739,6 +1873,7 @@ static void stopping_node_answers_first(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(error_is_its_own),
         cmocka_unit_test(any_node_takes_any_request),
         cmocka_unit_test(parked_is_refused),
         cmocka_unit_test(in_the_clusters_hands_is_unknown),
@@ -1761,12 +1896,14 @@ int main(void)
         cmocka_unit_test(follower_reads_what_was_acknowledged),
         cmocka_unit_test(lagging_node_passes_reads),
         cmocka_unit_test(pipeline_keeps_its_order),
+        cmocka_unit_test(replies_in_portions),
         cmocka_unit_test(stale_within_the_bound),
         cmocka_unit_test(age_counts_from_the_question),
         cmocka_unit_test(age_counts_when_applied),
         cmocka_unit_test(stale_reads_own_writes),
         cmocka_unit_test(stale_does_not_overtake),
         cmocka_unit_test(read_sees_no_passed_deadline),
+        cmocka_unit_test(time_entries_are_shared),
         cmocka_unit_test(time_does_not_step),
         cmocka_unit_test(time_goes_on_after_failover),
         cmocka_unit_test(restarted_leader_does_not_jump),
