@@ -937,6 +937,15 @@ void snapx_close(struct snapxfer *x, void (*closed)(void *data), void *data)
     maybe_gone(x);
 }
 
+void snapx_free_crashed(struct snapxfer *x)
+{
+    for (size_t i = 0; i < LIM_NODES; i++) {
+        x->tx[i].busy = false;
+    }
+    x->rx.busy = false;
+    snapx_close(x, NULL, NULL);
+}
+
 size_t snapx_progress(const struct snapxfer *x,
                       struct snapx_progress *out,
                       size_t max)

@@ -104,6 +104,9 @@ struct snapxfer *snapx_new(const struct snapx_config *c);
  * other callback runs any more. */
 void snapx_close(struct snapxfer *x, void (*closed)(void *data), void *data);
 
+/* Free at once: the env has dropped all work, its done() will never run. */
+void snapx_free_crashed(struct snapxfer *x);
+
 /* A message of the owner's snapshot type from @from arrived. Malformed ones
  * are dropped with a line. */
 void snapx_receive(struct snapxfer *x, uint64_t from, struct bytes msg);

@@ -477,7 +477,7 @@ void snapshot_release(struct node *n)
     struct snapshotter *s = &n->snapshot;
 
     if (s->xfer != NULL) {
-        snapx_close(s->xfer, NULL, NULL);
+        snapx_free_crashed(s->xfer);
         s->xfer = NULL;
     }
     if (s->taking != NULL) {
