@@ -364,6 +364,11 @@ void env_uv_free(struct env_uv *u)
     free(u);
 }
 
+bool env_uv_busy(const struct env_uv *u)
+{
+    return u->work_under_way != 0;
+}
+
 struct env *env_uv_env(struct env_uv *u)
 {
     return &u->env;

@@ -34,6 +34,9 @@ int env_uv_new(struct env_uv **out, struct errmsg *em);
  * threads are joined, the loop drained and closed. */
 void env_uv_free(struct env_uv *u);
 
+/* Is work on a worker, or its done() still to run? */
+bool env_uv_busy(const struct env_uv *u);
+
 struct env *env_uv_env(struct env_uv *u);
 uv_loop_t *env_uv_loop(struct env_uv *u);
 

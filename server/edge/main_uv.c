@@ -414,6 +414,11 @@ static int serve(struct server *v)
     if (status == 0) {
         env_uv_run(v->u);
         hf_assert(v->ended);
+        if (env_uv_busy(v->u)) {
+            /* A snapshot is being written, or the like: nobody waits for it,
+             * and what it uses must not be freed under it. */
+            _exit(status);
+        }
         edge_free(v->edge);
         node_free(v->node);
     }
