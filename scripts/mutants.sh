@@ -61,7 +61,8 @@ failed_case() {
 # unit LOG TEST: true if the test fails; prints which case.
 unit() {
     status=0
-    (cd "$dir" && exec timeout "$unit_seconds" "tests/unit/$2") \
+    # A shell of its own: the one that waits tells of a crash.
+    (cd "$dir" && timeout "$unit_seconds" "tests/unit/$2" || exit $?) \
         >"$1" 2>&1 || status=$?
     case $status in
         0) return 1 ;;
@@ -78,7 +79,8 @@ sim() {
     name=$2
     shift 2
     status=0
-    timeout "$sim_seconds" "$@" --mutant "$name" >"$log" 2>&1 || status=$?
+    (timeout "$sim_seconds" "$@" --mutant "$name" || exit $?) \
+        >"$log" 2>&1 || status=$?
     seed=$(grep -m 1 -oE 'seed [0-9]+' "$log" || true)
     case $status in
         0 | 124) return 1 ;;
