@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include <malloc.h>
 #include <stdlib.h>
 
 #include "base/err.h"
@@ -623,18 +624,27 @@ static void impossible_append_is_dropped(void **state)
     end(f);
 }
 
-/* A leader takes no orders from another one in its own term. */
+/* A leader takes no orders from another one in its own term: it would add
+ * the other's entries to its own, two payloads at one place. */
 static void leader_ignores_a_twin(void **state)
 {
     struct fixture *f = fixture();
+    struct entry e;
+    uint64_t last, term;
 
     (void)state;
     begin(f, 1, 3, 0);
     elect_ready(f);
-    receive(f, 2, append_msg(driver_term(&f->d), 1, 1, 1, NULL, 0));
+    last = driver_last(&f->d);
+    term = driver_term(&f->d);
+    e = command(term);
+    receive(f, 2, append_msg(term, last, term, 1, &e, 1));
+    assert_int_equal(driver_last(&f->d), last);
+    receive(f, 2, append_msg(term, 1, 1, 1, NULL, 0));
     assert_int_equal(driver_role(&f->d), DRIVER_LEADER);
     assert_int_equal(f->sent_n, 0);
     assert_null(f->fatal);
+    entry_unref(&e);
     end(f);
 }
 
@@ -870,16 +880,24 @@ static void stale_request_acknowledges_nothing(void **state)
     end(f);
 }
 
-/* Nothing of a second install reaches the engine during the first. */
+/* Nothing of a second install reaches the engine during the first: it would
+ * never free it. */
 static void one_install_at_a_time(void **state)
 {
     struct fixture *f = fixture();
     struct entry c = change_of(1, 3, 3);
+    size_t before;
 
     (void)state;
     begin(f, 1, 3, 0);
     receive(f, 2, install_msg(1, 50, &c));
     assert_int_equal(f->installs, 1);
+    before = mallinfo2().uordblks;
+    for (int i = 0; i < 1000; i++) {
+        receive(f, 2, install_msg(1, 60, &c));
+        forget_sent(f);
+    }
+    assert_true(mallinfo2().uordblks < before + 4096);
     receive(f, 2, install_msg(2, 60, &c));
     assert_int_equal(f->installs, 1);
     assert_int_equal(driver_term(&f->d), 1);
