@@ -1,6 +1,6 @@
 #!/bin/sh
 # ./dev deps: install what is missing to build, demo and test (with
-# --lint or --bench also what those run). Does nothing, fast, when all is there.
+# --test, --lint or --bench also what only those run). Does nothing, fast, when all is there.
 #
 # libraft must be 0.22.1 or a later 0.22. Debian bookworm has an older one;
 # only then bookworm-backports is added, from the mirror that this machine's
@@ -16,6 +16,7 @@ case "${1:-}" in
         packages="$packages clang clang-format clang-tidy universal-ctags
             shellcheck"
         ;;
+    --test) packages="$packages iproute2 iptables" ;;
     --bench) packages="$packages redis-server etcd-server etcd-client" ;;
 esac
 

@@ -1,4 +1,5 @@
 /* The seam over libuv: the promises of base/env.h on real sockets. */
+#include <netdb.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -418,11 +419,19 @@ static void bad_addresses(void **state)
 static void by_name(void **state)
 {
     struct fixture *f = *state;
+    struct addrinfo *found = NULL;
     char addr[64];
 
     listen_on(f, "127.0.0.1:0");
     snprintf(addr, sizeof addr, "localhost:%u", net_listen_port(f->l));
     dial(f, addr, NULL);
+    if (getaddrinfo("localhost", NULL, NULL, &found) != 0) {
+        /* A machine so bare that it does not know its own name. */
+        run(f);
+        assert_int_equal(f->client_closed, 1);
+        return;
+    }
+    freeaddrinfo(found);
     net_write(f->client, "x", 1);
     f->want = 1;
     run(f);
