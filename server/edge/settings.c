@@ -87,7 +87,7 @@ static const struct row table[] = {
     {"snapshot-floor", INT, AT(snapshot_floor), "bytes", MIB, UINT64_C(1) << 48,
      "64m", "no snapshot before the log has this size"},
     {"snapshot-rate", INT, AT(snapshot_rate), "bytes/s", 32 * MIB, 64 * GIB,
-     "64m", "speed of sending a snapshot"},
+     "128m", "speed of sending a snapshot"},
     {"log-level", LEVEL, AT(log_level), "LEVEL", 0, 0, "info",
      "debug, info, warn or error"},
     {"config", TEXT, AT(config), "FILE", 0, 0, "",

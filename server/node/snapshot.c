@@ -191,7 +191,7 @@ uint64_t snapshot_due_bytes(const struct node *n)
 uint64_t snapshot_log_budget(const struct node *n)
 {
     uint64_t due = snapshot_due_bytes(n);
-    uint64_t need = due + due / 3 * 2 + (128 << 20);
+    uint64_t need = due + due / 2 + (96 << 20);
 
     return need < n->cfg.log_budget ? n->cfg.log_budget : need;
 }
