@@ -23,7 +23,7 @@ enum {
     LONG_TTL_MS = 600000,  /* of keys that outlive the run */
     IDLE_EARLY_US = 50000, /* a named session may end so early or late */
     IDLE_LATE_US = 1500000,
-    MOVED_AFTER = 30, /* visits of cluster ports without any MOVED */
+    MOVED_AFTER = 400, /* visits of cluster ports without any MOVED */
 };
 #define EXPECT_SAW UINT64_MAX /* what the read before EXEC showed */
 
