@@ -267,7 +267,7 @@ int conn_exchange(struct conn *c,
         until = until < deadline_ms ? until : deadline_ms;
         ready = wait_for(c->fd, events, until);
         if (ready == 0) {
-            return fail(c, CONN_ESILENT, "does not answer");
+            return fail(c, CONN_ESILENT, "no answer in time");
         }
         if ((ready & POLLOUT) != 0 && request.n > 0) {
             rv = send_some(c, &request);

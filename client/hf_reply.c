@@ -149,7 +149,7 @@ const char *hf_result_name(int code)
         {HF_EARGUMENT, "wrong argument"},
         {HF_ETOOBIG, "too big"},
         {HF_EREFUSED, "refused"},
-        {HF_ENOLEADER, "no leader"},
+        {HF_ENOLEADER, "no node took it"},
         {HF_EFULL, "full"},
         {HF_ESTALE, "stale"},
         {HF_EUNKNOWN, "outcome unknown"},

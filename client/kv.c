@@ -58,12 +58,13 @@ static const struct kv_verb verbs[] = {
      "  if lock absent\n"
      "  SET lock me\n"
      "  DECRBY balance 5\n"
-     "Status 1: a condition is false, nothing was run.\n"},
+     "Status 1: a condition is false, nothing was run. A command that fails\n"
+     "by itself (INCR of a text) stops no other: see its reply.\n"},
     {"init", 0, 0, kv_init, "", "form a cluster, once, from blank nodes",
      "--force",
      "The seats are the --join list that the nodes were started with. All of\n"
      "them must answer and be blank.\n"
-     "  --force           the node says what may be lost\n"},
+     "  --force           take seats that an unfinished init holds\n"},
     {"status", 0, 0, kv_status, "", "show members and health", "--wait",
      "  --wait            until the cluster is whole; fails after --timeout\n"},
     {"member", 1, 2, kv_member, "list | remove ID | promote ID | transfer [ID]",
@@ -85,7 +86,8 @@ static const char global_help[] =
     "  --output FORM      text or json; default: text, raw when piped\n"
     "  --stale            read what the node has, even if it is behind\n"
     "  --max-age MS       with --stale: at most this old\n"
-    "  --timeout TIME     whole command, retries included; default 5s\n"
+    "  --timeout TIME     whole command, retries included; default 5s, of\n"
+    "                     init and status --wait 1m, of member 30s\n"
     "  --help, --version\n"
     "TIME is in ms, or has a unit: 500ms, 5s, 2m, 1h.\n"
     "Status: 0 done, 1 no such key or condition false, 2 usage,\n"
@@ -102,8 +104,9 @@ static void print_help(FILE *f)
 
 static void print_verb_help(const struct kv_verb *v)
 {
-    printf("usage: kv [OPTIONS] %s %s\n\n%s: %s.\n%s\n%s", v->name, v->synopsis,
-           v->name, v->summary, v->help, global_help);
+    printf("usage: kv [OPTIONS] %s%s%s\n\n%s: %s.\n%s\n%s", v->name,
+           v->synopsis[0] != '\0' ? " " : "", v->synopsis, v->name, v->summary,
+           v->help, global_help);
 }
 
 int kv_usage(const struct kv *kv, const char *fmt, ...)
