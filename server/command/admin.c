@@ -279,8 +279,8 @@ static void cluster_info(const struct ask *a)
                "cluster_stats_messages_sent:0\r\n"
                "cluster_stats_messages_received:0\r\n"
                "total_cluster_links_buffer_limit_exceeded:0\r\n",
-               v->init && v->leader_id != 0 ? "ok" : "fail", slots, slots,
-               v->n_members, v->term, v->term);
+               v->init ? "ok" : "fail", slots, slots, v->n_members, v->term,
+               v->term);
     resp_verbatim(a->reply, buf_bytes(&text));
     buf_release(&text);
 }

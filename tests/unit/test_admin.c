@@ -203,17 +203,6 @@ static void same_master(void **state)
     }
 }
 
-/* CLUSTER INFO says ok only while somebody leads. */
-static void info_state(void **state)
-{
-    struct fixture *f = *state;
-
-    f->v.leader_id = 1;
-    assert_non_null(strstr(ask(f, "CLUSTER INFO"), "cluster_state:ok"));
-    f->v.leader_id = 0;
-    assert_non_null(strstr(ask(f, "CLUSTER INFO"), "cluster_state:fail"));
-}
-
 /* The ids that clients know are different, and do not change. */
 static void hex_ids(void **state)
 {
@@ -346,11 +335,9 @@ int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     static const struct CMUnitTest tests[] = {
-        T(slots_leader), T(slots_leaderless), T(slots_dead),
-        T(slots_blank),  T(same_master),      T(info_state),
-        T(status),       T(time_and_config),  T(hex_ids),
-        T(status),       T(time_and_config),  T(info),
-        T(actions),      T(addresses),
+        T(slots_leader), T(slots_leaderless), T(slots_dead), T(slots_blank),
+        T(same_master),  T(hex_ids),          T(status),     T(time_and_config),
+        T(info),         T(actions),          T(addresses),
     };
 
     return cmocka_run_group_tests_name("admin", tests, NULL, NULL);
