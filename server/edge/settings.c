@@ -58,7 +58,7 @@ static const struct row table[] = {
      "numeric address to dial the other nodes from"},
     {"insecure", BOOL, AT(insecure), "", 0, 0, "no",
      "allow listening beyond loopback, without encryption"},
-    {"election-timeout", INT, AT(election_timeout_ms), "ms", 50, 60000, "300",
+    {"election-timeout", INT, AT(election_timeout_ms), "ms", 50, 60000, "250",
      "silence after which a leader is replaced"},
     {"heartbeat", INT, AT(heartbeat_ms), "ms", 5, 10000, "50",
      "a leader's sign of life; at most a third of election-timeout"},

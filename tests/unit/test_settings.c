@@ -58,7 +58,7 @@ static void defaults(void **state)
     assert_string_equal(s.announce_plain, "127.0.0.1:7379");
     assert_string_equal(s.announce_peer, "127.0.0.1:17379");
     assert_int_equal(s.join_n, 0);
-    assert_int_equal(s.election_timeout_ms, 300);
+    assert_int_equal(s.election_timeout_ms, 250);
     assert_int_equal(s.heartbeat_ms, 50);
     assert_int_equal(s.request_max, 8 << 20);
     assert_int_equal(s.log_level, LOG_INFO);
@@ -259,7 +259,7 @@ static void one_table(void **state)
     }
     assert_true(rows > 25);
     assert_int_equal(parse(line), 0);
-    assert_int_equal(s.election_timeout_ms, 300);
+    assert_int_equal(s.election_timeout_ms, 250);
     free(text);
 }
 
