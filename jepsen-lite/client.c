@@ -238,7 +238,6 @@ static bool moved(const struct answer *a, char addr[LIM_ADDR])
 static enum outcome send_resp(struct client *c,
                               struct bytes request,
                               size_t n,
-                              bool follow,
                               struct answer *a)
 {
     int64_t deadline_ms = rconn_now_ms() + c->timeout_ms;
@@ -246,7 +245,11 @@ static enum outcome send_resp(struct client *c,
     enum outcome o;
 
     for (int hops = 0;; hops++) {
-        if (!client_connect(c, deadline_ms)) {
+        if (c->pinned && !rconn_alive(&c->conn)) {
+            snprintf(c->error, sizeof(c->error), "connection lost before");
+            return OUT_FAIL;
+        }
+        if (!c->pinned && !client_connect(c, deadline_ms)) {
             return OUT_FAIL;
         }
         o = rconn_exchange(&c->conn, request, n, deadline_ms, a);
@@ -259,7 +262,7 @@ static enum outcome send_resp(struct client *c,
             return o;
         }
         note(c, a->v);
-        if (o == OUT_INFO || !follow || hops == LOAD_MOVES_MAX ||
+        if (o == OUT_INFO || c->pinned || hops == LOAD_MOVES_MAX ||
             !moved(a, addr)) {
             return o;
         }
@@ -290,7 +293,6 @@ static enum outcome one_command(struct client *c,
                                 bool write,
                                 const char *text,
                                 size_t n,
-                                bool follow,
                                 struct answer *a)
 {
     struct buf b = BUF_INIT;
@@ -300,7 +302,7 @@ static enum outcome one_command(struct client *c,
         return send_lib(c, write, text, n, a);
     }
     put_command(&b, text, n);
-    o = send_resp(c, buf_bytes(&b), 1, follow, a);
+    o = send_resp(c, buf_bytes(&b), 1, a);
     buf_release(&b);
     return o;
 }
@@ -320,7 +322,7 @@ enum outcome client_do(struct client *c,
     n = vasprintf(&text, fmt, ap);
     va_end(ap);
     hf_assert(n > 0);
-    o = one_command(c, write, text, (size_t)n, true, a);
+    o = one_command(c, write, text, (size_t)n, a);
     free(text);
     return o;
 }
@@ -354,13 +356,12 @@ static enum outcome as_txn(struct client *c,
         buf_printf(&b, " %zu %.*s", split(cmds, n, words), (int)n, cmds);
         cmds += n + 1;
     }
-    o = one_command(c, true, (const char *)b.p, b.n, true, a);
+    o = one_command(c, true, (const char *)b.p, b.n, a);
     buf_release(&b);
     return o;
 }
 
 static enum outcome as_multi(struct client *c,
-                             bool watched,
                              const char *cmds,
                              struct answer *a)
 {
@@ -368,11 +369,6 @@ static enum outcome as_multi(struct client *c,
     size_t count = count_of(cmds, '\n');
     enum outcome o;
 
-    /* What was watched is gone with its connection. */
-    if (watched && !rconn_alive(&c->conn)) {
-        snprintf(c->error, sizeof(c->error), "connection lost before EXEC");
-        return OUT_FAIL;
-    }
     put_command(&b, "MULTI", 5);
     while (*cmds != '\0') {
         size_t n = strcspn(cmds, "\n");
@@ -381,7 +377,7 @@ static enum outcome as_multi(struct client *c,
         cmds += n + 1;
     }
     put_command(&b, "EXEC", 4);
-    o = send_resp(c, buf_bytes(&b), count + 2, !watched, a);
+    o = send_resp(c, buf_bytes(&b), count + 2, a);
     buf_release(&b);
     /* Without its MULTI each command stood for itself. */
     if (a->root != NULL && a->root->items[0].type == RESP_ERROR) {
@@ -399,13 +395,13 @@ enum outcome client_txn(struct client *c,
     enum outcome o;
 
     if (way == TXN_WATCHED) {
-        hf_assert(!c->via_lib && conds[0] == '\0');
-        o = as_multi(c, true, cmds, a);
+        hf_assert(!c->via_lib && c->pinned && conds[0] == '\0');
+        o = as_multi(c, cmds, a);
     } else if (way == TXN_TXN || c->via_lib || rng_permille(&c->rng, 400)) {
         o = as_txn(c, conds, cmds, a);
     } else {
         hf_assert(conds[0] == '\0');
-        o = as_multi(c, false, cmds, a);
+        o = as_multi(c, cmds, a);
     }
     for (size_t i = 0; o == OUT_OK && i < a->v->n; i++) {
         if (a->v->items[i].type == RESP_ERROR) {
@@ -499,23 +495,33 @@ void op_begin(struct client *c,
     line(c, "invoke", v, "", NULL);
 }
 
-static void saw_ok(struct load *l, int node)
+/* Something was ok at @now: the silence before it ends. */
+static void note_gap(uint64_t now, uint64_t *last, uint64_t *gap)
 {
-    uint64_t now = history_now_ns();
-    uint64_t *last = &l->node_last_ok_ns[node - 1];
-    uint64_t *gap = &l->node_gap_ns[node - 1];
-
-    pthread_mutex_lock(&l->lock);
-    if (now > l->last_ok_ns) {
-        l->gap_ns =
-            now - l->last_ok_ns > l->gap_ns ? now - l->last_ok_ns : l->gap_ns;
-        l->last_ok_ns = now;
-    }
     if (now > *last) {
         *gap = now - *last > *gap ? now - *last : *gap;
         *last = now;
     }
+}
+
+static void saw_ok(struct load *l, int node)
+{
+    uint64_t now = history_now_ns();
+
+    pthread_mutex_lock(&l->lock);
+    note_gap(now, &l->last_ok_ns, &l->gap_ns);
+    note_gap(now, &l->node_last_ok_ns[node - 1], &l->node_gap_ns[node - 1]);
     pthread_mutex_unlock(&l->lock);
+}
+
+void load_gaps_end(struct load *l)
+{
+    uint64_t now = (uint64_t)l->end_ms * 1000000;
+
+    note_gap(now, &l->last_ok_ns, &l->gap_ns);
+    for (int i = 0; i < l->n_nodes; i++) {
+        note_gap(now, &l->node_last_ok_ns[i], &l->node_gap_ns[i]);
+    }
 }
 
 void op_end(struct client *c, enum outcome o, const char *v, const char *more)
@@ -529,7 +535,9 @@ void op_end(struct client *c, enum outcome o, const char *v, const char *more)
     if (o == OUT_OK) {
         line(c, "ok", v, more, NULL);
         c->tally.ok++;
-        saw_ok(c->load, c->node);
+        if (!c->final) {
+            saw_ok(c->load, c->node);
+        }
     } else if (o == OUT_FAIL) {
         line(c, "fail", op_text(&c->op.v), "", c->error);
         c->tally.fail++;

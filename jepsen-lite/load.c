@@ -15,15 +15,16 @@
 #include "base/err.h"
 
 enum {
-    WORKLOADS = 3,
+    WORKLOADS = 9,
     RATE_DEFAULT = 600, /* operations a second, of all clients */
     QUIET_DEFAULT = 5,  /* s */
     EMPTY_MS = 30000,   /* for the first request of all */
     PAUSE_MS = 200      /* between two tries of final reads */
 };
 
-static const struct workload *const all[WORKLOADS] = {&work_register, &work_set,
-                                                      &work_counter};
+static const struct workload *const all[WORKLOADS] = {
+    &work_register, &work_append, &work_set,   &work_counter, &work_bank,
+    &work_ids,      &work_lock,   &work_stale, &work_ttl};
 
 struct options {
     const char *nodes, *workload, *history;
@@ -266,6 +267,9 @@ static void traffic(struct run *r)
     }
     for (int i = 0; i < r->n_clients; i++) {
         pthread_join(threads[i], NULL);
+    }
+    load_gaps_end(&r->load);
+    for (int i = 0; i < r->n_clients; i++) {
         for (int k = 0; k < r->n_w; k++) {
             if (r->w[k] == r->clients[i].w) {
                 r->tally[k].ok += r->clients[i].tally.ok;

@@ -82,6 +82,8 @@ struct load {
 
 uint64_t load_process(struct load *l); /* a number never used before */
 bool load_over(const struct load *l);
+/* The traffic is over: silence until now counts as a gap, too. */
+void load_gaps_end(struct load *l);
 
 /* ---- clients ---- */
 
@@ -112,6 +114,9 @@ struct client {
     bool stale;          /* reads are local: READONLY at each connection */
     uint32_t max_age_ms; /* of those; 0: any */
     uint64_t session;    /* number of the present connection */
+    /* Requests go over the present connection or fail: what was said on it
+     * (WATCH, a session's reads) must not be forgotten on the way. */
+    bool pinned;
 
     struct {
         char f[12];
@@ -146,7 +151,7 @@ enum outcome client_do(struct client *c,
 enum txn_way {
     TXN_ANY,    /* TXN over libholdfast, else TXN or MULTI by seed */
     TXN_TXN,    /* needed when there are conditions */
-    TXN_WATCHED /* MULTI, on the connection of an earlier WATCH, or fail */
+    TXN_WATCHED /* MULTI, pinned to the connection of an earlier WATCH */
 };
 
 /* @cmds: commands, each ended by a line feed. @conds: "key revision " each.

@@ -18,9 +18,15 @@ holdfast_load_SOURCES = \
 	jepsen-lite/load.c \
 	jepsen-lite/load.h \
 	jepsen-lite/state.c \
+	jepsen-lite/work_append.c \
+	jepsen-lite/work_bank.c \
 	jepsen-lite/work_counter.c \
+	jepsen-lite/work_ids.c \
+	jepsen-lite/work_lock.c \
 	jepsen-lite/work_register.c \
-	jepsen-lite/work_set.c
+	jepsen-lite/work_set.c \
+	jepsen-lite/work_stale.c \
+	jepsen-lite/work_ttl.c
 holdfast_load_LDADD = client/libholdfast.a
 
 # holdfast-check: the judge

@@ -116,20 +116,23 @@ static enum outcome cas_watched(struct client *c,
     char cmds[128];
     enum outcome o = client_do(c, false, a, "WATCH %s", key);
 
+    c->pinned = true;
     if (o == OUT_OK) {
         o = client_do(c, false, a, "GET %s", key);
     }
     if (o != OUT_OK) {
         client_disconnect(c);
-        return OUT_FAIL; /* nothing was written */
-    }
-    if (!bytes_eq(a->v->str, bytes_str(old))) {
+        o = OUT_FAIL; /* nothing was written */
+    } else if (!bytes_eq(a->v->str, bytes_str(old))) {
         (void)client_do(c, false, a, "UNWATCH");
         snprintf(c->error, sizeof(c->error), "another value");
-        return OUT_FAIL;
+        o = OUT_FAIL;
+    } else {
+        snprintf(cmds, sizeof(cmds), "SET %s %s\n", key, new);
+        o = client_txn(c, TXN_WATCHED, "", cmds, a);
     }
-    snprintf(cmds, sizeof(cmds), "SET %s %s\n", key, new);
-    return client_txn(c, TXN_WATCHED, "", cmds, a);
+    c->pinned = false;
+    return o;
 }
 
 static enum outcome do_cas(struct client *c, const char *key)
