@@ -19,6 +19,7 @@ UNIT_TESTS = \
 	tests/unit/test_env_uv \
 	tests/unit/test_formats \
 	tests/unit/test_history \
+	tests/unit/test_history_out \
 	tests/unit/test_peer \
 	tests/unit/test_resp \
 	tests/unit/test_settings \
@@ -37,6 +38,7 @@ PROCESS_TESTS = \
 	tests/fault/disk_full.sh \
 	tests/fault/failover.sh \
 	tests/fault/large_replies.sh \
+	tests/fault/load.sh \
 	tests/fault/powercut.sh \
 	tests/fault/refuse.sh \
 	tests/fault/seat.sh \
@@ -56,6 +58,7 @@ tests/fault/seat.log: tests/fault/powercut.log
 tests/fault/stale.log: tests/fault/seat.log
 tests/fault/disk_full.log: tests/fault/stale.log
 tests/fault/refuse.log: tests/fault/disk_full.log
+tests/fault/load.log: tests/fault/refuse.log
 
 # Preloaded into nodes, so without sanitizers and with nothing of ours in it.
 tests/fault/undo.so: $(srcdir)/tests/fault/undo.c $(srcdir)/tests/fault/undo.h
@@ -97,6 +100,9 @@ tests_unit_test_bounds_LDADD = server/libserver_edge.a $(NODE_LIBS) \
 tests_unit_test_history_SOURCES = tests/unit/test_history.c \
 	tests/sim/check.c tests/sim/check.h \
 	tests/sim/history.c tests/sim/history.h
+tests_unit_test_history_out_SOURCES = tests/unit/test_history_out.c \
+	jepsen-lite/history_out.c jepsen-lite/history_out.h
+tests_unit_test_history_out_LDADD = base/libbase.a $(CMOCKA_LIBS)
 tests_unit_test_node_SOURCES = tests/unit/test_node.c \
 	tests/sim/check.c tests/sim/check.h \
 	tests/sim/cluster.c tests/sim/cluster.h \
