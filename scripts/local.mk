@@ -6,6 +6,7 @@ EXTRA_DIST += \
 	scripts/deps.sh \
 	scripts/down.sh \
 	scripts/jepsen.sh \
+	scripts/ledger.sh \
 	scripts/lib.sh \
 	scripts/lint.sh \
 	scripts/mutants.sh \

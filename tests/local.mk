@@ -147,6 +147,22 @@ endif
 noinst_PROGRAMS += tests/sim/raft_sim
 tests_sim_raft_sim_SOURCES = tests/sim/raft_sim.c
 tests_sim_raft_sim_LDADD = raftio/libraftio.a base/libbase.a $(RAFT_A)
+# Storage faults on a disk in memory: flips, cuts, errors, files.
+noinst_PROGRAMS += holdfast-storm
+holdfast_storm_SOURCES = \
+	tests/sim/disk_sim.c \
+	tests/sim/disk_sim.h \
+	tests/storage/cuts.c \
+	tests/storage/errors.c \
+	tests/storage/files.c \
+	tests/storage/flips.c \
+	tests/storage/main.c \
+	tests/storage/rig.c \
+	tests/storage/rig.h \
+	tests/storage/sweep.h \
+	tests/unit/wal_env.h
+holdfast_storm_LDADD = server/libserver_node.a raftio/libraftio.a \
+	base/libbase.a $(NODE_SYSTEM_LIBS)
 # Simulated clusters: the node and its edge over another env and disk.
 noinst_PROGRAMS += holdfast-sim
 holdfast_sim_SOURCES = \
