@@ -44,6 +44,7 @@ PROCESS_TESTS = \
 FAULT_TOOLS = \
 	tests/fault/damage \
 	tests/fault/freeport \
+	tests/fault/godown \
 	tests/fault/powercut \
 	tests/fault/rude \
 	tests/fault/stale_read
@@ -108,6 +109,7 @@ tests_unit_test_node_LDADD = server/libserver_edge.a $(NODE_LIBS) \
 tests_fault_freeport_LDADD =
 tests_fault_powercut_SOURCES = tests/fault/powercut.c tests/fault/undo.h
 tests_fault_powercut_LDADD =
+tests_fault_godown_LDADD =
 tests_fault_stale_read_LDADD =
 tests_fault_rude_LDADD =
 tests_fault_damage_LDADD = base/libbase.a
@@ -123,6 +125,7 @@ EXTRA_DIST += \
 	tests/clients/compare.txt \
 	$(PROCESS_TESTS) \
 	tests/fault/undo.c \
+	tests/fault/loopfs.sh \
 	tests/fault/process.sh
 TEST_EXTENSIONS = .sh
 
