@@ -5,10 +5,11 @@
 #   ext4, xfs  what the kernel has not on the disk: the node's own file system
 #              is stopped (godown.c), mounted again, its journal replayed
 #   HF_METHOD=M   undo, ext4 or xfs (undo)
+#   HF_NODES=N    1 or 3 (3); alone, a node has nobody who makes up for a loss
 #   HF_ROUNDS=N   how many times (3)
 #   HF_SEED=S     of the first cut; the next ones count on
-#   HF_MUTANT=M   (mutants build) the rounds that catch M are counted, and at
-#                 least a third of them must
+#   HF_MUTANT=M   (mutants build) the rounds that catch M are counted
+#   HF_CATCH=N    so many of them at least (a third)
 #   HF_PROGRESS=1 a line a round (else one in the end)
 set -eu
 method=${HF_METHOD:-undo}
@@ -16,6 +17,7 @@ method=${HF_METHOD:-undo}
 . "${srcdir:-.}/tests/fault/process.sh"
 
 tool=$build/tests/fault
+nodes=${HF_NODES:-3}
 rounds=${HF_ROUNDS:-3}
 seed=${HF_SEED:-$(date +%s)}
 # Small files, so that a round also has new segments and snapshots.
@@ -25,7 +27,7 @@ seen=320
 # The preloaded library comes before the sanitizers'; it has none itself.
 ASAN_OPTIONS=${ASAN_OPTIONS:+$ASAN_OPTIONS:}verify_asan_link_order=0
 export ASAN_OPTIONS
-echo 3 >"$CL_DIR/size"
+echo "$nodes" >"$CL_DIR/size"
 
 power_on() {
     for i in "$@"; do
@@ -64,12 +66,18 @@ cut_undo() {
     done
 }
 
+# Most cuts come when a log file or a snapshot has just got its name.
 cut_loop() {
-    flush=
-    [ $((seed / 9 % 3)) -gt 0 ] || flush=flush
-    for i in "$@"; do
-        "$tool/godown" "$CL_DIR/n$i" $flush || die "node $i: no shutdown"
-    done
+    how=
+    [ $((seed % 7)) != 0 ] || how=flush
+    case $((seed % 4)) in
+        0) ;;
+        1) how="$how snap 600 $((seed % 3 * 100))" ;;
+        *) how="$how log 400 $((seed % 5 * 80))" ;;
+    esac
+    # shellcheck disable=SC2046,SC2086  # lists of words
+    "$tool/godown" $how $(for i in "$@"; do echo "$CL_DIR/n$i"; done) \
+        >>"$CL_DIR/moved" || die "seed $seed: no shutdown"
     kill_these "$@"
     for i in "$@"; do
         loopfs_umount "$i"
@@ -80,6 +88,10 @@ cut_loop() {
 
 # Which nodes lose power, by seed: all, two of them, one.
 victims() {
+    [ "$nodes" = 3 ] || {
+        cluster_nodes
+        return 0
+    }
     one=$((seed / 3 % 3 + 1))
     case $((seed % 3)) in
         0) echo 1 2 3 ;;
@@ -124,7 +136,9 @@ begin() {
             loopfs_make "$method" "$i" 400
         done
     fi
-    power_on 1 2 3 && cluster_up 3 >/dev/null || die "the cluster did not form"
+    # shellcheck disable=SC2046  # a list of numbers
+    power_on $(cluster_nodes) && cluster_up "$nodes" >/dev/null ||
+        die "the cluster did not form"
 }
 
 # After a mutant was caught: from nothing.
@@ -141,6 +155,7 @@ start_over() {
 }
 
 : >"$CL_DIR/cuts"
+: >"$CL_DIR/moved"
 begin
 writer=
 n=0
@@ -174,8 +189,10 @@ fi
         " taken back" }' "$CL_DIR/cuts"
 if [ -n "${HF_MUTANT:-}" ]; then
     echo "power cuts ($method): $HF_MUTANT caught in $caught of $n"
-    [ $((caught * 3)) -ge "$n" ]
+    [ "$caught" -ge "${HF_CATCH:-$(((n + 2) / 3))}" ]
 else
-    echo "power cuts ($method): $n rounds, $(wc -l <"$CL_DIR/cuts") nodes," \
+    echo "power cuts ($method, nodes: $nodes): $n rounds," \
+        "$(wc -l <"$CL_DIR/cuts") cuts," \
+        "$(wc -l <"$CL_DIR/moved") at a new name," \
         "$acked acknowledged, none missing"
 fi

@@ -47,7 +47,8 @@ trap 'exit 1' HUP INT TERM
 # but the reply was lost). What is wrong goes to stdout.
 check_acked() {
     for i in $(cluster_nodes); do
-        awk '{ print "GET " $1 }' "$1" | node_cli "$i" >"$CL_DIR/have" || {
+        awk '{ print "GET " $1 }' "$1" | node_cli "$i" >"$CL_DIR/have" \
+            2>/dev/null || {
             echo "node $i does not answer"
             return 1
         }
