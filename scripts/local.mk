@@ -5,6 +5,7 @@ EXTRA_DIST += \
 	scripts/demo.sh \
 	scripts/deps.sh \
 	scripts/down.sh \
+	scripts/ledger.sh \
 	scripts/lib.sh \
 	scripts/lint.sh \
 	scripts/mutants.sh \
