@@ -10,6 +10,7 @@ EXTRA_DIST += \
 	scripts/lib.sh \
 	scripts/lint.sh \
 	scripts/mutants.sh \
+	scripts/powercuts.sh \
 	scripts/protocol \
 	scripts/prove.sh \
 	scripts/sim.sh \

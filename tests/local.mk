@@ -46,6 +46,7 @@ PROCESS_TESTS = \
 FAULT_TOOLS = \
 	tests/fault/damage \
 	tests/fault/freeport \
+	tests/fault/godown \
 	tests/fault/powercut \
 	tests/fault/rude \
 	tests/fault/stale_read
@@ -114,6 +115,7 @@ tests_unit_test_node_LDADD = server/libserver_edge.a $(NODE_LIBS) \
 tests_fault_freeport_LDADD =
 tests_fault_powercut_SOURCES = tests/fault/powercut.c tests/fault/undo.h
 tests_fault_powercut_LDADD =
+tests_fault_godown_LDADD =
 tests_fault_stale_read_LDADD =
 tests_fault_rude_LDADD =
 tests_fault_damage_LDADD = base/libbase.a
@@ -129,6 +131,7 @@ EXTRA_DIST += \
 	tests/clients/compare.txt \
 	$(PROCESS_TESTS) \
 	tests/fault/undo.c \
+	tests/fault/loopfs.sh \
 	tests/fault/process.sh
 TEST_EXTENSIONS = .sh
 
