@@ -5,6 +5,8 @@ EXTRA_DIST += \
 	scripts/demo.sh \
 	scripts/deps.sh \
 	scripts/down.sh \
+	scripts/engine.sh \
+	scripts/fuzz.sh \
 	scripts/lib.sh \
 	scripts/lint.sh \
 	scripts/mutants.sh \
