@@ -1,7 +1,10 @@
 #!/bin/sh
 # The engine with its assertions on: Debian's library is built without them.
-# Builds build-asserts/engine/libraft.a from the source package of the
-# installed version and prints its path. Once made it is kept.
+#   scripts/engine.sh              make that library, once, from the source
+#                                  package of the installed version, in
+#                                  build-asserts/engine; print where it is
+#   scripts/engine.sh --sim ...    then the simulators with it: holdfast-sim
+#                                  with these words; with --seeds N raft_sim
 #
 # The source comes from the mirror of the machine's own apt, with lists of
 # its own: apt's sources stay as they are, and root is not needed.
@@ -12,19 +15,6 @@ dir=$HF_ROOT/build-asserts/engine
 version=$(dpkg-query -W -f '${Version}' libraft-dev 2>/dev/null) ||
     die "libraft-dev is not installed: ./dev deps"
 lib=$dir/$version/libraft.a
-[ ! -f "$lib" ] || {
-    echo "$lib"
-    exit 0
-}
-
-missing=
-for tool in autoreconf libtoolize make gcc tar; do
-    command -v "$tool" >/dev/null || missing="$missing $tool"
-done
-command -v dpkg-source >/dev/null || missing="$missing dpkg-source"
-[ -z "$missing" ] || die "the engine's source needs:$missing; install
-    apt-get install autoconf automake libtool make gcc dpkg-dev"
-
 own() {
     apt-get -qq -o Acquire::Retries=3 -o Dir::Etc::sourcelist="$dir/sources" \
         -o Dir::Etc::sourceparts=- -o Dir::State::lists="$dir/lists" \
@@ -70,15 +60,46 @@ make_it() {
     make -j"$(nproc)" libraft.la
 }
 
-mkdir -p "$dir"
-fetch
-(make_it) >"$dir/make.log" 2>&1 || {
-    tail -n 20 "$dir/make.log" >&2
-    die "the engine did not build ($dir/make.log)"
+make_all() {
+    missing=
+    for tool in autoreconf libtoolize make gcc tar; do
+        command -v "$tool" >/dev/null || missing="$missing $tool"
+    done
+    command -v dpkg-source >/dev/null || missing="$missing dpkg-source"
+    [ -z "$missing" ] || die "the engine's source needs:$missing; install
+    apt-get install autoconf automake libtool make gcc dpkg-dev"
+    mkdir -p "$dir"
+    fetch
+    (make_it) >"$dir/make.log" 2>&1 || {
+        tail -n 20 "$dir/make.log" >&2
+        die "the engine did not build ($dir/make.log)"
+    }
+    made=$dir/source/tree/.libs/libraft.a
+    nm "$made" | grep -q __assert_fail ||
+        die "$made has no assertions after all"
+    mkdir -p "${lib%/*}"
+    cp "$made" "$lib"
 }
-made=$dir/source/tree/.libs/libraft.a
-nm "$made" | grep -q __assert_fail ||
-    die "$made has no assertions after all"
-mkdir -p "${lib%/*}"
-cp "$made" "$lib"
-echo "$lib"
+
+simulate() {
+    run_logged "$HF_ROOT/build-asserts/build.log" "the build in build-asserts" \
+        build_dir build-asserts --enable-developer "--with-engine=$lib"
+    HF_COMMIT=$(commit_name)
+    export HF_COMMIT
+    say "engine with assertions: $lib"
+    status=0
+    "$HF_ROOT/build-asserts/holdfast-sim" "$@" || status=$?
+    if [ "${1:-}" = --seeds ]; then
+        "$HF_ROOT/build-asserts/tests/sim/raft_sim" --seeds "$2" || status=$?
+    fi
+    return "$status"
+}
+
+[ -f "$lib" ] || make_all
+case ${1:-} in
+    --sim)
+        shift
+        simulate "$@"
+        ;;
+    *) say "$lib" ;;
+esac

@@ -7,6 +7,7 @@ EXTRA_DIST += \
 	scripts/down.sh \
 	scripts/engine.sh \
 	scripts/fuzz.sh \
+	scripts/ledger.sh \
 	scripts/lib.sh \
 	scripts/lint.sh \
 	scripts/mutants.sh \
