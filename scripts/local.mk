@@ -6,6 +6,8 @@ EXTRA_DIST += \
 	scripts/deps.sh \
 	scripts/down.sh \
 	scripts/jepsen.sh \
+	scripts/engine.sh \
+	scripts/fuzz.sh \
 	scripts/ledger.sh \
 	scripts/lib.sh \
 	scripts/lint.sh \
