@@ -184,6 +184,8 @@ holdfast_sim_SOURCES = \
 	tests/sim/mini.h \
 	tests/sim/nemesis.c \
 	tests/sim/nemesis.h \
+	tests/sim/rot.c \
+	tests/sim/rot.h \
 	tests/sim/seed.c \
 	tests/sim/seed.h \
 	tests/sim/workload.c \
