@@ -13,10 +13,10 @@
  *
  * A gap is the time between two replies of one writer. SIGUSR1 begins another
  * window of time; a gap counts for the window in which it ends, and the longest
- * of each window follows in the line: ", windows G0 G1 ...". An error is an error
- * reply or a lost connection (the writer ends there), a break a reply that is
- * not the next number. FILE gets "key number" of the last acknowledged reply
- * of each writer. Exit 0 without errors and breaks, else 1; usage 2. */
+ * of each window follows in the line: ", windows G0 G1 ...". An error is an
+ * error reply or a lost connection (the writer ends there), a break a reply
+ * that is not the next number. FILE gets "key number" of the last acknowledged
+ * reply of each writer. Exit 0 without errors and breaks, else 1; usage 2. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/tcp.h>

@@ -12,7 +12,7 @@
 enum {
     FEED_MARK = 64 << 10,    /* socket bytes above which BULK waits its turn */
     STABLE_US = 1000 * 1000, /* up this long: the next redial is at once */
-    REDIAL_SOON_US = 10 * 1000,
+    REDIAL_SOON_US = 2 * 1000, /* a refusal of it may start an election */
 };
 
 /* ---- members ---- */
@@ -70,6 +70,19 @@ static void redial_in(struct member *m, uint64_t us)
     env_timer_start(m->p->env, &m->redial, env_now_us(m->p->env) + us);
 }
 
+/* Does it hold a connection to us? */
+static bool member_talks(const struct member *m)
+{
+    for (struct pconn *pc = m->p->conns; pc != NULL; pc = pc->next) {
+        if (!pc->dialled && pc->state == PCONN_UP &&
+            pc->other.purpose == HELLO_MEMBER &&
+            pc->other.who.node_id == m->id) {
+            return !mutant(PEER_REFUSED_TALKS);
+        }
+    }
+    return false;
+}
+
 void member_up(struct member *m)
 {
     struct peer_net *p = m->p;
@@ -120,7 +133,8 @@ void member_lost(struct member *m, bool refused_connect, const char *why)
             p->cbs->on_down(p->data, id);
         }
     }
-    if (refused_connect && p->cbs->on_refused_connect != NULL) {
+    if (refused_connect && !member_talks(m) &&
+        p->cbs->on_refused_connect != NULL) {
         p->cbs->on_refused_connect(p->data, id);
     }
 }
