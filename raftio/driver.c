@@ -925,6 +925,11 @@ static void calm_candidate(struct driver *d)
 
 void driver_note_contact(struct driver *d)
 {
+    uint64_t silence = d->now - d->contact;
+
+    if (driver_leader(d) != 0 && silence > d->silence_max) {
+        d->silence_max = silence;
+    }
     d->contact = d->now;
     d->hastened = 0;
     if (!mutant(DRV_LOSTKEPT)) {

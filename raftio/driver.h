@@ -197,11 +197,12 @@ struct driver {
     bool barrier_wanted;
     bool barrier_applied;
 
-    uint64_t lone_term; /* term already raised for a self-election */
-    uint64_t contact;   /* when a leader was last heard */
-    uint64_t lost;      /* not heard since its process ended; 0: none */
-    uint64_t early_at;  /* then stand for election; 0: no */
-    unsigned hastened;  /* rounds as candidate since a leader was heard */
+    uint64_t lone_term;   /* term already raised for a self-election */
+    uint64_t contact;     /* when a leader was last heard */
+    uint64_t silence_max; /* of a leader that was then heard again */
+    uint64_t lost;        /* not heard since its process ended; 0: none */
+    uint64_t early_at;    /* then stand for election; 0: no */
+    unsigned hastened;    /* rounds as candidate since a leader was heard */
     uint64_t transfer_to;
     uint64_t transfer_until;
     uint8_t ae_version; /* of the engine's own AppendEntries */

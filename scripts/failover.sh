@@ -82,7 +82,7 @@ failover_end() {
     done
     net_down
     if [ "$status" = 0 ]; then
-        rm -rf "$CL_DIR"
+        [ -n "${HF_KEEP:-}" ] || rm -rf "$CL_DIR"
     else
         cluster_explain
         echo "logs and data are kept in $CL_DIR"
@@ -141,7 +141,8 @@ check_acked() {
     done
 }
 
-# run FAULT NUMBER: "FAULT NUMBER GAP SECOND NODE STALL" is added to $rows.
+# run FAULT NUMBER: "FAULT NUMBER GAP SECOND NODE STALL BEFORE" is added to
+# $rows; BEFORE is the longest gap before the fault.
 run() {
     leader=$(cluster_wait_leader 20) || die "no leader"
     node=$leader
@@ -175,10 +176,10 @@ run() {
     # shellcheck disable=SC2046  # the gaps of three windows
     set -- "$1" "$2" "$node" "$stall" \
         $(sed -n 's/.*, windows //p' "$CL_DIR/gap.out")
-    echo "$1 $2 $6 $7 $3 $4" >>"$rows"
+    echo "$1 $2 $6 $7 $3 $4 $5" >>"$rows"
     mark=
     [ "$4" = 0 ] || mark=", the machine stood still for $4 ms"
-    echo "$1 $2: node $3, gap $6 ms, second gap $7 ms$mark"
+    echo "$1 $2: node $3, gap $6 ms, second gap $7 ms, before $5 ms$mark"
 }
 
 # Two tables from $rows: a gap in column 3, the second one in column 4.
@@ -196,13 +197,74 @@ table() {
     done
 }
 
+# One field of INFO of node $1.
+info() { node_cli "$1" INFO | sed -n "s/^$2://p" | tr -d '\r'; }
+# The sum of a field over all nodes, or the largest.
+info_sum() {
+    for i in $(cluster_nodes); do
+        info "$i" "$1"
+    done | awk '{ s += $1 } END { printf "%d\n", s }'
+}
+info_max() {
+    for i in $(cluster_nodes); do
+        info "$i" "$1"
+    done | sort -n | tail -n 1
+}
+
+# Elections since line $1 of all logs together: "MS NODE TERM", MS as /proc/uptime.
+elections() {
+    offset=$(($(date +%s%3N) - $(now_ms)))
+    tail -q -n +1 "$CL_DIR"/n?.log |
+        sed -n 's/^\([^ ]*\) .*term \([0-9]*\): node \([0-9]*\) leads (this one).*/\1 \3 \2/p' |
+        while read -r at node term; do
+            [ "$term" -gt "$1" ] || continue
+            echo "$(($(date -d "$at" +%s%3N) - offset)) $node $term"
+        done
+}
+
 healthy() {
-    before=$(node_cli 1 INFO | sed -n 's/^hf_leader_changes://p' | tr -d '\r')
-    : "$before"
+    term=$(info_max term)
+    commands=$(info_sum total_commands_processed)
+    began=$(now_ms)
+    for i in $(cluster_nodes); do
+        # shellcheck disable=SC2046  # a list of words
+        $(client_in) redis-benchmark -h "$(node_host "$i")" \
+            -p "$(node_port "$i")" -t set,get -c 32 -P 16 -r 100000 -d 100 \
+            -n 2000000000 -l -q >/dev/null 2>&1 &
+        loads="$loads $!"
+    done
+    sleep $((healthy * 60))
+    # shellcheck disable=SC2086  # a list of numbers
+    kill $loads
+    loads=
+    ended=$(now_ms)
+    sleep 2
+    commands=$(($(info_sum total_commands_processed) - commands))
+    elections "$term" >"$CL_DIR/elections"
+    awk -v from="$began" '$1 >= from' "$stalls" >"$CL_DIR/stalled"
+    # An election follows its cause by two election timeouts at most.
+    awk 'NR == FNR { from[NR] = $1 - $2; to[NR] = $1 + 600; n = NR; next }
+        { excused = ""
+          for (i = 1; i <= n; i++) {
+              if ($1 >= from[i] && $1 <= to[i]) {
+                  excused = ", during a stall of the whole machine"
+              }
+          }
+          print "election: term " $3 ", node " $2 excused }' \
+        "$CL_DIR/stalled" "$CL_DIR/elections" | tee "$CL_DIR/found"
+    awk '{ print "the whole machine stood still for " $2 " ms" }' \
+        "$CL_DIR/stalled"
+    elections=$(grep -vc stall "$CL_DIR/found" || true)
+    silence=$(info_max leader_silence_max_ms)
+    echo "healthy: $(((ended - began) / 1000)) s of full load, $commands" \
+        "commands ($((commands * 1000 / (ended - began))) a second)," \
+        "$elections elections, longest silence of the leader $silence ms," \
+        "$(wc -l <"$CL_DIR/stalled") stalls of the machine"
+    [ "$elections" = 0 ]
 }
 
 if [ -n "$healthy" ]; then
-    . "$HF_ROOT/scripts/failover_healthy.sh"
+    healthy
     exit
 fi
 
@@ -218,6 +280,8 @@ echo
 table "gap at the fault (ms)" 3
 echo
 table "second gap, when it ends (ms)" 4
+echo
+table "before the fault, to compare" 7
 echo
 echo "runs during which the whole machine stood still for more than" \
     "$STALL_MS ms: $(awk '$6 > 0' "$rows" | wc -l)"
