@@ -49,7 +49,7 @@ enum {
     PEER_ANSWER_MS = 2000,      /* for an asker to take its answer */
     PEER_PARTS_MAX = 8,         /* of peer_send() */
     PEER_REDIAL_MIN_MS = 50,
-    PEER_REDIAL_MAX_MS = 500,
+    PEER_REDIAL_MAX_MS = 100,
     PEER_REASON_MAX = 200, /* bytes of a refusal's reason */
     PEER_LOG_BURST = 20,   /* lines on foreign behaviour per 10 s */
 };
