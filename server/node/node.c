@@ -582,7 +582,8 @@ static void node_driver_timer(struct env_timer *t)
     }
     /* After a stall of this process the leader's messages lie unread in the
      * sockets: they come first, or a leader that never failed is replaced. */
-    if (now - t->at_us > NODE_LATE_MS * 1000 && !n->timer_was_late) {
+    if (now - t->at_us > NODE_LATE_MS * 1000 && !n->timer_was_late &&
+        !mutant(LATE_TIMER_ACTS)) {
         n->timer_was_late = true;
         env_timer_start(n->env, t, now + 1000);
         return;
