@@ -20,6 +20,7 @@ UNIT_TESTS = \
 	tests/unit/test_formats \
 	tests/unit/test_history \
 	tests/unit/test_peer \
+	tests/unit/test_repair \
 	tests/unit/test_resp \
 	tests/unit/test_settings \
 	tests/unit/test_snap \
@@ -105,6 +106,7 @@ tests_unit_test_node_SOURCES = tests/unit/test_node.c \
 	tests/sim/mini.c tests/sim/mini.h
 tests_unit_test_node_LDADD = server/libserver_edge.a $(NODE_LIBS) \
 	$(NODE_SYSTEM_LIBS) $(CMOCKA_LIBS)
+tests_unit_test_repair_SOURCES = tests/unit/test_repair.c $(DISK_SIM)
 tests_fault_freeport_LDADD =
 tests_fault_powercut_SOURCES = tests/fault/powercut.c tests/fault/undo.h
 tests_fault_powercut_LDADD =

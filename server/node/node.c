@@ -894,6 +894,31 @@ static void node_dispatch(struct node *n,
     }
 }
 
+/* The mutant's: a node in repair grants what it is asked for. */
+static void vote_for_anybody(struct node *n,
+                             uint64_t from,
+                             struct blob *b,
+                             struct bytes at)
+{
+    struct raft_msg m;
+    struct raft_msg a;
+
+    if (raft_msg_decode(b, at, &m) != 0) {
+        return;
+    }
+    if (m.kind == RMSG_VOTE) {
+        memset(&a, 0, sizeof a);
+        a.kind = RMSG_VOTE_RESULT;
+        a.version = m.version;
+        a.to = from;
+        a.term = m.term;
+        a.vote_result.granted = true;
+        a.vote_result.pre_vote = m.vote.pre_vote;
+        op_send(n, &a);
+    }
+    raft_msg_release(&m);
+}
+
 static void on_message(void *data,
                        uint64_t from,
                        uint8_t type,
@@ -907,6 +932,10 @@ static void on_message(void *data,
 
     if (repair_active(&n->repair) && type == NMSG_SNAP && reader_ok(&r)) {
         snapx_receive(n->snapshot.xfer, from, bytes_of(r.p, r.n));
+    }
+    if (repair_active(&n->repair) && type == NMSG_RAFT && reader_ok(&r) &&
+        mutant(REPAIR_VOTES)) {
+        vote_for_anybody(n, from, payload, bytes_of(r.p, r.n));
     }
     if (!n->running || !reader_ok(&r)) {
         return;
