@@ -38,6 +38,7 @@ PROCESS_TESTS = \
 	tests/fault/disk_full.sh \
 	tests/fault/failover.sh \
 	tests/fault/large_replies.sh \
+	tests/fault/minority_damage.sh \
 	tests/fault/powercut.sh \
 	tests/fault/refuse.sh \
 	tests/fault/seat.sh \
@@ -53,7 +54,8 @@ tests/fault/cold_start.log: tests/fault/big_start.log
 tests/fault/cutoff.log: tests/fault/cold_start.log
 tests/fault/failover.log: tests/fault/cutoff.log
 tests/fault/powercut.log: tests/fault/failover.log
-tests/fault/seat.log: tests/fault/powercut.log
+tests/fault/minority_damage.log: tests/fault/powercut.log
+tests/fault/seat.log: tests/fault/minority_damage.log
 tests/fault/stale.log: tests/fault/seat.log
 tests/fault/disk_full.log: tests/fault/stale.log
 tests/fault/refuse.log: tests/fault/disk_full.log
