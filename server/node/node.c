@@ -461,6 +461,7 @@ static void log_read_done(void *data, const struct wal_read_result *r)
     if (!n->ended) {
         if (r->status != 0) {
             log_error(n->log, "read the log back: %s", r->em->text);
+            n->snapshot.unreadable |= r->status == HF_ECORRUPT;
             k = 0;
         }
         driver_read_done(&n->driver, node_now_ms(n), lr->token, r->entries, k);
