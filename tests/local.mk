@@ -22,6 +22,7 @@ UNIT_TESTS = \
 	tests/unit/test_history \
 	tests/unit/test_history_out \
 	tests/unit/test_peer \
+	tests/unit/test_repair \
 	tests/unit/test_resp \
 	tests/unit/test_settings \
 	tests/unit/test_snap \
@@ -40,6 +41,7 @@ PROCESS_TESTS = \
 	tests/fault/failover.sh \
 	tests/fault/large_replies.sh \
 	tests/fault/load.sh \
+	tests/fault/minority_damage.sh \
 	tests/fault/powercut.sh \
 	tests/fault/refuse.sh \
 	tests/fault/seat.sh \
@@ -56,7 +58,8 @@ tests/fault/cold_start.log: tests/fault/big_start.log
 tests/fault/cutoff.log: tests/fault/cold_start.log
 tests/fault/failover.log: tests/fault/cutoff.log
 tests/fault/powercut.log: tests/fault/failover.log
-tests/fault/seat.log: tests/fault/powercut.log
+tests/fault/minority_damage.log: tests/fault/powercut.log
+tests/fault/seat.log: tests/fault/minority_damage.log
 tests/fault/stale.log: tests/fault/seat.log
 tests/fault/disk_full.log: tests/fault/stale.log
 tests/fault/refuse.log: tests/fault/disk_full.log
@@ -114,6 +117,7 @@ tests_unit_test_node_SOURCES = tests/unit/test_node.c \
 	tests/sim/mini.c tests/sim/mini.h
 tests_unit_test_node_LDADD = server/libserver_edge.a $(NODE_LIBS) \
 	$(NODE_SYSTEM_LIBS) $(CMOCKA_LIBS)
+tests_unit_test_repair_SOURCES = tests/unit/test_repair.c $(DISK_SIM)
 tests_fault_freeport_LDADD =
 tests_fault_powercut_SOURCES = tests/fault/powercut.c tests/fault/undo.h
 tests_fault_powercut_LDADD =

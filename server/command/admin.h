@@ -29,6 +29,7 @@ struct member_view {
     bool voter; /* else a learner (spare) */
     bool alive; /* heard of within an election timeout */
     bool self;
+    bool repairing;       /* its directory is damaged; it takes no part yet */
     uint64_t match_index; /* 0: unknown (only a leader knows) */
     uint64_t lag;         /* entries behind the leader */
     uint32_t seat;        /* from 1; 0: in no seat */
