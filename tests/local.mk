@@ -103,7 +103,8 @@ tests_unit_test_bounds_SOURCES = tests/unit/test_bounds.c \
 	tests/sim/cluster.c tests/sim/cluster.h \
 	tests/sim/disk_sim.c tests/sim/disk_sim.h \
 	tests/sim/env_sim.c tests/sim/env_sim.h \
-	tests/sim/mini.c tests/sim/mini.h
+	tests/sim/mini.c tests/sim/mini.h \
+	tests/sim/rot.c tests/sim/rot.h
 tests_unit_test_bounds_LDADD = server/libserver_edge.a $(NODE_LIBS) \
 	$(NODE_SYSTEM_LIBS) $(CMOCKA_LIBS)
 tests_unit_test_history_SOURCES = tests/unit/test_history.c \
@@ -117,7 +118,8 @@ tests_unit_test_node_SOURCES = tests/unit/test_node.c \
 	tests/sim/cluster.c tests/sim/cluster.h \
 	tests/sim/disk_sim.c tests/sim/disk_sim.h \
 	tests/sim/env_sim.c tests/sim/env_sim.h \
-	tests/sim/mini.c tests/sim/mini.h
+	tests/sim/mini.c tests/sim/mini.h \
+	tests/sim/rot.c tests/sim/rot.h
 tests_unit_test_node_LDADD = server/libserver_edge.a $(NODE_LIBS) \
 	$(NODE_SYSTEM_LIBS) $(CMOCKA_LIBS)
 tests_fault_freeport_LDADD =
