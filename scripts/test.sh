@@ -184,7 +184,7 @@ do_jepsen() {
 
 # Five others each day, until all had their turn.
 todays_mutants() {
-    sed -n 's/^M(\([A-Z0-9_]*\),.*/\1/p' "$HF_ROOT"/base/mutants_*.def.h |
+    sed -n 's/^ *M(\([A-Z0-9_]*\),.*/\1/p' "$HF_ROOT"/base/mutants_*.def.h |
         awk -v day="$(($(date +%s) / 86400))" '{ m[NR] = $1 }
             END { for (i = 0; i < 5; i++) print m[(day * 5 + i) % NR + 1] }'
 }
