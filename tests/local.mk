@@ -74,6 +74,12 @@ CLEANFILES += tests/fault/undo.so
 
 check_PROGRAMS += $(UNIT_TESTS) $(FAULT_TOOLS)
 TESTS += $(UNIT_TESTS) $(PROCESS_TESTS)
+# What is worth a second run in a sanitizer build: what runs the most code in
+# the least time.
+check-again:
+	$(MAKE) $(AM_MAKEFLAGS) check \
+		TESTS="$(UNIT_TESTS) tests/fault/large_replies.sh"
+.PHONY: check-again
 LDADD = $(ALL_LIBS) $(CMOCKA_LIBS)
 STORE_LDADD = server/libserver_store.a base/libbase.a $(CMOCKA_LIBS)
 tests_unit_test_machine_LDADD = $(STORE_LDADD)
@@ -100,7 +106,8 @@ tests_unit_test_bounds_SOURCES = tests/unit/test_bounds.c \
 	tests/sim/cluster.c tests/sim/cluster.h \
 	tests/sim/disk_sim.c tests/sim/disk_sim.h \
 	tests/sim/env_sim.c tests/sim/env_sim.h \
-	tests/sim/mini.c tests/sim/mini.h
+	tests/sim/mini.c tests/sim/mini.h \
+	tests/sim/rot.c tests/sim/rot.h
 tests_unit_test_bounds_LDADD = server/libserver_edge.a $(NODE_LIBS) \
 	$(NODE_SYSTEM_LIBS) $(CMOCKA_LIBS)
 tests_unit_test_history_SOURCES = tests/unit/test_history.c \
@@ -114,7 +121,8 @@ tests_unit_test_node_SOURCES = tests/unit/test_node.c \
 	tests/sim/cluster.c tests/sim/cluster.h \
 	tests/sim/disk_sim.c tests/sim/disk_sim.h \
 	tests/sim/env_sim.c tests/sim/env_sim.h \
-	tests/sim/mini.c tests/sim/mini.h
+	tests/sim/mini.c tests/sim/mini.h \
+	tests/sim/rot.c tests/sim/rot.h
 tests_unit_test_node_LDADD = server/libserver_edge.a $(NODE_LIBS) \
 	$(NODE_SYSTEM_LIBS) $(CMOCKA_LIBS)
 tests_unit_test_repair_SOURCES = tests/unit/test_repair.c $(DISK_SIM)
