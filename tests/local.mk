@@ -34,7 +34,7 @@ UNIT_TESTS = \
 PROCESS_TESTS = \
 	tests/fault/big_start.sh \
 	tests/fault/cold_start.sh \
-	tests/fault/cutoff.sh \
+	tests/fault/gaps.sh \
 	tests/fault/disk_full.sh \
 	tests/fault/failover.sh \
 	tests/fault/large_replies.sh \
@@ -52,8 +52,8 @@ FAULT_TOOLS = \
 	tests/fault/stale_read
 check_DATA = tests/fault/undo.so
 tests/fault/cold_start.log: tests/fault/big_start.log
-tests/fault/cutoff.log: tests/fault/cold_start.log
-tests/fault/failover.log: tests/fault/cutoff.log
+tests/fault/gaps.log: tests/fault/cold_start.log
+tests/fault/failover.log: tests/fault/gaps.log
 tests/fault/powercut.log: tests/fault/failover.log
 tests/fault/seat.log: tests/fault/powercut.log
 tests/fault/stale.log: tests/fault/seat.log
@@ -95,7 +95,8 @@ tests_unit_test_bounds_SOURCES = tests/unit/test_bounds.c \
 	tests/sim/cluster.c tests/sim/cluster.h \
 	tests/sim/disk_sim.c tests/sim/disk_sim.h \
 	tests/sim/env_sim.c tests/sim/env_sim.h \
-	tests/sim/mini.c tests/sim/mini.h
+	tests/sim/mini.c tests/sim/mini.h \
+	tests/sim/rot.c tests/sim/rot.h
 tests_unit_test_bounds_LDADD = server/libserver_edge.a $(NODE_LIBS) \
 	$(NODE_SYSTEM_LIBS) $(CMOCKA_LIBS)
 tests_unit_test_history_SOURCES = tests/unit/test_history.c \
@@ -109,7 +110,8 @@ tests_unit_test_node_SOURCES = tests/unit/test_node.c \
 	tests/sim/cluster.c tests/sim/cluster.h \
 	tests/sim/disk_sim.c tests/sim/disk_sim.h \
 	tests/sim/env_sim.c tests/sim/env_sim.h \
-	tests/sim/mini.c tests/sim/mini.h
+	tests/sim/mini.c tests/sim/mini.h \
+	tests/sim/rot.c tests/sim/rot.h
 tests_unit_test_node_LDADD = server/libserver_edge.a $(NODE_LIBS) \
 	$(NODE_SYSTEM_LIBS) $(CMOCKA_LIBS)
 tests_fault_freeport_LDADD =
@@ -120,6 +122,7 @@ tests_fault_stale_read_LDADD =
 tests_fault_rude_LDADD =
 tests_fault_damage_LDADD = base/libbase.a
 EXTRA_DIST += \
+	tests/fault/cutoff.sh \
 	tests/golden/entry.hex \
 	tests/golden/hello.hex \
 	tests/golden/identity.hex \

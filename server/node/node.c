@@ -536,6 +536,9 @@ static void op_timer(void *o, uint64_t at_ms)
 {
     struct node *n = o;
 
+    if (at_ms * 1000 > env_now_us(n->env)) {
+        n->timer_was_late = false; /* another time than the one that passed */
+    }
     env_timer_start(n->env, &n->driver_timer, at_ms * 1000);
 }
 
