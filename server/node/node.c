@@ -1009,7 +1009,10 @@ static void node_tick(struct env_timer *t)
         return;
     }
     if (n->running) {
-        node_watch_disk(n);
+        /* A write that seems not to return may be done: this process slept. */
+        if (env_now_us(n->env) - t->at_us < n->cfg.election_ms * 500) {
+            node_watch_disk(n);
+        }
         snapshot_tick(n);
         leader_applied(n);
         node_garbage(n);
