@@ -7,6 +7,8 @@ EXTRA_DIST += \
 	scripts/down.sh \
 	scripts/jepsen.sh \
 	scripts/engine.sh \
+	scripts/failover.awk \
+	scripts/failover.sh \
 	scripts/fuzz.sh \
 	scripts/ledger.sh \
 	scripts/lib.sh \

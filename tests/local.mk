@@ -36,7 +36,7 @@ UNIT_TESTS = \
 PROCESS_TESTS = \
 	tests/fault/big_start.sh \
 	tests/fault/cold_start.sh \
-	tests/fault/cutoff.sh \
+	tests/fault/gaps.sh \
 	tests/fault/disk_full.sh \
 	tests/fault/failover.sh \
 	tests/fault/large_replies.sh \
@@ -55,8 +55,8 @@ FAULT_TOOLS = \
 	tests/fault/stale_read
 check_DATA = tests/fault/undo.so
 tests/fault/cold_start.log: tests/fault/big_start.log
-tests/fault/cutoff.log: tests/fault/cold_start.log
-tests/fault/failover.log: tests/fault/cutoff.log
+tests/fault/gaps.log: tests/fault/cold_start.log
+tests/fault/failover.log: tests/fault/gaps.log
 tests/fault/powercut.log: tests/fault/failover.log
 tests/fault/minority_damage.log: tests/fault/powercut.log
 tests/fault/seat.log: tests/fault/minority_damage.log
@@ -134,6 +134,7 @@ tests_fault_stale_read_LDADD =
 tests_fault_rude_LDADD =
 tests_fault_damage_LDADD = base/libbase.a
 EXTRA_DIST += \
+	tests/fault/cutoff.sh \
 	tests/golden/entry.hex \
 	tests/golden/hello.hex \
 	tests/golden/identity.hex \
