@@ -226,6 +226,25 @@ static void look_at_end(struct appends *a,
     }
 }
 
+/* Does the read at @i have what its own transaction appends only later? */
+static bool own_future(struct appends *a,
+                       const struct op *o,
+                       uint32_t i,
+                       const struct micro *read)
+{
+    for (uint32_t k = i + 1; k < o->out.n; k++) {
+        struct micro m = micro_of(a, &o->out, k);
+        for (uint32_t e = 0;
+             m.append && m.list == read->list && e < read_len(read->read);
+             e++) {
+            if (read->read->u.ints[e] == m.value) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
 static void look_at_read(struct appends *a, uint32_t op, uint32_t i)
 {
     const struct op *o = op_of(a->c, op);
@@ -243,6 +262,11 @@ static void look_at_read(struct appends *a, uint32_t op, uint32_t i)
                list_name(a, m.list));
         own = 0;
         a->broken = true;
+    }
+    if (own_future(a, o, i, &m)) {
+        found1(a->c, W_APPEND, "read of the future", op,
+               "The transaction read in list %s what it appended only then.",
+               list_name(a, m.list));
     }
     look_at_end(a, op, &m, n - own);
     if (common > 0 &&

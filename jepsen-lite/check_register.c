@@ -164,33 +164,39 @@ static bool ever_seen(const struct reg *r, int64_t value)
 }
 
 /* A good name for what is wrong with operation @late (it saw an older state)
- * when @early had put or seen a newer one before @late began. */
+ * when @early had put or seen a newer one before @late began. @witness saw
+ * the older one early enough to prove it older; NOBODY: not needed. */
 static void report_older(struct reg *r,
                          const struct reg_op *early,
-                         const struct reg_op *late)
+                         const struct reg_op *late,
+                         uint32_t witness)
 {
     const struct op *a = op_of(r->c, early->op);
     const struct op *b = op_of(r->c, late->op);
-    uint32_t source = late->sees >= 0 ? writer_of(r, late->sees) : NOBODY;
-    uint32_t ops[3] = {early->op, late->op, source};
-    size_t n = source == NOBODY || source == early->op ? 2 : 3;
-    bool lost = early->leaves != UNSEEN && !ever_seen(r, early->leaves);
+    bool wrote = early->leaves != UNSEEN;
+    bool lost = wrote && !ever_seen(r, early->leaves);
+    uint32_t ops[4] = {early->op, late->op};
+    uint32_t more[2] = {late->sees >= 0 ? writer_of(r, late->sees) : NOBODY,
+                        witness};
+    size_t n = 2;
     char was[80] = "nothing";
 
+    for (int i = 0; i < 2; i++) {
+        if (more[i] != NOBODY && more[i] != early->op && more[i] != late->op) {
+            ops[n++] = more[i];
+        }
+    }
     if (late->sees >= 0) {
-        snprintf(was, sizeof(was), "\"%s\"",
+        snprintf(was, sizeof(was), "the older \"%s\"",
                  history_str(r->c->h, (uint32_t)late->sees));
     }
-    found(
-        r->c, W_REGISTER, lost ? "lost write" : "stale read", ops, n,
-        "Key %s: \"%s\" was %s %.6f s before the %s began that found the "
-        "older %s.%s",
-        key_of(r->c, a),
-        history_str(r->c->h, (uint32_t)(early->leaves != UNSEEN ? early->leaves
-                                                                : early->sees)),
-        early->leaves != UNSEEN ? "acknowledged" : "read",
-        seconds(b->t0 - a->t1), function_names[b->f], was,
-        lost ? " No read ever saw the acknowledged value." : "");
+    found(r->c, W_REGISTER, lost ? "lost write" : "stale read", ops, n,
+          "Key %s: the %s of \"%s\" had ended %.6f s before the %s began "
+          "that found %s.%s",
+          key_of(r->c, a), function_names[a->f],
+          history_str(r->c->h, (uint32_t)(wrote ? early->leaves : early->sees)),
+          seconds(b->t0 - a->t1), function_names[b->f], was,
+          lost ? " No read ever saw the acknowledged value." : "");
 }
 
 /* ---- by revisions ---- */
@@ -291,7 +297,7 @@ static bool rev_order_good(struct reg *r)
         }
         good = false;
         if (!change) {
-            report_older(r, &r->ops[top], &r->ops[i]);
+            report_older(r, &r->ops[top], &r->ops[i], NOBODY);
         } else {
             found2(r->c, W_REGISTER, "revision order", r->ops[top].op,
                    r->ops[i].op,
@@ -325,59 +331,90 @@ static bool reg_step(const void *model,
     return true;
 }
 
-/* The operations in @kept (NULL: all) for the search. One of unknown outcome
- * whose value was seen did happen, before the first that saw it ended; one
- * whose value nobody saw may as well not have happened, and is left out:
- * after it only a write could come. */
+/* When each value was seen first, at the latest. */
+struct first_seen {
+    struct pair_map of; /* value: number in t */
+    int64_t *t;
+    bool changed;
+};
+
+static void saw(struct first_seen *f, int64_t value, int64_t t)
+{
+    bool added;
+    uint32_t *at =
+        pair_map_put(&f->of, (uint64_t)value, 0, (uint32_t)f->of.n, &added);
+
+    if (added || t < f->t[*at]) {
+        f->t[*at] = t;
+        f->changed = true;
+    }
+}
+
+/* By when had operation @i happened? OP_NEVER: it may not have. One of
+ * unknown outcome whose value was seen did happen, before that was seen. */
+static int64_t happened_by(const struct reg *r,
+                           const struct first_seen *f,
+                           size_t i)
+{
+    const struct op *o = op_of(r->c, r->ops[i].op);
+    const uint32_t *at;
+
+    if (o->end == OP_OK) {
+        return o->t1;
+    }
+    at = pair_map_get(&f->of, (uint64_t)r->ops[i].leaves, 0);
+    if (at == NULL) {
+        return OP_NEVER;
+    }
+    /* Seen before it began: there is no order anyway. */
+    return f->t[*at] < o->t0 ? o->t0 : f->t[*at];
+}
+
+/* A swap that happened saw its old value, which may be all that is known of
+ * the one before it: again until nothing new is learnt. */
+static void learn(const struct reg *r, const bool *kept, struct first_seen *f)
+{
+    do {
+        f->changed = false;
+        for (size_t i = 0; i < r->n; i++) {
+            int64_t t1;
+            if ((kept != NULL && !kept[i]) || r->ops[i].sees == UNSEEN) {
+                continue;
+            }
+            t1 = happened_by(r, f, i);
+            if (t1 != OP_NEVER) {
+                saw(f, r->ops[i].sees, t1);
+            }
+        }
+    } while (f->changed);
+}
+
+/* The operations in @kept (NULL: all) in the search. Those of unknown outcome
+ * whose value nobody saw are left out: they may not have happened, and if
+ * they did, only a write could have come next. */
 static enum wgl_verdict reg_search(const struct reg *r,
                                    const bool *kept,
                                    uint64_t *states)
 {
     struct wgl_op *ops = hf_calloc(r->n + 1, sizeof(*ops));
     struct search s = {r, hf_calloc(r->n + 1, sizeof(*s.ops))};
-    struct pair_map seen = {NULL, 0, 0}; /* value: first end that saw it */
-    int64_t *first = hf_calloc(r->n + 1, sizeof(*first));
+    struct first_seen f = {.t = hf_calloc(r->n + 1, sizeof(*f.t))};
     int64_t initial = ABSENT;
     size_t n = 0;
     enum wgl_verdict v;
-    bool added;
 
+    learn(r, kept, &f);
     for (size_t i = 0; i < r->n; i++) {
-        const struct op *o = op_of(r->c, r->ops[i].op);
-        uint32_t *at;
-        if ((kept != NULL && !kept[i]) || !is_ok(r, i) ||
-            r->ops[i].sees == UNSEEN) {
-            continue;
+        int64_t t1 = happened_by(r, &f, i);
+        if ((kept == NULL || kept[i]) && t1 != OP_NEVER) {
+            s.ops[n] = &r->ops[i];
+            ops[n++] =
+                (struct wgl_op){op_of(r->c, r->ops[i].op)->t0, t1, false};
         }
-        at = pair_map_put(&seen, (uint64_t)r->ops[i].sees, 0, (uint32_t)i,
-                          &added);
-        if (added || o->t1 < first[*at]) {
-            first[*at] = o->t1;
-        }
-    }
-    for (size_t i = 0; i < r->n; i++) {
-        const struct op *o = op_of(r->c, r->ops[i].op);
-        int64_t t1 = o->t1;
-        if (kept != NULL && !kept[i]) {
-            continue;
-        }
-        if (o->end != OP_OK) {
-            const uint32_t *at =
-                pair_map_get(&seen, (uint64_t)r->ops[i].leaves, 0);
-            if (at == NULL) {
-                continue;
-            }
-            t1 = first[*at];
-            if (t1 < o->t0) {
-                t1 = o->t0; /* read of the future: no order exists anyway */
-            }
-        }
-        s.ops[n] = &r->ops[i];
-        ops[n++] = (struct wgl_op){o->t0, t1, false};
     }
     v = wgl_run(ops, n, 1, &initial, reg_step, &s, r->c->states_max, states);
-    pair_map_free(&seen);
-    free(first);
+    pair_map_free(&f.of);
+    free(f.t);
     free(s.ops);
     free(ops);
     return v;
@@ -404,32 +441,61 @@ static bool reg_may_go(const void *model, size_t i, const bool *kept)
     return true;
 }
 
+/* Of those in @kept that saw @value the one that ended first; NOBODY. */
+static uint32_t witness_of(const struct reg *r, const bool *kept, int64_t value)
+{
+    uint32_t best = NOBODY;
+
+    for (size_t i = 0; i < r->n; i++) {
+        if (kept[i] && is_ok(r, i) && r->ops[i].sees == value &&
+            (best == NOBODY ||
+             op_of(r->c, r->ops[i].op)->t1 < op_of(r->c, best)->t1)) {
+            best = r->ops[i].op;
+        }
+    }
+    return best;
+}
+
+/* Did @early leave or see something newer than what @late saw, and end before
+ * that began? Then it is told. */
+static bool report_if_older(struct reg *r,
+                            const bool *kept,
+                            const struct reg_op *early,
+                            const struct reg_op *late)
+{
+    int64_t newer = early->leaves != UNSEEN ? early->leaves : early->sees;
+    uint32_t maker = newer == ABSENT ? NOBODY : writer_of(r, newer);
+    uint32_t w = late->sees == ABSENT ? NOBODY : writer_of(r, late->sees);
+    uint32_t witness = NOBODY;
+    bool older = late->sees == ABSENT ||
+                 (early->leaves != UNSEEN && early->sees == late->sees);
+
+    if (newer == late->sees || maker == NOBODY ||
+        op_of(r->c, early->op)->t1 >= op_of(r->c, late->op)->t0) {
+        return false;
+    }
+    if (!older && op_of(r->c, w)->t1 >= op_of(r->c, maker)->t0) {
+        witness = witness_of(r, kept, late->sees);
+        w = witness;
+    }
+    if (!older &&
+        (w == NOBODY || op_of(r->c, w)->t1 >= op_of(r->c, maker)->t0)) {
+        return false;
+    }
+    report_older(r, early, late, witness);
+    return true;
+}
+
 /* Is one operation of the proof older than another that ended before it? */
 static bool report_pair(struct reg *r, const bool *kept)
 {
     for (size_t i = 0; i < r->n; i++) {
-        const struct reg_op *late = &r->ops[i];
-        uint32_t w = NOBODY;
-        if (!kept[i] || !is_ok(r, i) || late->sees == UNSEEN) {
+        if (!kept[i] || !is_ok(r, i) || r->ops[i].sees == UNSEEN) {
             continue;
         }
-        if (late->sees != ABSENT) {
-            w = writer_of(r, late->sees);
-        }
         for (size_t k = 0; k < r->n; k++) {
-            const struct reg_op *early = &r->ops[k];
-            int64_t newer =
-                early->leaves != UNSEEN ? early->leaves : early->sees;
-            uint32_t maker = newer == ABSENT ? NOBODY : writer_of(r, newer);
-            if (!kept[k] || !is_ok(r, k) || newer == late->sees ||
-                maker == NOBODY ||
-                op_of(r->c, early->op)->t1 >= op_of(r->c, late->op)->t0) {
-                continue;
-            }
-            /* Is what it left newer than what the late one saw? */
-            if (late->sees == ABSENT ||
-                op_of(r->c, w)->t1 < op_of(r->c, maker)->t0) {
-                report_older(r, early, late);
+            if (kept[k] && is_ok(r, k) &&
+                report_if_older(r, kept, &r->ops[k], &r->ops[i])) {
                 return true;
             }
         }

@@ -8,7 +8,6 @@ EXTRA_DIST += jepsen-lite/HISTORY.md
 
 # holdfast-check: the judge
 noinst_LIBRARIES += jepsen-lite/libcheck.a
-jepsen_lite_libcheck_a_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS)
 jepsen_lite_libcheck_a_SOURCES = \
 	jepsen-lite/check.c \
 	jepsen-lite/check.h \
