@@ -33,6 +33,10 @@ static int by_sum(const void *x, const void *y, void *data)
     if (sum_of(a) != sum_of(b)) {
         return sum_of(a) < sum_of(b) ? -1 : 1;
     }
+    /* The add that made the sum, then those who read it. */
+    if (a->f != b->f) {
+        return a->f == F_ADD ? -1 : 1;
+    }
     return a->t0 < b->t0 ? -1 : a->t0 > b->t0;
 }
 
