@@ -176,6 +176,9 @@ static void check_void(struct check *c)
     } else if (c->h->nemesis_void) {
         set_void(c, "the nemesis says so: a fault did not bite");
     }
+    if (c->h->load_summary && !c->h->settled) {
+        set_void(c, "the clients say so: the final reads are not complete");
+    }
     for (int w = 0; w < W_COUNT; w++) {
         ok += c->w[w].count[OP_OK];
         if (c->h->asked[w] && c->w[w].count[OP_OK] == 0) {

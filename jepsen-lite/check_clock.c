@@ -37,18 +37,29 @@ static int by_end(const void *x, const void *y, void *data)
     return a->t1 < b->t1 ? -1 : a->t1 > b->t1;
 }
 
+/* A number whose write was refused is free for the next one. */
+static bool stale_number(struct stale *s, uint32_t i)
+{
+    const struct op *o = op_of(s->c, i);
+    bool added;
+    uint32_t *w =
+        pair_map_put(&s->writes, (uint64_t)number_of(o), 0, i, &added);
+
+    if (!added && op_of(s->c, *w)->end == OP_FAIL) {
+        *w = i;
+        added = true;
+    }
+    return number_of(o) > 0 && (added || o->end == OP_FAIL);
+}
+
 static void stale_writes(struct stale *s)
 {
-    bool added;
-
     for (size_t k = 0; k < s->g->n; k++) {
         const struct op *o = op_of(s->c, s->g->ops[k]);
         if (o->f != F_WRITE) {
             continue;
         }
-        pair_map_put(&s->writes, (uint64_t)number_of(o), 0, s->g->ops[k],
-                     &added);
-        if (!added || number_of(o) < 1) {
+        if (!stale_number(s, s->g->ops[k])) {
             undecided(s->c, W_STALE, "line %u: %lld is not a new number",
                       o->line, (long long)number_of(o));
         }

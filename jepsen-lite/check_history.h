@@ -133,6 +133,8 @@ struct history {
     int64_t seconds;
     char commit[64];
     bool asked[W_COUNT];
+    bool load_summary; /* the last line of the history is there */
+    bool settled;      /* what it says: the final reads are complete */
     /* nemesis.jsonl */
     bool summary;
     bool nemesis_void;

@@ -374,7 +374,8 @@ enum shape {
     S_TXN = 32,    /* ["append", key, number], ["r", key, list or null] */
     S_GUARD = 64,  /* number and string */
     S_THREE = 128, /* three numbers */
-    S_ANY = 256,
+    S_LIST = 256,  /* any */
+    S_ANY = 512,
 };
 
 static const struct {
@@ -393,7 +394,7 @@ static const struct {
     {W_COUNTER, F_READ, S_ANY, S_INT | S_NULL},
     {W_BANK, F_INIT, S_INTS, S_ANY},
     {W_BANK, F_TRANSFER, S_THREE, S_ANY},
-    {W_BANK, F_READ, S_ANY, S_INTS},
+    {W_BANK, F_READ, S_ANY, S_INTS | S_LIST},
     {W_IDS, F_GEN, S_ANY, S_INT},
     {W_LOCK, F_ACQUIRE, S_ANY, S_INT},
     {W_LOCK, F_RELEASE, S_INT, S_ANY},
@@ -443,6 +444,7 @@ static bool has_shape(const struct history *h, const struct val *v, int shape)
            ((shape & S_INT) != 0 && v->type == V_INT) ||
            ((shape & S_STR) != 0 && v->type == V_STR) ||
            ((shape & S_INTS) != 0 && v->type == V_INTS) ||
+           ((shape & S_LIST) != 0 && v->type == V_LIST) ||
            ((shape & S_THREE) != 0 && v->type == V_INTS && v->n == 3) ||
            ((shape & S_PAIR) != 0 && two && l[0].type <= V_STR &&
             l[0].type != V_INT && l[1].type == V_STR) ||
@@ -598,7 +600,8 @@ static int history_line(struct history *h,
                         const json_t *j,
                         void *data)
 {
-    static const char *const types[] = {"ok", "fail", "info", "invoke"};
+    static const char *const types[] = {"ok", "fail", "info", "invoke",
+                                        "load_summary"};
     struct op o = {.t1 = OP_NEVER,
                    .ended = OP_NEVER,
                    .end = OP_INFO,
@@ -610,10 +613,14 @@ static int history_line(struct history *h,
     int rv = need_int(at, j, "t", 0, &o.t0);
 
     if (rv == 0) {
-        rv = need_int(at, j, "p", 0, &o.p);
+        rv = need_word(at, j, "type", types, 5, &type);
+    }
+    if (rv == 0 && type == 4) {
+        h->load_summary = true;
+        return get_bool(at, j, "settled", &h->settled);
     }
     if (rv == 0) {
-        rv = need_word(at, j, "type", types, 4, &type);
+        rv = need_int(at, j, "p", 0, &o.p);
     }
     if (rv == 0) {
         rv = need_word(at, j, "w", workload_names, W_COUNT, &w);
@@ -700,6 +707,10 @@ static int run_line(struct history *h,
     for (size_t i = 0; i < json_array_size(list); i++) {
         const char *s = json_string_value(json_array_get(list, i));
         int w = 0;
+        if (s != NULL && strcmp(s, "all") == 0) {
+            memset(h->asked, true, sizeof(h->asked));
+            continue;
+        }
         while (w < W_COUNT &&
                (s == NULL || strcmp(s, workload_names[w]) != 0)) {
             w++;

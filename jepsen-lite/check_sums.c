@@ -280,7 +280,7 @@ static size_t for_search(const struct check *c,
 
     for (size_t i = 0; i < g->n; i++) {
         const struct op *o = op_of(c, g->ops[i]);
-        if (o->f == F_INIT || o->end == OP_FAIL || o->t0 < from ||
+        if (o->f == F_INIT || o->end == OP_FAIL || o->t0 <= from ||
             (o->end == OP_INFO && o->f == F_READ)) {
             continue;
         }
@@ -386,7 +386,9 @@ static uint32_t bank_init(struct check *c, const struct group *g)
         }
     }
     if (init == NOBODY || op_of(c, init)->end != OP_OK) {
-        undecided(c, W_BANK, "bank %s has no init that was answered", bank);
+        if (g->n > 1) {
+            undecided(c, W_BANK, "bank %s has no init that was answered", bank);
+        }
         return NOBODY;
     }
     for (size_t i = 0; i < g->n; i++) {
@@ -423,6 +425,12 @@ static bool bank_reads(struct check *c, const struct group *g, uint32_t init)
         const struct op *o = op_of(c, g->ops[i]);
         int64_t least = 0;
         if (o->f != F_READ || o->end != OP_OK || o->t0 <= first->t1) {
+            continue;
+        }
+        if (o->out.type != V_INTS) {
+            found1(c, W_BANK, "lost write", g->ops[i],
+                   "Bank %s: an account is not there.", key_of(c, o));
+            good = false;
             continue;
         }
         if (o->out.n != first->in.n || total(&o->out) != total(&first->in)) {
