@@ -230,8 +230,18 @@ struct life {
     uint32_t gone;   /* a read after that which found nothing; NOBODY */
 };
 
-/* All nodes were down at one moment between @from and @to: cluster time was
- * then set anew by wall clocks, and no deadline can be judged. */
+/* Does the fault end processes of its nodes? */
+static bool kills(const struct check *c, const struct fault *f)
+{
+    const char *family = history_str(c->h, f->family);
+
+    return strcmp(family, "kill") == 0 || strcmp(family, "power") == 0 ||
+           strcmp(family, "wipe") == 0 ||
+           strcmp(history_str(c->h, f->f), "half-open") == 0;
+}
+
+/* All nodes may have been down at one moment between @from and @to: cluster
+ * time was then set anew by wall clocks, and no deadline can be judged. */
 static bool cold_start(const struct check *c, int64_t from, int64_t to)
 {
     uint64_t all = 0;
@@ -241,12 +251,17 @@ static bool cold_start(const struct check *c, int64_t from, int64_t to)
     }
     for (size_t i = 0; i < c->h->n_faults; i++) {
         const struct fault *f = &c->h->faults[i];
-        const char *family = history_str(c->h, f->family);
-        bool kills = strstr(family, "kill") != NULL ||
-                     strstr(family, "power") != NULL ||
-                     strstr(family, "restart") != NULL;
-        if (kills && all != 0 && (f->nodes & all) == all && f->from <= to &&
-            f->to >= from) {
+        uint64_t down = 0;
+        if (!kills(c, f) || f->from > to || f->to < from) {
+            continue;
+        }
+        for (size_t k = 0; k < c->h->n_faults; k++) {
+            const struct fault *g = &c->h->faults[k];
+            if (kills(c, g) && g->from <= f->from && g->to >= f->from) {
+                down |= g->nodes;
+            }
+        }
+        if (all != 0 && (down & all) == all) {
             return true;
         }
     }

@@ -35,7 +35,8 @@ static const char head[] =
     ".fault{fill:#8a6fb0;fill-opacity:.16}.bar{fill:#8a6fb0;"
     "fill-opacity:.55}\n"
     ".leader{stroke:#2a7d3f;stroke-dasharray:3 3}\n"
-    ".label{fill:#8e0f14;font-weight:600}.dim{fill:#666}\n"
+    ".label{fill:#8e0f14;font-weight:600;paint-order:stroke;stroke:#fff;"
+    "stroke-width:3px}.dim{fill:#666}\n"
     ".lane{stroke:#eee}.tick{stroke:#ddd}\n"
     "</style>\n";
 
@@ -272,6 +273,52 @@ static void put_op(const struct picture *p,
     }
 }
 
+/* Is @o within @near of the begin or the end of an operation of the proof? */
+static bool is_near(const struct picture *p,
+                    const struct finding *f,
+                    const struct op *o,
+                    int64_t near)
+{
+    for (size_t i = 0; i < f->n_ops; i++) {
+        const struct op *g = op_of(p->c, f->ops[i]);
+        if ((o->t0 <= g->t0 + near && shown_end(p, o) >= g->t0 - near) ||
+            (o->t0 <= shown_end(p, g) + near &&
+             shown_end(p, o) >= shown_end(p, g) - near)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The other operations of a picture, into @others; if there are too many
+ * those close to the proof, closer and closer. */
+static size_t pick_others(const struct picture *p,
+                          const struct finding *f,
+                          uint32_t others[OTHERS_MAX])
+{
+    int64_t near = p->to - p->from;
+    size_t n;
+
+    for (int tries = 0; tries < 20; tries++) {
+        n = 0;
+        for (uint32_t i = 0; i < p->c->h->n_ops && n < OTHERS_MAX; i++) {
+            const struct op *o = op_of(p->c, i);
+            if (o->t0 > p->to) {
+                break;
+            }
+            if (within(p, o) && related(p->c, f, o) && !guilty(f, i) &&
+                is_near(p, f, o, near)) {
+                others[n++] = i;
+            }
+        }
+        if (n < OTHERS_MAX) {
+            break;
+        }
+        near /= 4;
+    }
+    return n;
+}
+
 static void put_finding(const struct check *c,
                         enum workload w,
                         const struct finding *f,
@@ -279,20 +326,14 @@ static void put_finding(const struct check *c,
 {
     struct picture p = {.c = c, .out = out};
     uint32_t others[OTHERS_MAX];
-    size_t n = 0;
+    size_t n;
     int top;
     int height;
 
     picture_of(&p, f);
-    for (uint32_t i = 0; i < c->h->n_ops && n < OTHERS_MAX; i++) {
-        const struct op *o = op_of(c, i);
-        if (o->t0 > p.to) {
-            break;
-        }
-        if (within(&p, o) && related(c, f, o) && !guilty(f, i)) {
-            add_lane(&p, o->p);
-            others[n++] = i;
-        }
+    n = pick_others(&p, f, others);
+    for (size_t i = 0; i < n; i++) {
+        add_lane(&p, op_of(c, others[i])->p);
     }
     top = 8 + p.n_faults * FAULT;
     height = top + p.n_lanes * LANE + 22;
