@@ -19,12 +19,34 @@ static char *text_of(const char *fmt, va_list ap)
     return text;
 }
 
-static int op_number(const void *x, const void *y)
+static int tag_order(const void *x, const void *y, void *ops)
 {
-    uint32_t a = *(const uint32_t *)x;
-    uint32_t b = *(const uint32_t *)y;
+    uint32_t a = ((const uint32_t *)ops)[*(const uint32_t *)x - 1];
+    uint32_t b = ((const uint32_t *)ops)[*(const uint32_t *)y - 1];
 
     return a < b ? -1 : a > b;
+}
+
+/* Operations of a finding by time, each with its tag. Of many the last ones:
+ * they are where it came to light. */
+static void set_ops(struct finding *f, const uint32_t *ops, size_t n)
+{
+    uint32_t *copy = hf_malloc(n * sizeof(*copy));
+
+    f->n_all = n;
+    f->n_ops = n < CHECK_FINDING_OPS ? n : CHECK_FINDING_OPS;
+    f->tags = hf_malloc(n * sizeof(*f->tags));
+    f->ops = hf_malloc(n * sizeof(*f->ops));
+    memcpy(copy, ops, n * sizeof(*copy));
+    for (size_t i = 0; i < n; i++) {
+        f->tags[i] = (uint32_t)i + 1;
+    }
+    qsort_r(f->tags, n, sizeof(*f->tags), tag_order, copy);
+    memmove(f->tags, f->tags + (n - f->n_ops), f->n_ops * sizeof(*f->tags));
+    for (size_t i = 0; i < f->n_ops; i++) {
+        f->ops[i] = ops[f->tags[i] - 1];
+    }
+    free(copy);
 }
 
 void found(struct check *c,
@@ -49,16 +71,26 @@ void found(struct check *c,
     }
     f = &j->findings[j->n_findings++];
     f->anomaly = anomaly;
-    f->n_all = n;
-    f->n_ops = n < CHECK_FINDING_OPS ? n : CHECK_FINDING_OPS;
-    f->ops = hf_malloc(n * sizeof(*f->ops));
-    memcpy(f->ops, ops, n * sizeof(*f->ops));
-    qsort(f->ops, n, sizeof(*f->ops), op_number);
-    /* Of many the last ones: they are where it came to light. */
-    memmove(f->ops, f->ops + (n - f->n_ops), f->n_ops * sizeof(*f->ops));
+    set_ops(f, ops, n);
     va_start(ap, fmt);
     f->text = text_of(fmt, ap);
     va_end(ap);
+}
+
+void found_ring(struct check *c,
+                enum workload w,
+                const char *anomaly,
+                const uint32_t *ops,
+                size_t n,
+                const char *text)
+{
+    struct judged *j = &c->w[w];
+    size_t before = j->n_findings;
+
+    found(c, w, anomaly, ops, n, "%s", text);
+    if (j->n_findings > before) {
+        j->findings[before].ring = true;
+    }
 }
 
 void undecided(struct check *c, enum workload w, const char *fmt, ...)
@@ -146,6 +178,7 @@ void check_release(struct check *c)
         for (size_t i = 0; i < c->w[w].n_findings; i++) {
             free(c->w[w].findings[i].text);
             free(c->w[w].findings[i].ops);
+            free(c->w[w].findings[i].tags);
         }
         free(c->w[w].unknown);
         free(c->w[w].how);

@@ -20,6 +20,8 @@ struct finding {
     const char *anomaly; /* its name */
     char *text;          /* what is wrong, in sentences */
     uint32_t *ops;       /* numbers of operations that prove it, by time */
+    uint32_t *tags;      /* the place of each in the text's order, from 1 */
+    bool ring; /* a circle of transactions: the text names them by tag */
     size_t n_ops;
     size_t n_all; /* before CHECK_FINDING_OPS */
 };

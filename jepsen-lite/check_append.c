@@ -458,16 +458,13 @@ static void report_cycle(struct appends *a, const struct cycle *cy)
                "circle.",
                cy->n);
     for (size_t i = 0; i < cy->n; i++) {
-        const struct op *o = op_of(a->c, a->op[cy->edges[i].from]);
         ops[i] = a->op[cy->edges[i].from];
-        buf_printf(&b, "\nT%zu: process %lld at %.6f s", i + 1, (long long)o->p,
-                   seconds(o->t0 - a->c->h->begin));
     }
     for (size_t i = 0; i < cy->n; i++) {
         edge_words(a, &cy->edges[i], i + 1, i + 1 == cy->n ? 1 : i + 2, &b);
     }
-    found(a->c, W_APPEND, cy->name, ops, cy->n, "%.*s", (int)b.n,
-          (const char *)b.p);
+    buf_u8(&b, 0);
+    found_ring(a->c, W_APPEND, cy->name, ops, cy->n, (const char *)b.p);
     buf_release(&b);
 }
 

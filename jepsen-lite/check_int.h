@@ -12,6 +12,14 @@ void found(struct check *c,
            size_t n,
            const char *fmt,
            ...) __attribute__((format(printf, 6, 7)));
+/* The same for a circle: @text calls the operations T1, T2, ... as they stand
+ * in @ops. */
+void found_ring(struct check *c,
+                enum workload w,
+                const char *anomaly,
+                const uint32_t *ops,
+                size_t n,
+                const char *text);
 /* The same with one and with two operations. */
 #define found1(c, w, anomaly, a, ...) \
     found(c, w, anomaly, (const uint32_t[]){a}, 1, __VA_ARGS__)

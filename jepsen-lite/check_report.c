@@ -165,7 +165,11 @@ void fault_words(const struct history *h,
 
 enum { WORDS = 2000, LINE_SHOWN = 300 };
 
-static void print_op(const struct check *c, const struct op *o, FILE *out)
+/* @tag 0: none. */
+static void print_op(const struct check *c,
+                     const struct op *o,
+                     uint32_t tag,
+                     FILE *out)
 {
     char words[WORDS];
     char to[32] = "         ...";
@@ -174,8 +178,12 @@ static void print_op(const struct check *c, const struct op *o, FILE *out)
     if (o->ended != OP_NEVER) {
         snprintf(to, sizeof(to), "%12.6f", seconds(o->ended - c->h->begin));
     }
-    fprintf(out, "  %12.6f %s  p%-5" PRId64 " n%u  %.*s%s\n",
-            seconds(o->t0 - c->h->begin), to, o->p, o->node, LINE_SHOWN, words,
+    fprintf(out, "  %12.6f %s  p%-5" PRId64 " n%u  ",
+            seconds(o->t0 - c->h->begin), to, o->p, o->node);
+    if (tag > 0) {
+        fprintf(out, "T%u: ", tag);
+    }
+    fprintf(out, "%.*s%s\n", LINE_SHOWN, words,
             strlen(words) > LINE_SHOWN ? " ..." : "");
 }
 
@@ -223,7 +231,7 @@ static void print_proof(const struct check *c,
             }
         }
         if (i < f->n_ops) {
-            print_op(c, op_of(c, f->ops[i]), out);
+            print_op(c, op_of(c, f->ops[i]), f->ring ? f->tags[i] : 0, out);
         }
     }
     if (f->n_all > f->n_ops) {

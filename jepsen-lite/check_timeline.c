@@ -14,7 +14,9 @@ enum {
     FAULT = 15,       /* height of a fault's bar in its own row */
     LANES_MAX = 40,   /* processes of a picture */
     OTHERS_MAX = 400, /* operations of a picture that prove nothing */
-    FAULTS_MAX = 40,
+    FAULTS_MAX = 400,
+    ROWS_MAX = 30, /* rows of faults; beyond: only behind the lanes */
+    CHAR = 6,      /* width of a letter, about */
     WORDS = 2000,
     LABEL = 60, /* characters beside a guilty operation */
 };
@@ -219,30 +221,104 @@ static void put_ticks(const struct picture *p, int height)
     }
 }
 
-static void put_faults(const struct picture *p, int height)
+/* The first row that is free at @x, taken up to @end; -1: none is. */
+static int take_row(double rows[ROWS_MAX], double x, double end)
 {
+    for (int i = 0; i < ROWS_MAX; i++) {
+        if (rows[i] <= x) {
+            rows[i] = end;
+            return i;
+        }
+    }
+    return -1;
+}
+
+/* Faults with their words in as few rows as hold them; where a leader was
+ * seen, a line. @draw false: only count the rows. */
+static int put_faults(const struct picture *p, int height, bool draw)
+{
+    double rows[ROWS_MAX] = {0};
     char words[WORDS];
-    int row = 0;
+    int used = 0;
 
     for (int i = 0; i < p->n_faults; i++) {
         const struct fault *f = p->faults[i];
-        int y = 4 + row * FAULT;
+        double x = x_of(p, f->from);
+        double end;
+        int row;
         fault_words(p->c->h, f, words, sizeof(words));
         if (f->leader) {
-            double x = x_of(p, f->from);
-            fprintf(p->out,
-                    "<line class=\"leader\" x1=\"%.1f\" x2=\"%.1f\" "
-                    "y1=\"0\" y2=\"%d\"><title>",
-                    x, x, height - 16);
-            put_text(words, p->out);
-            fputs("</title></line>\n", p->out);
-        } else {
-            put_rect(p, "fault", f->from, f->to, 0, height - 16, words);
-            put_rect(p, "bar", f->from, f->to, y, FAULT - 3, words);
+            if (draw) {
+                fprintf(p->out,
+                        "<line class=\"leader\" x1=\"%.1f\" x2=\"%.1f\" "
+                        "y1=\"0\" y2=\"%d\"><title>",
+                        x, x, height - 16);
+                put_text(words, p->out);
+                fputs("</title></line>\n", p->out);
+            }
+            continue;
         }
-        put_label(p, "dim", x_of(p, f->from) + 3, y + FAULT - 5, words);
-        row++;
+        /* Words at the right end stand left of their place. */
+        end = x + 8 + CHAR * (double)strlen(words);
+        if (x > WIDTH * 0.62) {
+            x -= end - x;
+            end = x_of(p, f->to) + 4;
+        }
+        end = x_of(p, f->to) > end ? x_of(p, f->to) : end;
+        row = take_row(rows, x < 0 ? 0 : x, end);
+        used = row + 1 > used ? row + 1 : used;
+        if (!draw) {
+            continue;
+        }
+        put_rect(p, "fault", f->from, f->to, 0, height - 16, words);
+        if (row >= 0) {
+            int y = 4 + row * FAULT;
+            put_rect(p, "bar", f->from, f->to, y, FAULT - 3, words);
+            put_label(p, "dim", x_of(p, f->from) + 3, y + FAULT - 5, words);
+        }
     }
+    return used;
+}
+
+/* Left edge of the next operation of the proof in the lane of @o. */
+static double next_in_lane(const struct picture *p,
+                           const struct finding *f,
+                           const struct op *o)
+{
+    for (size_t i = 0; i < f->n_ops; i++) {
+        const struct op *g = op_of(p->c, f->ops[i]);
+        if (g->p == o->p && g->t0 > o->t0) {
+            return x_of(p, g->t0);
+        }
+    }
+    return WIDTH;
+}
+
+/* Words beside an operation of the proof, as many as there is room for. */
+static void label_op(const struct picture *p,
+                     const struct finding *f,
+                     size_t i,
+                     int y)
+{
+    const struct op *o = op_of(p->c, f->ops[i]);
+    char words[WORDS];
+    char label[LABEL + 20];
+    double left = x_of(p, o->t0);
+    double right = x_of(p, shown_end(p, o)) + 5;
+    double room = (next_in_lane(p, f, o) - right) / CHAR - 2;
+    int n = LABEL;
+
+    op_words(p->c->h, o, words, sizeof(words));
+    if (left <= WIDTH * 0.62 && room < n) {
+        n = room > 0 ? (int)room : 0;
+    }
+    snprintf(label, sizeof(label), "%.*s%s", n, words,
+             (int)strlen(words) > n ? "..." : "");
+    if (f->ring) {
+        snprintf(label, sizeof(label), "T%u %.*s%s", f->tags[i], n, words,
+                 (int)strlen(words) > n ? "..." : "");
+    }
+    put_label(p, "label", left > WIDTH * 0.62 ? left - 4 : right, y, label);
 }
 
 static void put_op(const struct picture *p,
@@ -253,23 +329,12 @@ static void put_op(const struct picture *p,
     static const char *const classes[2][3] = {
         {"ok", "fail", "info"}, {"bad ok", "bad fail", "bad info"}};
     char words[WORDS];
-    char label[LABEL + 4];
     int lane = lane_of(p, o->p);
-    int y = top + lane * LANE;
 
-    if (lane < 0) {
-        return;
-    }
-    op_words(p->c->h, o, words, sizeof(words));
-    put_rect(p, classes[bad][o->end], o->t0, shown_end(p, o), y + 3, LANE - 7,
-             words);
-    if (bad) {
-        double x = x_of(p, o->t0);
-        snprintf(label, sizeof(label), "%.*s%s", LABEL, words,
-                 strlen(words) > LABEL ? "..." : "");
-        put_label(p, "label",
-                  x > WIDTH * 0.62 ? x - 4 : x_of(p, shown_end(p, o)) + 5,
-                  y + LANE - 8, label);
+    if (lane >= 0) {
+        op_words(p->c->h, o, words, sizeof(words));
+        put_rect(p, classes[bad][o->end], o->t0, shown_end(p, o),
+                 top + lane * LANE + 3, LANE - 7, words);
     }
 }
 
@@ -335,13 +400,13 @@ static void put_finding(const struct check *c,
     for (size_t i = 0; i < n; i++) {
         add_lane(&p, op_of(c, others[i])->p);
     }
-    top = 8 + p.n_faults * FAULT;
+    top = 8 + put_faults(&p, 0, false) * FAULT;
     height = top + p.n_lanes * LANE + 22;
     fprintf(out, "<h2>%s: %s</h2>\n<p>", workload_names[w], f->anomaly);
     put_text(f->text, out);
     fprintf(out, "</p>\n<svg width=\"%d\" height=\"%d\">\n", WIDTH, height);
     put_ticks(&p, height);
-    put_faults(&p, height);
+    put_faults(&p, height, true);
     for (int i = 0; i < p.n_lanes; i++) {
         fprintf(out,
                 "<line class=\"lane\" x1=\"0\" x2=\"%d\" y1=\"%d\" "
@@ -355,6 +420,12 @@ static void put_finding(const struct check *c,
     }
     for (size_t i = 0; i < f->n_ops; i++) {
         put_op(&p, op_of(c, f->ops[i]), true, top);
+    }
+    for (size_t i = 0; i < f->n_ops; i++) {
+        int lane = lane_of(&p, op_of(c, f->ops[i])->p);
+        if (lane >= 0) {
+            label_op(&p, f, i, top + lane * LANE + LANE - 8);
+        }
     }
     fputs("</svg>\n", out);
 }
