@@ -3,6 +3,7 @@ UNIT_TESTS = \
 	tests/unit/test_admin \
 	tests/unit/test_bounds \
 	tests/unit/test_bytes \
+	tests/unit/test_check \
 	tests/unit/test_client \
 	tests/unit/test_command \
 	tests/unit/test_conn \
@@ -133,8 +134,10 @@ tests_fault_godown_LDADD =
 tests_fault_stale_read_LDADD =
 tests_fault_rude_LDADD =
 tests_fault_damage_LDADD = base/libbase.a
+tests_unit_test_check_LDADD = $(CHECK_LIBS) $(CMOCKA_LIBS)
 EXTRA_DIST += \
 	tests/fault/cutoff.sh \
+	tests/jepsen \
 	tests/golden/entry.hex \
 	tests/golden/hello.hex \
 	tests/golden/identity.hex \
