@@ -46,6 +46,7 @@ PROCESS_TESTS = \
 FAULT_TOOLS = \
 	tests/fault/damage \
 	tests/fault/freeport \
+	tests/fault/godown \
 	tests/fault/powercut \
 	tests/fault/rude \
 	tests/fault/stale_read
@@ -114,6 +115,7 @@ tests_unit_test_node_LDADD = server/libserver_edge.a $(NODE_LIBS) \
 tests_fault_freeport_LDADD =
 tests_fault_powercut_SOURCES = tests/fault/powercut.c tests/fault/undo.h
 tests_fault_powercut_LDADD =
+tests_fault_godown_LDADD =
 tests_fault_stale_read_LDADD =
 tests_fault_rude_LDADD =
 tests_fault_damage_LDADD = base/libbase.a
@@ -129,6 +131,7 @@ EXTRA_DIST += \
 	tests/clients/compare.txt \
 	$(PROCESS_TESTS) \
 	tests/fault/undo.c \
+	tests/fault/loopfs.sh \
 	tests/fault/process.sh
 TEST_EXTENSIONS = .sh
 
@@ -147,6 +150,22 @@ endif
 noinst_PROGRAMS += tests/sim/raft_sim
 tests_sim_raft_sim_SOURCES = tests/sim/raft_sim.c
 tests_sim_raft_sim_LDADD = raftio/libraftio.a base/libbase.a $(RAFT_A)
+# Storage faults on a disk in memory: flips, cuts, errors, files.
+noinst_PROGRAMS += holdfast-storm
+holdfast_storm_SOURCES = \
+	tests/sim/disk_sim.c \
+	tests/sim/disk_sim.h \
+	tests/storage/cuts.c \
+	tests/storage/errors.c \
+	tests/storage/files.c \
+	tests/storage/flips.c \
+	tests/storage/main.c \
+	tests/storage/rig.c \
+	tests/storage/rig.h \
+	tests/storage/sweep.h \
+	tests/unit/wal_env.h
+holdfast_storm_LDADD = server/libserver_node.a raftio/libraftio.a \
+	base/libbase.a $(NODE_SYSTEM_LIBS)
 # Simulated clusters: the node and its edge over another env and disk.
 noinst_PROGRAMS += holdfast-sim
 holdfast_sim_SOURCES = \
@@ -165,6 +184,8 @@ holdfast_sim_SOURCES = \
 	tests/sim/mini.h \
 	tests/sim/nemesis.c \
 	tests/sim/nemesis.h \
+	tests/sim/rot.c \
+	tests/sim/rot.h \
 	tests/sim/seed.c \
 	tests/sim/seed.h \
 	tests/sim/workload.c \
