@@ -10,6 +10,7 @@ UNIT_TESTS = \
 	tests/unit/test_crc32c \
 	tests/unit/test_driver \
 	tests/unit/test_kv \
+	tests/unit/test_load \
 	tests/unit/test_message \
 	tests/unit/test_disk_sim \
 	tests/unit/test_identity \
@@ -117,6 +118,13 @@ tests_unit_test_history_SOURCES = tests/unit/test_history.c \
 tests_unit_test_history_out_SOURCES = tests/unit/test_history_out.c \
 	jepsen-lite/history_out.c jepsen-lite/history_out.h
 tests_unit_test_history_out_LDADD = base/libbase.a $(CMOCKA_LIBS)
+tests_unit_test_load_SOURCES = tests/unit/test_load.c \
+	jepsen-lite/client.c \
+	jepsen-lite/client_lib.c jepsen-lite/client_lib.h \
+	jepsen-lite/client_resp.c jepsen-lite/client_resp.h \
+	jepsen-lite/history_out.c jepsen-lite/history_out.h \
+	jepsen-lite/keys.c jepsen-lite/load.h
+tests_unit_test_load_LDADD = $(CLIENT_LDADD)
 tests_unit_test_node_SOURCES = tests/unit/test_node.c \
 	tests/sim/check.c tests/sim/check.h \
 	tests/sim/cluster.c tests/sim/cluster.h \
