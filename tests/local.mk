@@ -37,6 +37,7 @@ PROCESS_TESTS = \
 	tests/fault/disk_full.sh \
 	tests/fault/failover.sh \
 	tests/fault/large_replies.sh \
+	tests/fault/lossy.sh \
 	tests/fault/powercut.sh \
 	tests/fault/refuse.sh \
 	tests/fault/seat.sh \
@@ -51,7 +52,8 @@ check_DATA = tests/fault/undo.so
 tests/fault/cold_start.log: tests/fault/big_start.log
 tests/fault/cutoff.log: tests/fault/cold_start.log
 tests/fault/failover.log: tests/fault/cutoff.log
-tests/fault/powercut.log: tests/fault/failover.log
+tests/fault/lossy.log: tests/fault/failover.log
+tests/fault/powercut.log: tests/fault/lossy.log
 tests/fault/seat.log: tests/fault/powercut.log
 tests/fault/stale.log: tests/fault/seat.log
 tests/fault/disk_full.log: tests/fault/stale.log
