@@ -87,30 +87,6 @@ raft_offered() {
         done
 }
 
-# The address of the source that gives this release its main part, whatever
-# file and format it is written in.
-own_mirror() {
-    apt-get indextargets \
-        --format '$(CREATED_BY)|$(CODENAME)|$(COMPONENT)|$(REPO_URI)' |
-        awk -F '|' -v c="$1" '$1 == "Packages" && $2 == c && $3 == "main" {
-            sub("/$", "", $4); print $4; exit }'
-}
-
-# What that source says of its signature, as options of a one-line source.
-own_trust() {
-    set -- "$1" "$(grep -lsF -e "$1" /etc/apt/sources.list \
-        /etc/apt/sources.list.d/*.list /etc/apt/sources.list.d/*.sources |
-        head -n 1)"
-    [ -n "$2" ] || return 0
-    key=$(sed -n 's/^Signed-By: *\(\/.*\)/\1/p
-        s/^deb .*[[ ]signed-by=\([^] ]*\).*/\1/p' "$2" | head -n 1)
-    if [ -n "$key" ]; then
-        echo "[signed-by=$key]"
-    elif grep -qiE '^Trusted: *yes|[[ ]trusted=yes' "$2"; then
-        echo "[trusted=yes]"
-    fi
-}
-
 add_backports() {
     codename=$(. /etc/os-release && echo "${VERSION_CODENAME:-}")
     [ -n "$codename" ] || die "/etc/os-release names no VERSION_CODENAME"

@@ -6,9 +6,13 @@ EXTRA_DIST += \
 	scripts/deps.sh \
 	scripts/down.sh \
 	scripts/jepsen.sh \
+	scripts/engine.sh \
+	scripts/fuzz.sh \
+	scripts/ledger.sh \
 	scripts/lib.sh \
 	scripts/lint.sh \
 	scripts/mutants.sh \
+	scripts/powercuts.sh \
 	scripts/protocol \
 	scripts/prove.sh \
 	scripts/sim.sh \

@@ -19,6 +19,7 @@ UNIT_TESTS = \
 	tests/unit/test_env_uv \
 	tests/unit/test_formats \
 	tests/unit/test_history \
+	tests/unit/test_history_out \
 	tests/unit/test_peer \
 	tests/unit/test_resp \
 	tests/unit/test_settings \
@@ -37,6 +38,7 @@ PROCESS_TESTS = \
 	tests/fault/disk_full.sh \
 	tests/fault/failover.sh \
 	tests/fault/large_replies.sh \
+	tests/fault/load.sh \
 	tests/fault/lossy.sh \
 	tests/fault/powercut.sh \
 	tests/fault/refuse.sh \
@@ -45,6 +47,7 @@ PROCESS_TESTS = \
 FAULT_TOOLS = \
 	tests/fault/damage \
 	tests/fault/freeport \
+	tests/fault/godown \
 	tests/fault/powercut \
 	tests/fault/rude \
 	tests/fault/stale_read
@@ -58,6 +61,7 @@ tests/fault/seat.log: tests/fault/powercut.log
 tests/fault/stale.log: tests/fault/seat.log
 tests/fault/disk_full.log: tests/fault/stale.log
 tests/fault/refuse.log: tests/fault/disk_full.log
+tests/fault/load.log: tests/fault/refuse.log
 
 # Preloaded into nodes, so without sanitizers and with nothing of ours in it.
 tests/fault/undo.so: $(srcdir)/tests/fault/undo.c $(srcdir)/tests/fault/undo.h
@@ -99,6 +103,9 @@ tests_unit_test_bounds_LDADD = server/libserver_edge.a $(NODE_LIBS) \
 tests_unit_test_history_SOURCES = tests/unit/test_history.c \
 	tests/sim/check.c tests/sim/check.h \
 	tests/sim/history.c tests/sim/history.h
+tests_unit_test_history_out_SOURCES = tests/unit/test_history_out.c \
+	jepsen-lite/history_out.c jepsen-lite/history_out.h
+tests_unit_test_history_out_LDADD = base/libbase.a $(CMOCKA_LIBS)
 tests_unit_test_node_SOURCES = tests/unit/test_node.c \
 	tests/sim/check.c tests/sim/check.h \
 	tests/sim/cluster.c tests/sim/cluster.h \
@@ -110,6 +117,7 @@ tests_unit_test_node_LDADD = server/libserver_edge.a $(NODE_LIBS) \
 tests_fault_freeport_LDADD =
 tests_fault_powercut_SOURCES = tests/fault/powercut.c tests/fault/undo.h
 tests_fault_powercut_LDADD =
+tests_fault_godown_LDADD =
 tests_fault_stale_read_LDADD =
 tests_fault_rude_LDADD =
 tests_fault_damage_LDADD = base/libbase.a
@@ -125,6 +133,7 @@ EXTRA_DIST += \
 	tests/clients/compare.txt \
 	$(PROCESS_TESTS) \
 	tests/fault/undo.c \
+	tests/fault/loopfs.sh \
 	tests/fault/process.sh
 TEST_EXTENSIONS = .sh
 
@@ -143,6 +152,22 @@ endif
 noinst_PROGRAMS += tests/sim/raft_sim
 tests_sim_raft_sim_SOURCES = tests/sim/raft_sim.c
 tests_sim_raft_sim_LDADD = raftio/libraftio.a base/libbase.a $(RAFT_A)
+# Storage faults on a disk in memory: flips, cuts, errors, files.
+noinst_PROGRAMS += holdfast-storm
+holdfast_storm_SOURCES = \
+	tests/sim/disk_sim.c \
+	tests/sim/disk_sim.h \
+	tests/storage/cuts.c \
+	tests/storage/errors.c \
+	tests/storage/files.c \
+	tests/storage/flips.c \
+	tests/storage/main.c \
+	tests/storage/rig.c \
+	tests/storage/rig.h \
+	tests/storage/sweep.h \
+	tests/unit/wal_env.h
+holdfast_storm_LDADD = server/libserver_node.a raftio/libraftio.a \
+	base/libbase.a $(NODE_SYSTEM_LIBS)
 # Simulated clusters: the node and its edge over another env and disk.
 noinst_PROGRAMS += holdfast-sim
 holdfast_sim_SOURCES = \
@@ -161,6 +186,8 @@ holdfast_sim_SOURCES = \
 	tests/sim/mini.h \
 	tests/sim/nemesis.c \
 	tests/sim/nemesis.h \
+	tests/sim/rot.c \
+	tests/sim/rot.h \
 	tests/sim/seed.c \
 	tests/sim/seed.h \
 	tests/sim/workload.c \

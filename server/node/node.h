@@ -8,6 +8,8 @@
  *   ctime.c     cluster time
  *   member.c    init, join, seats, promotion, removal, transfer
  *   snapshot.c  taking, sending, installing snapshots
+ *   load.c      reading the data directory
+ *   repair.c    a damaged data directory
  *   node.c      start, stop, and the wiring of log, vote, peers and engine
  *
  * Everything here runs on the loop thread. */
@@ -62,6 +64,7 @@ struct node_config {
     uint64_t cache_bytes;        /* entry payloads kept in memory, 32 MiB */
     uint64_t memory_limit;       /* bytes of keys and values; 0 = none */
     uint64_t request_max;        /* bytes of one request, LIM_REQUEST */
+    bool repair_refuse;          /* a damaged directory is refused */
 
     /* For INFO and CONFIG GET; may be NULL. Kept, not copied. */
     const struct config_view *settings;

@@ -602,6 +602,41 @@ static void unanswered_candidate_calms_down(void **state)
     end(f);
 }
 
+/* A follower that hears nobody asks who would vote for it and keeps its term:
+ * else it would depose a healthy leader when it is heard again. */
+static void silence_raises_no_term(void **state)
+{
+    struct fixture *f = fixture();
+
+    (void)state;
+    begin(f, 1, 3, 0);
+    for (int i = 0; i < 20; i++) {
+        tick(f);
+    }
+    assert_int_equal(driver_term(&f->d), 1);
+    assert_int_equal(f->vote_term, 0);
+    end(f);
+}
+
+/* A leader that hears no majority for an election timeout stops leading: who
+ * waits for it must look for another one. */
+static void unanswered_leader_stands_down(void **state)
+{
+    struct fixture *f = fixture();
+    uint64_t until;
+
+    (void)state;
+    begin(f, 1, 3, 0);
+    elect_ready(f);
+    until = f->now + 3000;
+    while (f->now < until && driver_role(&f->d) == DRIVER_LEADER) {
+        forget_sent(f);
+        tick(f);
+    }
+    assert_int_not_equal(driver_role(&f->d), DRIVER_LEADER);
+    end(f);
+}
+
 /* ---- AppendEntries ---- */
 
 /* Entries that no leader can have sent change nothing. */
@@ -1262,6 +1297,8 @@ int main(void)
         cmocka_unit_test(unasked_vote_result_is_dropped),
         cmocka_unit_test(lone_voter_raises_the_term),
         cmocka_unit_test(unanswered_candidate_calms_down),
+        cmocka_unit_test(silence_raises_no_term),
+        cmocka_unit_test(unanswered_leader_stands_down),
         cmocka_unit_test(impossible_append_is_dropped),
         cmocka_unit_test(stale_request_acknowledges_nothing),
         cmocka_unit_test(leader_ignores_a_twin),
