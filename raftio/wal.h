@@ -107,8 +107,8 @@ void wal_recovered_release(struct wal_recovered *r);
 
 /* Where did a log end that wal_recover() found to be damaged? */
 struct wal_survey {
-    bool known;       /* @last is the last index the log held when the
-                         process ended: as certain as for a whole log */
+    bool known; /* @last is the last index the log held when the
+                   process ended: as certain as for a whole log */
     uint64_t last;
     uint64_t last_no; /* no frame number was larger, as far as is known */
     bool any;         /* there is a segment */

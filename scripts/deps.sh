@@ -16,7 +16,7 @@ case "${1:-}" in
         packages="$packages clang clang-format clang-tidy universal-ctags
             shellcheck"
         ;;
-    --test) packages="$packages iproute2 iptables" ;;
+    --test) packages="$packages iproute2 iptables clang" ;;
     --bench) packages="$packages redis-server etcd-server etcd-client" ;;
 esac
 
@@ -36,7 +36,18 @@ raft_good() {
     pkg-config --exists 'raft >= 0.22.1 raft < 0.23' 2>/dev/null
 }
 
-if [ -z "$missing" ] && raft_good; then
+# What clang's sanitizers and its fuzzer link is a package of its own, with
+# clang's number in its name: only what clang depends on tells it.
+clang_runtime_good() {
+    [ "${1:-}" != --test ] || find /usr/lib/llvm-*/lib/clang /usr/lib/clang \
+        -name 'libclang_rt.fuzzer*' 2>/dev/null | grep -q .
+}
+clang_runtime() {
+    apt-cache depends clang |
+        sed -n 's/^ *Depends: clang-\([0-9]*\)$/libclang-rt-\1-dev/p'
+}
+
+if [ -z "$missing" ] && raft_good && clang_runtime_good "$@"; then
     exit 0
 fi
 
@@ -103,6 +114,7 @@ add_backports() {
 
 say "installing:$missing$(raft_good || echo ' libraft-dev')"
 apt_get update || die "apt-get update failed"
+clang_runtime_good "$@" || missing="$missing $(clang_runtime)"
 if [ -n "$missing" ]; then
     # shellcheck disable=SC2086  # a list of words
     install_packages $missing || die "apt-get install failed"

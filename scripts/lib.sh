@@ -42,7 +42,7 @@ bootstrap() {
 }
 
 # build_dir DIR CONFIGURE-ARGUMENT...: configure (once, or when the arguments
-# change) and make everything in DIR under the tree's top.
+# change) and make everything, or $build_goals, in DIR under the tree's top.
 build_dir() {
     dir=$HF_ROOT/$1
     shift
@@ -53,7 +53,8 @@ build_dir() {
         (cd "$dir" && "$HF_ROOT/configure" --quiet "$@")
         printf '%s\n' "$*" >"$dir/.arguments"
     fi
-    make -C "$dir" --no-print-directory -j"$(nproc)"
+    # shellcheck disable=SC2086  # a list of words
+    make -C "$dir" --no-print-directory -j"$(nproc)" ${build_goals:-}
 }
 
 # The commit of the tree, with "+changes" where git can tell; a machine

@@ -18,6 +18,7 @@ UNIT_TESTS = \
 	tests/unit/test_env_sim \
 	tests/unit/test_env_uv \
 	tests/unit/test_formats \
+	tests/unit/test_found \
 	tests/unit/test_history \
 	tests/unit/test_history_out \
 	tests/unit/test_peer \
@@ -86,6 +87,7 @@ tests_unit_test_kv_LDADD = $(CLIENT_LDADD)
 DISK_SIM = tests/sim/disk_sim.c tests/sim/disk_sim.h tests/unit/wal_env.h
 tests_unit_test_disk_sim_SOURCES = tests/unit/test_disk_sim.c $(DISK_SIM)
 tests_unit_test_formats_SOURCES = tests/unit/test_formats.c $(DISK_SIM)
+tests_unit_test_found_SOURCES = tests/unit/test_found.c $(DISK_SIM)
 tests_unit_test_identity_SOURCES = tests/unit/test_identity.c $(DISK_SIM)
 tests_unit_test_snap_SOURCES = tests/unit/test_snap.c $(DISK_SIM)
 tests_unit_test_vote_SOURCES = tests/unit/test_vote.c $(DISK_SIM)
@@ -129,6 +131,7 @@ EXTRA_DIST += \
 	tests/golden/segment.hex \
 	tests/golden/snapshot.hex \
 	tests/golden/vote.hex \
+	tests/fuzz/corpus \
 	tests/clients/compare.sh \
 	tests/clients/compare.txt \
 	$(PROCESS_TESTS) \
@@ -138,14 +141,38 @@ EXTRA_DIST += \
 TEST_EXTENSIONS = .sh
 
 # Each fuzz target is one file with LLVMFuzzerTestOneInput; --enable-fuzz.
+# "make fuzzers" makes them; they start from tests/fuzz/corpus.
 if FUZZ
-noinst_PROGRAMS += tests/fuzz/fuzz_machine tests/fuzz/fuzz_peer tests/fuzz/fuzz_resp
+FUZZ_DISK = tests/fuzz/fuzz.h tests/sim/disk_sim.c tests/sim/disk_sim.h
+FUZZ_FLAGS = $(AM_LDFLAGS) $(FUZZ_LDFLAGS)
+FUZZ_TARGETS = \
+	tests/fuzz/fuzz_config \
+	tests/fuzz/fuzz_machine \
+	tests/fuzz/fuzz_peer \
+	tests/fuzz/fuzz_resp \
+	tests/fuzz/fuzz_snap \
+	tests/fuzz/fuzz_vote \
+	tests/fuzz/fuzz_wal
+EXTRA_PROGRAMS += $(FUZZ_TARGETS)
+fuzzers: $(FUZZ_TARGETS)
+.PHONY: fuzzers
+tests_fuzz_fuzz_config_SOURCES = tests/fuzz/fuzz_config.c $(FUZZ_DISK)
+tests_fuzz_fuzz_config_LDFLAGS = $(FUZZ_FLAGS)
+tests_fuzz_fuzz_machine_SOURCES = tests/fuzz/fuzz_machine.c tests/fuzz/fuzz.h
 tests_fuzz_fuzz_machine_LDADD = server/libserver_store.a base/libbase.a
-tests_fuzz_fuzz_machine_LDFLAGS = $(AM_LDFLAGS) $(FUZZ_LDFLAGS)
-tests_fuzz_fuzz_peer_LDADD = raftio/libraftio.a base/libbase.a
-tests_fuzz_fuzz_peer_LDFLAGS = $(AM_LDFLAGS) $(FUZZ_LDFLAGS)
+tests_fuzz_fuzz_machine_LDFLAGS = $(FUZZ_FLAGS)
+tests_fuzz_fuzz_peer_SOURCES = tests/fuzz/fuzz_peer.c tests/fuzz/fuzz.h
+tests_fuzz_fuzz_peer_LDADD = raftio/libraftio.a base/libbase.a $(RAFT_A)
+tests_fuzz_fuzz_peer_LDFLAGS = $(FUZZ_FLAGS)
+tests_fuzz_fuzz_resp_SOURCES = tests/fuzz/fuzz_resp.c tests/fuzz/fuzz.h
 tests_fuzz_fuzz_resp_LDADD = resp/libresp.a base/libbase.a
-tests_fuzz_fuzz_resp_LDFLAGS = $(AM_LDFLAGS) $(FUZZ_LDFLAGS)
+tests_fuzz_fuzz_resp_LDFLAGS = $(FUZZ_FLAGS)
+tests_fuzz_fuzz_snap_SOURCES = tests/fuzz/fuzz_snap.c $(FUZZ_DISK)
+tests_fuzz_fuzz_snap_LDFLAGS = $(FUZZ_FLAGS)
+tests_fuzz_fuzz_vote_SOURCES = tests/fuzz/fuzz_vote.c $(FUZZ_DISK)
+tests_fuzz_fuzz_vote_LDFLAGS = $(FUZZ_FLAGS)
+tests_fuzz_fuzz_wal_SOURCES = tests/fuzz/fuzz_wal.c $(FUZZ_DISK)
+tests_fuzz_fuzz_wal_LDFLAGS = $(FUZZ_FLAGS)
 endif
 
 # Clusters of drivers under faults, by seed (./raft_sim --seeds N).

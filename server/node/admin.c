@@ -167,6 +167,7 @@ unsigned node_view_fill(struct node *n,
     v->cluster_ms = node_time_ms(n);
     v->cluster_us = now % 1000;
     v->leader_changes = n->leader_changes;
+    v->leader_silence_max_ms = n->driver_made ? n->driver.silence_max : 0;
     if (n->running) {
         driver_members(&n->driver, &c);
         /* The one that MOVED names: the two must agree at every instant. */

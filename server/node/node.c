@@ -575,9 +575,21 @@ static void node_driver_timer(struct env_timer *t)
 {
     struct node *n = t->data;
 
-    if (n->running) {
-        driver_timeout(&n->driver, node_now_ms(n));
+    uint64_t now = env_now_us(n->env);
+
+    if (!n->running) {
+        return;
     }
+    /* After a stall of this process the leader's messages lie unread in the
+     * sockets: they come first, or a leader that never failed is replaced. */
+    if (now - t->at_us > NODE_LATE_MS * 1000 && !n->timer_was_late &&
+        !mutant(LATE_TIMER_ACTS)) {
+        n->timer_was_late = true;
+        env_timer_start(n->env, t, now + 1000);
+        return;
+    }
+    n->timer_was_late = false;
+    driver_timeout(&n->driver, node_now_ms(n));
 }
 
 /* ---- the log's callbacks ---- */
@@ -947,7 +959,7 @@ static void on_up(void *data, uint64_t id)
     }
 }
 
-static void on_down(void *data, uint64_t id)
+static void on_refused_connect(void *data, uint64_t id)
 {
     struct node *n = data;
 
@@ -960,7 +972,7 @@ static const struct peer_cbs node_peer_cbs = {
     .on_message = on_message,
     .on_anon = on_anon,
     .on_up = on_up,
-    .on_down = on_down,
+    .on_refused_connect = on_refused_connect,
 };
 
 /* ---- housekeeping ---- */
@@ -1397,8 +1409,8 @@ static void node_defaults(struct node_config *c)
         size_t at;
         uint64_t value;
     } d[] = {
-        {offsetof(struct node_config, election_ms), 300},
-        {offsetof(struct node_config, heartbeat_ms), 50},
+        {offsetof(struct node_config, election_ms), LIM_ELECTION_MS},
+        {offsetof(struct node_config, heartbeat_ms), LIM_HEARTBEAT_MS},
         {offsetof(struct node_config, request_timeout_ms), 4000},
         {offsetof(struct node_config, silence_ms), 3000},
         {offsetof(struct node_config, segment_bytes), 64 << 20},
