@@ -44,6 +44,7 @@ PROCESS_TESTS = \
 	tests/fault/large_replies.sh \
 	tests/fault/load.sh \
 	tests/fault/minority_damage.sh \
+	tests/fault/lossy.sh \
 	tests/fault/powercut.sh \
 	tests/fault/refuse.sh \
 	tests/fault/seat.sh \
@@ -62,6 +63,11 @@ tests/fault/failover.log: tests/fault/gaps.log
 tests/fault/powercut.log: tests/fault/failover.log
 tests/fault/minority_damage.log: tests/fault/powercut.log
 tests/fault/seat.log: tests/fault/minority_damage.log
+tests/fault/cutoff.log: tests/fault/cold_start.log
+tests/fault/failover.log: tests/fault/cutoff.log
+tests/fault/lossy.log: tests/fault/failover.log
+tests/fault/powercut.log: tests/fault/lossy.log
+tests/fault/seat.log: tests/fault/powercut.log
 tests/fault/stale.log: tests/fault/seat.log
 tests/fault/disk_full.log: tests/fault/stale.log
 tests/fault/refuse.log: tests/fault/disk_full.log
