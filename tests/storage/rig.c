@@ -233,8 +233,8 @@ bool rig_explain(struct rig *r, const struct rig_found *f)
 bool rig_same_log(const struct wal_recovered *a, const struct wal_recovered *b)
 {
     if (a->n != b->n || a->first_index != b->first_index ||
-        a->last != b->last || a->first != b->first ||
-        a->last_term != b->last_term || a->need_reset != b->need_reset) {
+        a->last != b->last || a->last_term != b->last_term ||
+        a->need_reset != b->need_reset) {
         return false;
     }
     for (size_t i = 0; i < a->n; i++) {
