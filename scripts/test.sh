@@ -107,6 +107,8 @@ if [ -x "$HF_ROOT/build/holdfast-sim" ]; then
 fi
 if [ "${HF_TEST_ASAN:-yes}" = yes ]; then
     step "The same tests under the address and undefined-behaviour sanitizers"
+    HF_STORAGE_FLIPS=4000 HF_STORAGE_CUTS=10000 HF_STORAGE_ERRORS=100
+    export HF_STORAGE_FLIPS HF_STORAGE_CUTS HF_STORAGE_ERRORS
     check build-asan asan
 fi
 echo

@@ -65,7 +65,10 @@ tests/fault/undo.so: $(srcdir)/tests/fault/undo.c $(srcdir)/tests/fault/undo.h
 CLEANFILES += tests/fault/undo.so
 
 check_PROGRAMS += $(UNIT_TESTS) $(FAULT_TOOLS)
-TESTS += $(UNIT_TESTS) $(PROCESS_TESTS)
+# A sample of the storage faults, by the program that has them all.
+STORAGE_TESTS = tests/storage/sample.sh
+tests/storage/sample.log: holdfast-storm
+TESTS += $(UNIT_TESTS) $(STORAGE_TESTS) $(PROCESS_TESTS)
 LDADD = $(ALL_LIBS) $(CMOCKA_LIBS)
 STORE_LDADD = server/libserver_store.a base/libbase.a $(CMOCKA_LIBS)
 tests_unit_test_machine_LDADD = $(STORE_LDADD)
@@ -122,6 +125,7 @@ EXTRA_DIST += \
 	tests/clients/compare.sh \
 	tests/clients/compare.txt \
 	$(PROCESS_TESTS) \
+	$(STORAGE_TESTS) \
 	tests/fault/undo.c \
 	tests/fault/process.sh
 TEST_EXTENSIONS = .sh
