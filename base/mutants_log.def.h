@@ -10,6 +10,7 @@
     M(CRC_IGNORED, "checksums of log, vote and snapshot are not compared")     \
     M(CHAIN_UNCHECKED, "frames of a segment's earlier life are believed")      \
     M(NO_SEAL, "a segment does not say that another one follows it")           \
+    M(LOG_NOT_NOTED, "a new member's log may be lost as a whole, unnoticed")   \
     M(NO_RECOVERY_SYNC, "what recovery read is not synced before use")         \
     M(LOG_HOLE_IGNORED, "a gap between snapshot and log is not refused")       \
     M(WRITE_ERROR_IGNORED, "a failed log write is acknowledged")               \

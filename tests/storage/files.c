@@ -21,7 +21,10 @@ static const char *const rows[] = {
     "cut short",     "missing",         "swapped", "of another node",
     "other cluster", "other directory", NULL};
 
-enum { ENDS = 2 }; /* closed in order, or killed after a quiet time */
+/* Closed in order, or killed after a quiet time; a young member: one segment,
+ * one term, no snapshot. */
+enum { CLOSED, IDLE, YOUNG, ENDS };
+static const char *const end_name[] = {"closed", "idle", "young"};
 
 struct scene {
     struct disk *d;
@@ -110,6 +113,22 @@ static void scene_init(struct scene *s,
     hf_assert(!s->r->stopped && s->r->text[0] == '\0');
 }
 
+static void scene_young(struct scene *s, uint64_t seed)
+{
+    memset(s, 0, sizeof *s);
+    s->d = disk_sim_new();
+    s->r = hf_calloc(1, sizeof *s->r);
+    rig_init(s->r, s->d, seed, 7, 3);
+    rig_set_dir(s->r, 1);
+    hf_assert(rig_start(s->r));
+    rig_vote(s->r);
+    rig_append(s->r, 4, 500);
+    rig_settle(s->r, 0);
+    rig_append(s->r, 2, 500);
+    rig_settle(s->r, 100000);
+    hf_assert(!s->r->stopped && s->r->text[0] == '\0');
+}
+
 static void scene_end(struct scene *s, bool close)
 {
     if (close) {
@@ -181,10 +200,12 @@ static void cases_of(int e)
 static uint64_t begin(uint64_t seed)
 {
     files_seed = seed;
-    for (int e = 0; e < ENDS; e++) {
+    for (int e = CLOSED; e < YOUNG; e++) {
         scene_init(&mine[e], seed, 7, 3, 1);
-        scene_end(&mine[e], e == 0);
+        scene_end(&mine[e], e == CLOSED);
     }
+    scene_young(&mine[YOUNG], seed);
+    scene_end(&mine[YOUNG], false);
     scene_init(&others[0], seed, 7, 4, 2);
     scene_init(&others[1], seed, 8, 3, 1);
     scene_init(&others[2], seed, 7, 3, 5);
@@ -265,8 +286,8 @@ static void one(uint64_t ordinal, struct tally *t)
                    "--points 1",
                    rows[row], s->names[cases[ordinal].file], of,
                    (unsigned long long)cases[ordinal].bytes,
-                   cases[ordinal].end == 0 ? "closed" : "idle", f.status,
-                   f.log.n, s->whole.log.n, (unsigned long long)f.snap.index,
+                   end_name[cases[ordinal].end], f.status, f.log.n,
+                   s->whole.log.n, (unsigned long long)f.snap.index,
                    (unsigned long long)f.voted.term, f.em.text,
                    (unsigned long long)files_seed, (unsigned long long)ordinal);
     }

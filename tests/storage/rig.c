@@ -330,6 +330,14 @@ static void on_durable(void *data, uint64_t token)
         r->late_ack = true;
         return;
     }
+    if (r->vote.now.log_no == 0 && !mutant(LOG_NOT_NOTED)) { /* as the node */
+        struct errmsg em = {{0}};
+
+        if (vote_note(&r->vote, wal_durable_no(r->w), &em) != 0) {
+            r->stopped = true;
+            return;
+        }
+    }
     hf_assert(token == r->acked + 1);
     log_apply(&r->sure, op_at(r, r->acked), op_at(r, r->acked)->n);
     r->acked++;
