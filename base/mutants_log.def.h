@@ -16,6 +16,9 @@
     M(WRITE_ERROR_IGNORED, "a failed log write is acknowledged")               \
     M(NO_MARK, "no mark frame when idle: rot of the last frame is torn")       \
     M(RECYCLE_NO_SYNC, "a recycled segment is used before its rename is safe") \
+    M(SYNC_RETRIED, "a failed log write counts when a sync after it succeeds") \
+    M(TRIM_EARLY, "the log is trimmed before the snapshot is on the disk")     \
+    M(VOTE_CLEARED, "storing the same term again clears the vote in it")       \
     M(VOTE_ONE_SLOT, "only slot a of the vote is written")                     \
     M(VOTE_NOT_PERSISTED, "votes stay in memory")                              \
     M(NO_LOCK, "the data directory is not locked")                             \

@@ -303,6 +303,10 @@ int vote_set(struct vote *v,
     hf_assert(!v->failed);
     hf_assert(term >= s.term);
     if (term == s.term && (vote == 0 || vote == s.vote)) {
+        if (mutant(VOTE_CLEARED)) {
+            s.vote = 0;
+            return store(v, &s, em);
+        }
         return 0;
     }
     hf_assert(term > s.term || s.vote == 0);

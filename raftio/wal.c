@@ -735,6 +735,9 @@ static void group_fn(struct env_work *work)
     }
     group_encode(g);
     g->rv = disk_pwrite(g->w->file, g->buf, g->bytes, g->off);
+    if (g->rv < 0 && mutant(SYNC_RETRIED)) {
+        g->rv = disk_sync(g->w->file);
+    }
     if (g->rv < 0 && !mutant(WRITE_ERROR_IGNORED)) {
         g->rv = file_err(&g->em, g->rv, "write and sync", name);
         errmsg_wrap(&g->em, g->rv, "at offset %llu",

@@ -722,6 +722,12 @@ void rig_vote(struct rig *r)
         return;
     }
     r->voted = *v;
+    /* A request repeated: the same promise once more, or only its term. */
+    if (rng_below(&r->rng, 4) == 0 &&
+        vote_set(&r->vote, v->term, rng_below(&r->rng, 2) * v->vote,
+                 wal_durable_no(r->w), &em) != 0) {
+        r->stopped = true;
+    }
 }
 
 void rig_settle(struct rig *r, uint64_t us)
