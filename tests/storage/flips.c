@@ -275,7 +275,8 @@ static bool same_rest(const struct rig_found *a, const struct rig_found *b)
 {
     return memcmp(&a->id, &b->id, sizeof a->id) == 0 &&
            memcmp(&a->snap, &b->snap, sizeof a->snap) == 0 &&
-           memcmp(&a->voted, &b->voted, sizeof a->voted) == 0;
+           memcmp(&a->voted, &b->voted, sizeof a->voted) == 0 &&
+           a->vote.now.log_no == b->vote.now.log_no;
 }
 
 static enum outcome judge(const struct target *t,
@@ -288,7 +289,7 @@ static enum outcome judge(const struct target *t,
     if (!same_rest(f, &t->scene->whole)) {
         return SILENT;
     }
-    if (rig_same_log(&f->log, &t->scene->whole.log)) {
+    if (t->scene->r->skip_log || rig_same_log(&f->log, &t->scene->whole.log)) {
         return SAME;
     }
     return residue(t, bit, &f->log) ? RESIDUE : SILENT;
@@ -336,6 +337,8 @@ static void one(uint64_t ordinal, struct tally *tally)
         bit -= t->bits;
         t++;
     }
+    t->scene->r->skip_log = t->row >= VOTE_ONE && t->row <= SNAPSHOT;
+    t->scene->r->skip_content = t->row != SNAPSHOT;
     flip(t, bit);
     rig_open(t->scene->r, t->scene->d, &f);
     o = judge(t, bit, &f);

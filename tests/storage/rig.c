@@ -288,8 +288,8 @@ static int open_member(struct rig *r, struct disk *d, struct rig_found *f)
     }
     f->voted.term = f->vote.now.term;
     f->voted.vote = f->vote.now.vote;
-    rv = wal_recover(d, &in, &f->log, &f->em);
-    if (rv != 0 || f->snap.index == 0) {
+    rv = r->skip_log ? 0 : wal_recover(d, &in, &f->log, &f->em);
+    if (rv != 0 || f->snap.index == 0 || r->skip_content) {
         return rv;
     }
     g.p = snap_bytes(f->snap.index, f->snap.term);
