@@ -25,6 +25,7 @@
     M(SNAP_NO_SYNC, "a snapshot is renamed before its content is synced")      \
     M(SNAP_FOOTER_UNCHECKED, "a snapshot's footer is not verified")            \
     M(SNAP_OLD_FALLBACK, "a damaged newest snapshot: the older one is used")   \
-    M(SNAP_ID_UNCHECKED, "a snapshot of another cluster is taken")
+    M(SNAP_ID_UNCHECKED, "a snapshot of another cluster is taken")             \
+    M(REPAIR_SAME_ID, "a log whose end cannot be told keeps its id")
 
 #endif

@@ -839,6 +839,19 @@ int snap_open(struct disk *d,
     return rv;
 }
 
+int snap_newest(struct disk *d,
+                uint64_t *index,
+                uint64_t *term,
+                struct errmsg *em)
+{
+    struct snap_list l;
+    int rv = list_snaps(d, &l, em);
+
+    *index = rv == 0 && l.n > 0 ? l.v[l.n - 1].index : 0;
+    *term = rv == 0 && l.n > 0 ? l.v[l.n - 1].term : 0;
+    return rv;
+}
+
 int snap_retire(struct disk *d, uint64_t index, struct errmsg *em)
 {
     struct snap_list l;

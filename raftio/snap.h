@@ -51,6 +51,13 @@ int snap_open(struct disk *d,
               struct snap_file *m,
               struct errmsg *em);
 
+/* Index and term in the name of the newest one, whatever state it is in; 0: no
+ * snapshot. For a repair: what snap_open() refused. */
+int snap_newest(struct disk *d,
+                uint64_t *index,
+                uint64_t *term,
+                struct errmsg *em);
+
 /* ---- writing ---- */
 struct snap_source {
     /* Append the next bytes to @out. 1 more, 0 end (@out may have the last

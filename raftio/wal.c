@@ -425,7 +425,9 @@ static bool plan_op(struct wal *w, struct wal_op *op, uint64_t limit)
         w->plan_term = w->before_term = op->term;
         plan_frame(w, FRAME_RESET, op->first, op->term);
     } else {
-        plan_frame(w, FRAME_MARK, 0, 0)->f.flags = op->clean ? FRAME_CLEAN : 0;
+        /* Its place tells a survey of a damaged log where the log ended. */
+        plan_frame(w, FRAME_MARK, w->plan_next, w->plan_term)->f.flags =
+            op->clean ? FRAME_CLEAN : 0;
     }
     return true;
 }

@@ -119,4 +119,15 @@ extern const char wal_tmp_path[];
 
 void wal_cfg_defaults(struct wal_cfg *cfg);
 
+/* What is in the directory: numbers of segments in order, ids of prepared
+ * ones. free() both lists. */
+struct wal_listing {
+    uint64_t *segs;
+    size_t segs_n;
+    uint64_t *spares;
+    size_t spares_n;
+    bool tmp;
+};
+int wal_list(struct disk *d, struct wal_listing *l, struct errmsg *em);
+
 #endif

@@ -5,10 +5,14 @@ EXTRA_DIST += \
 	scripts/demo.sh \
 	scripts/deps.sh \
 	scripts/down.sh \
+	scripts/jepsen.sh \
+	scripts/engine.sh \
+	scripts/fuzz.sh \
 	scripts/ledger.sh \
 	scripts/lib.sh \
 	scripts/lint.sh \
 	scripts/mutants.sh \
+	scripts/powercuts.sh \
 	scripts/protocol \
 	scripts/prove.sh \
 	scripts/sim.sh \

@@ -2,7 +2,7 @@
 # ./dev mutants [--part PART] [NAME...]: put each deliberate fault in, one at
 # a time, and show which test catches it. One line a mutant:
 #   NAME  caught by TEST: CASE, SECONDS (what is wrong)   or   NOT CAUGHT
-# PART is one of driver log peer store node edge client. Exit 1 if one is not
+# PART is one of driver log peer store node edge client jepsen. Exit 1 if one is not
 # caught.
 #
 # The tests most likely to catch it come first, then the other unit tests,
@@ -16,7 +16,7 @@ set -eu
 dir=$HF_ROOT/build-mutants
 out=$dir/mutants
 seeds=${HF_MUTANT_SEEDS:-300}
-parts="driver log peer store node edge client"
+parts="driver log peer store node edge client jepsen"
 unit_seconds=60
 sim_seconds=600
 

@@ -18,7 +18,9 @@ UNIT_TESTS = \
 	tests/unit/test_env_sim \
 	tests/unit/test_env_uv \
 	tests/unit/test_formats \
+	tests/unit/test_found \
 	tests/unit/test_history \
+	tests/unit/test_history_out \
 	tests/unit/test_peer \
 	tests/unit/test_resp \
 	tests/unit/test_settings \
@@ -37,6 +39,7 @@ PROCESS_TESTS = \
 	tests/fault/disk_full.sh \
 	tests/fault/failover.sh \
 	tests/fault/large_replies.sh \
+	tests/fault/load.sh \
 	tests/fault/powercut.sh \
 	tests/fault/refuse.sh \
 	tests/fault/seat.sh \
@@ -44,6 +47,7 @@ PROCESS_TESTS = \
 FAULT_TOOLS = \
 	tests/fault/damage \
 	tests/fault/freeport \
+	tests/fault/godown \
 	tests/fault/powercut \
 	tests/fault/rude \
 	tests/fault/stale_read
@@ -56,6 +60,7 @@ tests/fault/seat.log: tests/fault/powercut.log
 tests/fault/stale.log: tests/fault/seat.log
 tests/fault/disk_full.log: tests/fault/stale.log
 tests/fault/refuse.log: tests/fault/disk_full.log
+tests/fault/load.log: tests/fault/refuse.log
 
 # Preloaded into nodes, so without sanitizers and with nothing of ours in it.
 tests/fault/undo.so: $(srcdir)/tests/fault/undo.c $(srcdir)/tests/fault/undo.h
@@ -83,6 +88,7 @@ tests_unit_test_kv_LDADD = $(CLIENT_LDADD)
 DISK_SIM = tests/sim/disk_sim.c tests/sim/disk_sim.h tests/unit/wal_env.h
 tests_unit_test_disk_sim_SOURCES = tests/unit/test_disk_sim.c $(DISK_SIM)
 tests_unit_test_formats_SOURCES = tests/unit/test_formats.c $(DISK_SIM)
+tests_unit_test_found_SOURCES = tests/unit/test_found.c $(DISK_SIM)
 tests_unit_test_identity_SOURCES = tests/unit/test_identity.c $(DISK_SIM)
 tests_unit_test_snap_SOURCES = tests/unit/test_snap.c $(DISK_SIM)
 tests_unit_test_vote_SOURCES = tests/unit/test_vote.c $(DISK_SIM)
@@ -100,6 +106,9 @@ tests_unit_test_bounds_LDADD = server/libserver_edge.a $(NODE_LIBS) \
 tests_unit_test_history_SOURCES = tests/unit/test_history.c \
 	tests/sim/check.c tests/sim/check.h \
 	tests/sim/history.c tests/sim/history.h
+tests_unit_test_history_out_SOURCES = tests/unit/test_history_out.c \
+	jepsen-lite/history_out.c jepsen-lite/history_out.h
+tests_unit_test_history_out_LDADD = base/libbase.a $(CMOCKA_LIBS)
 tests_unit_test_node_SOURCES = tests/unit/test_node.c \
 	tests/sim/check.c tests/sim/check.h \
 	tests/sim/cluster.c tests/sim/cluster.h \
@@ -111,6 +120,7 @@ tests_unit_test_node_LDADD = server/libserver_edge.a $(NODE_LIBS) \
 tests_fault_freeport_LDADD =
 tests_fault_powercut_SOURCES = tests/fault/powercut.c tests/fault/undo.h
 tests_fault_powercut_LDADD =
+tests_fault_godown_LDADD =
 tests_fault_stale_read_LDADD =
 tests_fault_rude_LDADD =
 tests_fault_damage_LDADD = base/libbase.a
@@ -122,23 +132,49 @@ EXTRA_DIST += \
 	tests/golden/segment.hex \
 	tests/golden/snapshot.hex \
 	tests/golden/vote.hex \
+	tests/fuzz/corpus \
 	tests/clients/compare.sh \
 	tests/clients/compare.txt \
 	$(PROCESS_TESTS) \
 	$(STORAGE_TESTS) \
 	tests/fault/undo.c \
+	tests/fault/loopfs.sh \
 	tests/fault/process.sh
 TEST_EXTENSIONS = .sh
 
 # Each fuzz target is one file with LLVMFuzzerTestOneInput; --enable-fuzz.
+# "make fuzzers" makes them; they start from tests/fuzz/corpus.
 if FUZZ
-noinst_PROGRAMS += tests/fuzz/fuzz_machine tests/fuzz/fuzz_peer tests/fuzz/fuzz_resp
+FUZZ_DISK = tests/fuzz/fuzz.h tests/sim/disk_sim.c tests/sim/disk_sim.h
+FUZZ_FLAGS = $(AM_LDFLAGS) $(FUZZ_LDFLAGS)
+FUZZ_TARGETS = \
+	tests/fuzz/fuzz_config \
+	tests/fuzz/fuzz_machine \
+	tests/fuzz/fuzz_peer \
+	tests/fuzz/fuzz_resp \
+	tests/fuzz/fuzz_snap \
+	tests/fuzz/fuzz_vote \
+	tests/fuzz/fuzz_wal
+EXTRA_PROGRAMS += $(FUZZ_TARGETS)
+fuzzers: $(FUZZ_TARGETS)
+.PHONY: fuzzers
+tests_fuzz_fuzz_config_SOURCES = tests/fuzz/fuzz_config.c $(FUZZ_DISK)
+tests_fuzz_fuzz_config_LDFLAGS = $(FUZZ_FLAGS)
+tests_fuzz_fuzz_machine_SOURCES = tests/fuzz/fuzz_machine.c tests/fuzz/fuzz.h
 tests_fuzz_fuzz_machine_LDADD = server/libserver_store.a base/libbase.a
-tests_fuzz_fuzz_machine_LDFLAGS = $(AM_LDFLAGS) $(FUZZ_LDFLAGS)
-tests_fuzz_fuzz_peer_LDADD = raftio/libraftio.a base/libbase.a
-tests_fuzz_fuzz_peer_LDFLAGS = $(AM_LDFLAGS) $(FUZZ_LDFLAGS)
+tests_fuzz_fuzz_machine_LDFLAGS = $(FUZZ_FLAGS)
+tests_fuzz_fuzz_peer_SOURCES = tests/fuzz/fuzz_peer.c tests/fuzz/fuzz.h
+tests_fuzz_fuzz_peer_LDADD = raftio/libraftio.a base/libbase.a $(RAFT_A)
+tests_fuzz_fuzz_peer_LDFLAGS = $(FUZZ_FLAGS)
+tests_fuzz_fuzz_resp_SOURCES = tests/fuzz/fuzz_resp.c tests/fuzz/fuzz.h
 tests_fuzz_fuzz_resp_LDADD = resp/libresp.a base/libbase.a
-tests_fuzz_fuzz_resp_LDFLAGS = $(AM_LDFLAGS) $(FUZZ_LDFLAGS)
+tests_fuzz_fuzz_resp_LDFLAGS = $(FUZZ_FLAGS)
+tests_fuzz_fuzz_snap_SOURCES = tests/fuzz/fuzz_snap.c $(FUZZ_DISK)
+tests_fuzz_fuzz_snap_LDFLAGS = $(FUZZ_FLAGS)
+tests_fuzz_fuzz_vote_SOURCES = tests/fuzz/fuzz_vote.c $(FUZZ_DISK)
+tests_fuzz_fuzz_vote_LDFLAGS = $(FUZZ_FLAGS)
+tests_fuzz_fuzz_wal_SOURCES = tests/fuzz/fuzz_wal.c $(FUZZ_DISK)
+tests_fuzz_fuzz_wal_LDFLAGS = $(FUZZ_FLAGS)
 endif
 
 # Clusters of drivers under faults, by seed (./raft_sim --seeds N).
@@ -179,6 +215,8 @@ holdfast_sim_SOURCES = \
 	tests/sim/mini.h \
 	tests/sim/nemesis.c \
 	tests/sim/nemesis.h \
+	tests/sim/rot.c \
+	tests/sim/rot.h \
 	tests/sim/seed.c \
 	tests/sim/seed.h \
 	tests/sim/workload.c \

@@ -4,7 +4,7 @@
 
 #include "server/node/node_int.h"
 
-static const char snapshot_tmp[] = "snap/in.tmp";
+const char snapshot_tmp[] = "snap/in.tmp";
 
 static struct snapshot_job *job_new(struct node *n)
 {
@@ -120,6 +120,7 @@ static void take_count(struct node *n, struct snapshot_job *j)
     }
     s->index = j->meta.index;
     s->term = j->meta.term;
+    s->unreadable = false;
     s->last_bytes = j->file.data_bytes;
     s->file_bytes = j->file.file_bytes;
     log_info(n->log, "snapshot at %llu: %llu bytes in %llu ms",
@@ -209,17 +210,21 @@ static bool snapshot_due(struct node *n)
                snapshot_due_bytes(n);
 }
 
-void snapshot_tick(struct node *n)
+static bool snapshot_possible(struct node *n)
 {
     struct snapshotter *s = &n->snapshot;
 
-    if (!n->running || s->taking != NULL || s->installing != NULL ||
-        driver_installing(&n->driver) || n->stopping ||
-        env_now_us(n->env) < s->retry_us || !snapshot_due(n) ||
-        (snapx_sending(s->xfer) && !mutant(SNAPSHOT_DURING_SEND))) {
-        return;
+    return n->running && s->taking == NULL && s->installing == NULL &&
+           !driver_installing(&n->driver) && !n->stopping &&
+           env_now_us(n->env) >= s->retry_us &&
+           (!snapx_sending(s->xfer) || mutant(SNAPSHOT_DURING_SEND));
+}
+
+void snapshot_tick(struct node *n)
+{
+    if (snapshot_possible(n) && (snapshot_due(n) || n->snapshot.unreadable)) {
+        snapshot_take(n);
     }
-    snapshot_take(n);
 }
 
 /* ---- sending ---- */
@@ -242,29 +247,71 @@ static void snapshot_note_sent(struct node *n, uint64_t to, uint64_t index)
     *oldest = (struct snapshot_sent){to, index, env_now_us(n->env)};
 }
 
-void snapshot_send(struct node *n, const struct raft_msg *m)
+static void snapshot_offer(struct node *n,
+                           uint64_t to,
+                           const struct snap_meta *m)
 {
     struct snapx_offer o;
     char name[DISK_NAME_MAX];
     struct buf meta = BUF_INIT;
 
     memset(&o, 0, sizeof o);
-    snap_name(m->install.index, m->install.term, name);
-    buf_u64(&meta, m->install.conf_index);
-    buf_lbytes(&meta, blob_bytes(m->install.conf));
-    o.index = m->install.index;
-    o.term = m->install.term;
+    snap_name(m->index, m->term, name);
+    buf_u64(&meta, m->conf_index);
+    buf_lbytes(&meta, blob_bytes(m->conf));
+    o.index = m->index;
+    o.term = m->term;
     o.size = n->snapshot.file_bytes;
     o.meta = buf_bytes(&meta);
     if (n->snapshot.index == o.index && n->snapshot.term == o.term) {
-        if (snapx_send(n->snapshot.xfer, m->to, &o, name) == 0) {
-            snapshot_note_sent(n, m->to, o.index);
+        if (snapx_send(n->snapshot.xfer, to, &o, name) == 0) {
+            snapshot_note_sent(n, to, o.index);
         } else {
             log_debug(n->log, "snapshot for node %llu has to wait",
-                      (unsigned long long)m->to);
+                      (unsigned long long)to);
         }
     }
     buf_release(&meta);
+}
+
+void snapshot_send(struct node *n, const struct raft_msg *m)
+{
+    struct snap_meta s = {m->install.index, m->install.term,
+                          m->install.conf_index, m->install.conf};
+
+    snapshot_offer(n, m->to, &s);
+}
+
+void snapshot_serve(struct node *n, uint64_t to, uint64_t need)
+{
+    const struct snap_meta *m = driver_snapshot(&n->driver);
+
+    if (n->snapshot.index >= need && n->snapshot.index != 0 &&
+        !n->snapshot.unreadable && m->index == n->snapshot.index) {
+        snapshot_offer(n, to, m);
+    } else if (driver_applied(&n->driver) >= need) {
+        if (snapshot_possible(n)) {
+            snapshot_take(n);
+        }
+    } else {
+        leader_fill(n, need); /* what it acknowledged may be lost elsewhere */
+    }
+}
+
+/* Its checksums were right when it was written and are not any more: another
+ * one replaces it. */
+static void xfer_sent(void *data, uint64_t to, uint64_t index, int code)
+{
+    struct node *n = data;
+
+    if (index == n->snapshot.index && (code == HF_ECORRUPT || code == HF_EIO) &&
+        !n->snapshot.unreadable) {
+        log_error(n->log,
+                  "snapshot at %llu: node %llu could not use it, or it cannot "
+                  "be read: making another one",
+                  (unsigned long long)index, (unsigned long long)to);
+        n->snapshot.unreadable = true;
+    }
 }
 
 static bool xfer_send(void *data,
@@ -312,6 +359,10 @@ static void xfer_received(void *data,
 
     (void)from;
     (void)name;
+    if (repair_active(&n->repair)) {
+        repair_received(n, o);
+        return;
+    }
     s->received = true;
     s->received_index = o->index;
     s->received_term = o->term;
@@ -334,6 +385,9 @@ static bool xfer_accept(void *data, uint64_t from, const struct snapx_offer *o)
 {
     struct node *n = data;
 
+    if (!n->running) {
+        return repair_accepts(n, o);
+    }
     return n->snapshot.installing == NULL && !n->stopping &&
            !driver_installing(&n->driver) &&
            from == driver_leader(&n->driver) &&
@@ -344,6 +398,7 @@ static const struct snapx_cbs xfer_cbs = {
     .send = xfer_send,
     .verify = xfer_verify,
     .on_received = xfer_received,
+    .on_sent = xfer_sent,
     .on_dropped = xfer_dropped,
     .accept = xfer_accept,
 };

@@ -6,6 +6,7 @@
 #include "server/node/node.h"
 #include "tests/sim/check.h"
 #include "tests/sim/env_sim.h"
+#include "tests/sim/rot.h"
 
 enum { CLUSTER_MAX = 5, CLUSTER_CLIENT_HOSTS = 2 };
 
@@ -41,6 +42,9 @@ void cluster_power_cut_at(struct cluster *cl, int i, uint64_t k);
 void cluster_start_later(struct cluster *cl, int i, uint64_t us);
 /* The data directory is gone. Only while it is down. */
 void cluster_wipe(struct cluster *cl, int i);
+
+/* Its files are damaged. Only while it is down. False: nothing to damage. */
+bool cluster_rot(struct cluster *cl, int i, char what[ROT_TEXT]);
 
 void cluster_disk_speed(struct cluster *cl, int i, uint64_t factor);
 /* Leave @bytes free; UINT64_MAX: plenty. */

@@ -795,6 +795,29 @@ static void named_across_failover(void **state)
     world_end(&w);
 }
 
+/* A follower that did not run for some election timeouts hears what the leader
+ * sent meanwhile before it takes it for dead. */
+static void pause_is_not_silence(void **state)
+{
+    struct world w;
+    uint64_t changes;
+    int f;
+
+    (void)state;
+    world_init(&w, 3);
+    form(&w);
+    f = follower(&w, 0);
+    changes = node_at(&w, f)->leader_changes;
+    for (int i = 0; i < 10; i++) {
+        sim_host_pause(w.s, f, true);
+        pass(&w, 3 * LIM_ELECTION_MS * MS);
+        sim_host_pause(w.s, f, false);
+        pass(&w, SECOND);
+    }
+    assert_int_equal(node_at(&w, f)->leader_changes, changes);
+    world_end(&w);
+}
+
 /* The same after a snapshot and a restart of every node. */
 static void named_across_snapshot(void **state)
 {
@@ -1903,6 +1926,7 @@ int main(void)
         cmocka_unit_test(own_apply_gives_the_reply),
         cmocka_unit_test(snapshot_settles_writes),
         cmocka_unit_test(named_across_failover),
+        cmocka_unit_test(pause_is_not_silence),
         cmocka_unit_test(named_across_snapshot),
         cmocka_unit_test(watch_across_failover),
         cmocka_unit_test(round_serves_who_waited),
