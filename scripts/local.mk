@@ -18,5 +18,6 @@ EXTRA_DIST += \
 	scripts/protocol \
 	scripts/prove.sh \
 	scripts/sim.sh \
+	scripts/storage.sh \
 	scripts/test.sh \
 	scripts/up.sh

@@ -88,6 +88,10 @@ check-again:
 	$(MAKE) $(AM_MAKEFLAGS) check \
 		TESTS="$(UNIT_TESTS) tests/fault/large_replies.sh"
 .PHONY: check-again
+# A sample of the storage faults, by the program that has them all.
+STORAGE_TESTS = tests/storage/sample.sh
+tests/storage/sample.log: holdfast-storm
+TESTS += $(UNIT_TESTS) $(STORAGE_TESTS) $(PROCESS_TESTS)
 LDADD = $(ALL_LIBS) $(CMOCKA_LIBS)
 STORE_LDADD = server/libserver_store.a base/libbase.a $(CMOCKA_LIBS)
 tests_unit_test_machine_LDADD = $(STORE_LDADD)
@@ -163,6 +167,7 @@ EXTRA_DIST += \
 	tests/clients/compare.sh \
 	tests/clients/compare.txt \
 	$(PROCESS_TESTS) \
+	$(STORAGE_TESTS) \
 	tests/fault/undo.c \
 	tests/fault/loopfs.sh \
 	tests/fault/process.sh

@@ -598,11 +598,25 @@ static void node_driver_timer(struct env_timer *t)
 
 /* ---- the log's callbacks ---- */
 
+/* The log's first write is durable: from now on it is missed if it is lost.
+ * A witness as good comes with every change of term. False: the node ends. */
+static bool log_noted(struct node *n)
+{
+    struct errmsg em = {{0}};
+
+    if (n->vote.now.log_no > 0 || mutant(LOG_NOT_NOTED) ||
+        vote_note(&n->vote, wal_durable_no(n->wal), &em) == 0) {
+        return true;
+    }
+    node_fail(n, NODE_EXIT_DISK, "%s", em.text);
+    return false;
+}
+
 static void on_durable(void *data, uint64_t token)
 {
     struct node *n = data;
 
-    if (n->ended) {
+    if (n->ended || !log_noted(n)) {
         return;
     }
     if (token == NODE_TOKEN_RESET) {

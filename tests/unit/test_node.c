@@ -1728,6 +1728,22 @@ static void lost_disk_heals(void **state)
     world_end(&w);
 }
 
+/* Every member's vote file speaks of its log, also in a term that began before
+ * the log did: else a log that is lost as a whole would not be missed. */
+static void new_log_is_noted(void **state)
+{
+    struct world w;
+
+    (void)state;
+    world_init(&w, 3);
+    form(&w);
+    for (int i = 0; i < 3; i++) {
+        assert_true(wal_durable_no(node_at(&w, i)->wal) > 0);
+        assert_true(node_at(&w, i)->vote.now.log_no > 0);
+    }
+    world_end(&w);
+}
+
 static const char *remove_node(struct world *w, struct talk *t, int i)
 {
     char line[64];
@@ -2199,6 +2215,7 @@ int main(void)
         cmocka_unit_test(damaged_waits_for_the_others),
         cmocka_unit_test(all_damaged_change_nothing),
         cmocka_unit_test(damaged_votes_for_nobody),
+        cmocka_unit_test(new_log_is_noted),
         cmocka_unit_test(needed_member_stays),
         cmocka_unit_test(removed_member_stops),
         cmocka_unit_test(snapshot_on_its_way_stays),
