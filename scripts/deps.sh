@@ -16,7 +16,7 @@ case "${1:-}" in
         packages="$packages clang clang-format clang-tidy universal-ctags
             shellcheck"
         ;;
-    --test) packages="$packages iproute2 iptables" ;;
+    --test) packages="$packages iproute2 iptables strace xfsprogs" ;;
     --bench) packages="$packages redis-server etcd-server etcd-client" ;;
 esac
 
