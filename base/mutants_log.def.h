@@ -14,6 +14,7 @@
     M(WRITE_ERROR_IGNORED, "a failed log write is acknowledged")               \
     M(NO_MARK, "no mark frame when idle: rot of the last frame is torn")       \
     M(RECYCLE_NO_SYNC, "a recycled segment is used before its rename is safe") \
+    M(HOUSE_RETRIED, "a log file whose sync failed is prepared again")         \
     M(VOTE_ONE_SLOT, "only slot a of the vote is written")                     \
     M(VOTE_NOT_PERSISTED, "votes stay in memory")                              \
     M(NO_LOCK, "the data directory is not locked")                             \
