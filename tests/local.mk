@@ -45,10 +45,14 @@ PROCESS_TESTS = \
 	tests/fault/load.sh \
 	tests/fault/minority_damage.sh \
 	tests/fault/lossy.sh \
+	tests/fault/loopcut.sh \
 	tests/fault/powercut.sh \
+	tests/fault/readonly_disk.sh \
 	tests/fault/refuse.sh \
 	tests/fault/seat.sh \
-	tests/fault/stale.sh
+	tests/fault/stale.sh \
+	tests/fault/stalled_disk.sh \
+	tests/fault/syscalls.sh
 FAULT_TOOLS = \
 	tests/fault/damage \
 	tests/fault/freeport \
@@ -72,6 +76,10 @@ tests/fault/stale.log: tests/fault/seat.log
 tests/fault/disk_full.log: tests/fault/stale.log
 tests/fault/refuse.log: tests/fault/disk_full.log
 tests/fault/load.log: tests/fault/refuse.log
+tests/fault/loopcut.log: tests/fault/refuse.log
+tests/fault/stalled_disk.log: tests/fault/loopcut.log
+tests/fault/readonly_disk.log: tests/fault/stalled_disk.log
+tests/fault/syscalls.log: tests/fault/readonly_disk.log
 
 # Preloaded into nodes, so without sanitizers and with nothing of ours in it.
 tests/fault/undo.so: $(srcdir)/tests/fault/undo.c $(srcdir)/tests/fault/undo.h
