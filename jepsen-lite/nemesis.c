@@ -308,6 +308,10 @@ static int nemesis_run(void)
     if (out_open() != 0 || nodes_open() != 0 || watch_start() != 0) {
         return 2;
     }
+    if (!cluster_whole(END_WHOLE_MS)) {
+        fputs("the cluster is not whole at the start\n", stderr);
+        return 2;
+    }
     for (int i = 0; i < LANES; i++) {
         if (pthread_create(&lanes[i], NULL, lane, (void *)(intptr_t)i) != 0) {
             return 2;

@@ -13,6 +13,7 @@ enum {
     STROBE_MS = 200,
     HOUR_S = 3600,
     NEW_LEADER_MS = 4000,
+    TRANSFERS = 4,
     LIST_BYTES = 8192
 };
 
@@ -240,24 +241,32 @@ static bool other_term(void *arg)
     return nem.leader_term > *(uint64_t *)arg;
 }
 
+/* To one that is named, or to whom the leader likes. What else is going on
+ * may prevent it: some tries. */
 static void transfer(struct fault *f)
 {
+    bool named = rng_below(&f->rng, 2) == 0;
     uint64_t term = nem.leader_term;
     char text[LIST_BYTES], words[64] = "member transfer";
-    bool moved;
-    int rv;
+    bool moved = false;
+    int rv = 0, tries = 0;
 
-    if (!choose(f, 1, -1)) {
-        return;
+    while (!moved && tries < TRANSFERS && !nem_over()) {
+        if (!choose(f, 1, -1)) {
+            return;
+        }
+        if (named) {
+            snprintf(words, sizeof words, "member transfer %llu",
+                     (unsigned long long)node_seen(f->nodes[0]).id);
+        }
+        if (tries++ == 0) {
+            fault_begin(f, "%s", words);
+        }
+        rv = kv(words, text, sizeof text);
+        moved = nem_until(NEW_LEADER_MS, other_term, &term);
     }
-    if (rng_below(&f->rng, 2) == 0) {
-        snprintf(words, sizeof words, "member transfer %llu",
-                 (unsigned long long)node_seen(f->nodes[0]).id);
-    }
-    fault_begin(f, "%s", words);
-    rv = kv(words, text, sizeof text);
-    moved = nem_until(NEW_LEADER_MS, other_term, &term);
-    fault_proof(f, "\"status\":%d,\"moved\":%s", rv, moved ? "true" : "false");
+    fault_proof(f, "\"status\":%d,\"tries\":%d,\"moved\":%s", rv, tries,
+                moved ? "true" : "false");
     f->bit = moved;
 }
 

@@ -10,13 +10,15 @@ set -eu
 
 packages="autoconf automake make gcc libc6-dev pkg-config libuv1-dev
     liblz4-dev libssl-dev libinih-dev libedit-dev libcmocka-dev
-    libjemalloc-dev redis-tools"
+    libjansson-dev libjemalloc-dev redis-tools"
 case "${1:-}" in
     --lint)
         packages="$packages clang clang-format clang-tidy universal-ctags
             shellcheck"
         ;;
-    --test) packages="$packages iproute2 iptables clang" ;;
+    --test)
+        packages="$packages iproute2 iptables clang strace xfsprogs e2fsprogs"
+        ;;
     --bench) packages="$packages redis-server etcd-server etcd-client" ;;
 esac
 
