@@ -38,9 +38,9 @@ PROCESS_TESTS = \
 	tests/fault/cutoff.sh \
 	tests/fault/disk_full.sh \
 	tests/fault/failover.sh \
+	tests/fault/jepsen.sh \
 	tests/fault/large_replies.sh \
 	tests/fault/load.sh \
-	tests/fault/lossy.sh \
 	tests/fault/powercut.sh \
 	tests/fault/refuse.sh \
 	tests/fault/seat.sh \
@@ -56,13 +56,13 @@ check_DATA = tests/fault/undo.so
 tests/fault/cold_start.log: tests/fault/big_start.log
 tests/fault/cutoff.log: tests/fault/cold_start.log
 tests/fault/failover.log: tests/fault/cutoff.log
-tests/fault/lossy.log: tests/fault/failover.log
-tests/fault/powercut.log: tests/fault/lossy.log
+tests/fault/powercut.log: tests/fault/failover.log
 tests/fault/seat.log: tests/fault/powercut.log
 tests/fault/stale.log: tests/fault/seat.log
 tests/fault/disk_full.log: tests/fault/stale.log
 tests/fault/refuse.log: tests/fault/disk_full.log
 tests/fault/load.log: tests/fault/refuse.log
+tests/fault/jepsen.log: tests/fault/load.log
 
 # Preloaded into nodes, so without sanitizers and with nothing of ours in it.
 tests/fault/undo.so: $(srcdir)/tests/fault/undo.c $(srcdir)/tests/fault/undo.h
@@ -137,6 +137,7 @@ EXTRA_DIST += \
 	$(PROCESS_TESTS) \
 	tests/fault/undo.c \
 	tests/fault/loopfs.sh \
+	tests/fault/lossy.sh \
 	tests/fault/process.sh
 TEST_EXTENSIONS = .sh
 
