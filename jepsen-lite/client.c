@@ -41,7 +41,7 @@ void client_init(struct client *c, struct load *l, uint64_t seed)
     c->resp3 = rng_permille(&c->rng, 500);
     c->on_cluster = rng_permille(&c->rng, 330);
     c->timeout_ms =
-        rng_permille(&c->rng, 150) ? LOAD_SHORT_MS : LOAD_TIMEOUT_MS;
+        rng_permille(&c->rng, 250) ? LOAD_SHORT_MS : LOAD_TIMEOUT_MS;
     c->habit = rng_permille(&c->rng, 500)   ? HABIT_STAY
                : rng_permille(&c->rng, 500) ? HABIT_MOVE
                                             : HABIT_RECONNECT;
@@ -511,6 +511,7 @@ static void saw_ok(struct load *l, int node)
     pthread_mutex_lock(&l->lock);
     note_gap(now, &l->last_ok_ns, &l->gap_ns);
     note_gap(now, &l->node_last_ok_ns[node - 1], &l->node_gap_ns[node - 1]);
+    note_gap(now, &l->quiet_last_ok_ns, &l->quiet_gap_ns);
     pthread_mutex_unlock(&l->lock);
 }
 
@@ -519,6 +520,7 @@ void load_gaps_end(struct load *l)
     uint64_t now = (uint64_t)l->end_ms * 1000000;
 
     note_gap(now, &l->last_ok_ns, &l->gap_ns);
+    note_gap(now, &l->quiet_last_ok_ns, &l->quiet_gap_ns);
     for (int i = 0; i < l->n_nodes; i++) {
         note_gap(now, &l->node_last_ok_ns[i], &l->node_gap_ns[i]);
     }

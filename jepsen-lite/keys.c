@@ -43,17 +43,23 @@ static bool admit(struct key_slot *s, uint64_t p)
     return true;
 }
 
-bool keys_use(struct keys *k, int slot, uint64_t p, char name[NAME_MAX_LEN])
+bool keys_use(struct keys *k,
+              int slot,
+              uint64_t p,
+              int ops,
+              char name[NAME_MAX_LEN])
 {
     struct key_slot *s = &k->slots[slot % k->n_slots];
     bool fresh;
 
     pthread_mutex_lock(&k->lock);
-    if (s->ops >= KEY_OPS_MAX || s->infos >= KEY_INFO_MAX || !admit(s, p)) {
+    if (s->ops + ops > KEY_OPS_MAX || s->infos >= KEY_INFO_MAX ||
+        !admit(s, p)) {
         renew(k, s);
         admit(s, p);
     }
-    fresh = s->ops++ == 0;
+    fresh = s->ops == 0;
+    s->ops += ops;
     spell(k, s, name);
     pthread_mutex_unlock(&k->lock);
     return fresh;

@@ -207,9 +207,6 @@ static void *client_main(void *data)
     uint32_t mean = c->load->interval_ms;
     int64_t due = rconn_now_ms();
 
-    if (c->w->begin != NULL) {
-        c->w->begin(c, c->shared);
-    }
     while (!load_over(c->load)) {
         due += (int64_t)rng_below(&c->rng, 2 * (uint64_t)mean + 1);
         if (due < rconn_now_ms()) {
@@ -252,6 +249,9 @@ static void make_clients(struct run *r)
             c->number = j;
             c->via_lib = j % 2 == 1 && !c->w->resp_only;
             c->on_cluster = c->on_cluster && !c->via_lib;
+            if (c->w->begin != NULL) {
+                c->w->begin(c, c->shared);
+            }
         }
     }
 }
@@ -347,15 +347,18 @@ static void summary(struct run *r, double seconds, bool settled)
     }
     buf_printf(&b, "},\"gap_ms\":%llu,\"node_gap_ms\":[",
                (unsigned long long)(l->gap_ns / 1000000));
-    printf("longest gap %llu ms, by node",
-           (unsigned long long)(l->gap_ns / 1000000));
+    printf("longest gap %llu ms, in the quiet end %llu, by node",
+           (unsigned long long)(l->gap_ns / 1000000),
+           (unsigned long long)(l->quiet_gap_ns / 1000000));
     for (int i = 0; i < l->n_nodes; i++) {
         printf(" %llu", (unsigned long long)(l->node_gap_ns[i] / 1000000));
         buf_printf(&b, "%s%llu", i == 0 ? "" : ",",
                    (unsigned long long)(l->node_gap_ns[i] / 1000000));
     }
     printf(" (ok/fail/info in %.1f s)\n", seconds);
-    buf_printf(&b, "],\"settled\":%s", settled ? "true" : "false");
+    buf_printf(&b, "],\"quiet_gap_ms\":%llu,\"settled\":%s",
+               (unsigned long long)(l->quiet_gap_ns / 1000000),
+               settled ? "true" : "false");
     history_line(l->out, "%s", op_text(&b));
     buf_release(&b);
 }
@@ -388,9 +391,12 @@ static bool empty_cluster(struct load *l)
 static void clocks_start(struct run *r)
 {
     struct load *l = &r->load;
+    int64_t quiet_ms;
 
     l->end_ms = rconn_now_ms() + (int64_t)r->opt.seconds * 1000;
     l->last_ok_ns = history_now_ns();
+    quiet_ms = r->opt.quiet < r->opt.seconds ? r->opt.quiet * 1000 : 0;
+    l->quiet_last_ok_ns = (uint64_t)(l->end_ms - quiet_ms) * 1000000;
     for (int i = 0; i < l->n_nodes; i++) {
         l->node_last_ok_ns[i] = l->last_ok_ns;
     }

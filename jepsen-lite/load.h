@@ -43,8 +43,9 @@ struct workload {
     int clients;    /* of 30; more or fewer clients are dealt out alike */
     bool resp_only; /* needs what the library has not */
     void *(*setup)(struct load *l); /* state shared by its clients */
-    void (*begin)(struct client *c, void *shared); /* NULL: nothing to do */
-    void (*step)(struct client *c, void *shared);  /* about one operation */
+    void (*begin)(struct client *c,
+                  void *shared); /* before all traffic; or NULL */
+    void (*step)(struct client *c, void *shared); /* about one operation */
     /* The quiet end: reads at the node of @c. False: it did not answer. */
     bool (*final)(struct client *c, void *shared);
 };
@@ -78,6 +79,8 @@ struct load {
     uint64_t gap_ns; /* longest time without any ok */
     uint64_t node_last_ok_ns[LOAD_NODES_MAX];
     uint64_t node_gap_ns[LOAD_NODES_MAX];
+    uint64_t quiet_last_ok_ns; /* from the quiet end's beginning on */
+    uint64_t quiet_gap_ns;
 };
 
 uint64_t load_process(struct load *l); /* a number never used before */
@@ -200,9 +203,13 @@ struct keys {
 };
 
 void keys_init(struct keys *k, const char *prefix, int n_slots);
-/* A key for an operation of process @p: a slot by @slot, its name to @name.
+/* A key for @ops operations of process @p: a slot by @slot, its name to @name.
  * True: the key is new. */
-bool keys_use(struct keys *k, int slot, uint64_t p, char name[NAME_MAX_LEN]);
+bool keys_use(struct keys *k,
+              int slot,
+              uint64_t p,
+              int ops,
+              char name[NAME_MAX_LEN]);
 /* The name in a slot, for the final reads. */
 void keys_name(struct keys *k, int slot, char name[NAME_MAX_LEN]);
 /* An operation on @name ended with an unknown outcome. */

@@ -105,7 +105,7 @@ static void step(struct client *c, void *shared)
     size_t n = 1 + (size_t)rng_below(&c->rng, MICRO_MAX);
 
     for (size_t i = 0; i < n; i++) {
-        keys_use(&s->keys, (int)rng_below(&c->rng, SLOTS), c->p, m[i].key);
+        keys_use(&s->keys, (int)rng_below(&c->rng, SLOTS), c->p, 1, m[i].key);
         m[i].element = rng_permille(&c->rng, 500) ? element(s) : 0;
     }
     if (do_txn(c, m, n) == OUT_INFO) {

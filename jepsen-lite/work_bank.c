@@ -215,7 +215,7 @@ static void step(struct client *c, void *shared)
     char name[NAME_MAX_LEN];
     bool open;
 
-    if (keys_use(&s->keys, 0, c->p, name)) {
+    if (keys_use(&s->keys, 0, c->p, 1, name)) {
         do_init(c, s, name);
         return;
     }

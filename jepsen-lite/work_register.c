@@ -174,13 +174,15 @@ static void step(struct client *c, void *shared)
     uint64_t dice = rng_below(&c->rng, 100);
     enum outcome o = OUT_OK;
 
-    if (keys_use(k, (int)rng_below(&c->rng, SLOTS), c->p, key)) {
+    /* A compare-and-set reads first, which is an operation, too. */
+    if (keys_use(k, (int)rng_below(&c->rng, SLOTS), c->p, dice < 30 ? 2 : 1,
+                 key)) {
         dice = 99; /* the first operation on a key */
     }
-    if (dice < 40) {
-        (void)do_read(c, key, value, &rev);
-    } else if (dice < 70) {
+    if (dice < 30) {
         o = do_cas(c, key);
+    } else if (dice < 60) {
+        (void)do_read(c, key, value, &rev);
     } else {
         o = do_write(c, key);
     }

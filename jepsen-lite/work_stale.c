@@ -17,7 +17,7 @@ struct stale {
 
 struct mine {
     int writer;
-    uint64_t value; /* last one written */
+    uint64_t value; /* last one tried: each is tried once */
 };
 
 static void *setup(struct load *l)
@@ -89,12 +89,11 @@ static void do_write(struct client *c, struct stale *s)
 
     key_of(s, m->writer, key);
     fields(c, more);
-    snprintf(json, sizeof(json), "%llu", (unsigned long long)m->value + 1);
+    snprintf(json, sizeof(json), "%llu", (unsigned long long)++m->value);
     op_begin(c, false, "write", key, json, more);
     o = client_do(c, true, &a, "SET %s %s", key, json);
     op_end(c, o, NULL, "");
     answer_clear(&a);
-    m->value += o == OUT_OK;
     if (o == OUT_INFO || m->value == VALUES_MAX) {
         m->value = 0;
         pthread_mutex_lock(&s->lock);

@@ -206,7 +206,8 @@ static void step_piece(struct driver *d,
                        const struct append_rest *r,
                        unsigned k)
 {
-    const struct entry *e = r->m->entries + r->done;
+    /* NULL has no offsets, not even 0: a heartbeat has no entries. */
+    const struct entry *e = k > 0 ? r->m->entries + r->done : NULL;
     struct driver_source src = {e, r->prev_index + 1, k, in->stale};
     struct raft_append_entries *a = &in->rm.append_entries;
     void *token = k > 0 ? raft_malloc(1) : NULL;

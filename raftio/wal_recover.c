@@ -476,6 +476,10 @@ static int scan_segment(struct scan *s,
             seg->end = off;
             return judge_tail(s, h, off);
         }
+        if (rv == 1 && next == NULL && f.kind == FRAME_MARK &&
+            (f.flags & FRAME_SEALED) != 0) {
+            return damaged(s, off, "the segment that follows it is missing");
+        }
         if (rv == 0 || (rv == 1 && off + f.len > stop)) {
             rv = damaged(s, off, "the next segment says that it goes on");
         }

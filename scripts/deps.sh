@@ -10,7 +10,7 @@ set -eu
 
 packages="autoconf automake make gcc libc6-dev pkg-config libuv1-dev
     liblz4-dev libssl-dev libinih-dev libedit-dev libcmocka-dev
-    libjemalloc-dev redis-tools"
+    libjansson-dev libjemalloc-dev redis-tools"
 case "${1:-}" in
     --lint)
         packages="$packages clang clang-format clang-tidy universal-ctags

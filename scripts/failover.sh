@@ -2,6 +2,7 @@
 # ./dev failover: how long writers wait when a node fails, as a distribution.
 #
 #   ./dev failover [--runs N] [--faults F,F,...] [--seed S] [--out FILE.svg]
+#                  [--fault-ms MS] [--after-ms MS]
 #   ./dev failover --healthy MINUTES
 #
 # Three real processes in network namespaces of their own (as root), default
@@ -23,14 +24,19 @@
 # --healthy: all nodes under full load for MINUTES, no fault; counts the
 # elections, which ought to be none.
 #
-# Lines of runs go to build/failover.runs, the plot to docs/failover.svg only
-# with --out docs/failover.svg (build/failover.svg else).
+# Lines of runs go to build/failover.runs, the plot to build/failover.svg or
+# FILE.svg (docs/failover.svg is the one of a release), the figures to the
+# ledger (./dev ledger).
 set -eu
 . "$(dirname "$0")/lib.sh"
+. "$HF_ROOT/scripts/ledger.sh"
 
 WRITERS=8
 PAUSE_MS=2
 STALL_MS=100
+# How long a fault lasts, and the watch after it (ms).
+FAULT_MS=1200
+AFTER_MS=1500
 
 runs=20
 faults=kill,stop,isolate,orderly,heal
@@ -45,6 +51,8 @@ while [ $# -gt 0 ]; do
         --seed) seed=$2 ;;
         --out) out=$2 ;;
         --healthy) healthy=$2 ;;
+        --fault-ms) FAULT_MS=$2 ;;
+        --after-ms) AFTER_MS=$2 ;;
         *) die "what is $1? see the head of scripts/failover.sh" ;;
     esac
     shift 2
@@ -160,10 +168,10 @@ run() {
     nap $((400 + $(random "$2") / 5))
     kill -USR1 "$writer"
     inflict "$1" "$node"
-    nap $((1200 + $(random "$2$2") / 2))
+    nap $((FAULT_MS + $(random "$2$2") / 2))
     kill -USR1 "$writer"
     relieve "$1" "$node"
-    nap 1500
+    nap "$AFTER_MS"
     kill "$writer" && wait "$writer" ||
         die "$1 of node $node: $(cat "$CL_DIR"/gap.*)"
     writer=
@@ -182,7 +190,27 @@ run() {
     echo "$1 $2: node $3, gap $6 ms, second gap $7 ms, before $5 ms$mark"
 }
 
-# Two tables from $rows: a gap in column 3, the second one in column 4.
+# figure FAULT COLUMN PART: a quantile of a column of $rows.
+figure() {
+    awk -v f="$1" -v c="$2" '$1 == f { print $c }' "$rows" | sort -n |
+        awk -v p="$3" '{ a[NR] = $1 }
+            END { i = int(p * NR); i += i < p * NR; print a[i < 1 ? 1 : i] }'
+}
+
+# The figures of each fault, for the ledger.
+note() {
+    for f in $faults; do
+        ledger_add failover "fault=$f" "count=$runs" \
+            "p50=$(figure "$f" 3 0.5)" "p99=$(figure "$f" 3 0.99)" \
+            "max=$(figure "$f" 3 1)" "second_p50=$(figure "$f" 4 0.5)" \
+            "second_p99=$(figure "$f" 4 0.99)" \
+            "second_max=$(figure "$f" 4 1)" \
+            "stalls=$(awk -v f="$f" '$1 == f && $6 > 0' "$rows" | wc -l)" \
+            "seconds=$((($(now_ms) - all_began) / 1000))" "failures=0"
+    done
+}
+
+# table TITLE COLUMN: quantiles of a column of $rows, a line a fault.
 table() {
     echo "$1"
     printf '%-8s %5s %6s %6s %6s %6s %6s\n' fault n min p50 p90 p99 max
@@ -211,7 +239,7 @@ info_max() {
     done | sort -n | tail -n 1
 }
 
-# Elections since line $1 of all logs together: "MS NODE TERM", MS as /proc/uptime.
+# The elections after term $1: "MS NODE TERM", MS as in /proc/uptime.
 elections() {
     offset=$(($(date +%s%3N) - $(now_ms)))
     tail -q -n +1 "$CL_DIR"/n?.log |
@@ -260,6 +288,10 @@ healthy() {
         "commands ($((commands * 1000 / (ended - began))) a second)," \
         "$elections elections, longest silence of the leader $silence ms," \
         "$(wc -l <"$CL_DIR/stalled") stalls of the machine"
+    [ -n "${HF_BUILD:-}" ] ||
+        ledger_add healthy "seconds=$(((ended - began) / 1000))" \
+            "commands=$commands" "silence_max=$silence" \
+            "stalls=$(wc -l <"$CL_DIR/stalled")" "failures=$elections"
     [ "$elections" = 0 ]
 }
 
@@ -269,6 +301,7 @@ if [ -n "$healthy" ]; then
 fi
 
 : >"$rows"
+all_began=$(now_ms)
 n=1
 while [ "$n" -le "$runs" ]; do
     for f in $faults; do
@@ -288,3 +321,4 @@ echo "runs during which the whole machine stood still for more than" \
 awk '$6 > 0 { print "  " $1 " " $2 ": " $6 " ms" }' "$rows"
 awk -v title="$(commit_name)" -f "$HF_ROOT/scripts/failover.awk" "$rows" >"$out"
 echo "plot: $out"
+[ -n "${HF_BUILD:-}" ] || note

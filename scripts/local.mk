@@ -7,6 +7,8 @@ EXTRA_DIST += \
 	scripts/down.sh \
 	scripts/jepsen.sh \
 	scripts/engine.sh \
+	scripts/failover.awk \
+	scripts/failover.sh \
 	scripts/fuzz.sh \
 	scripts/ledger.sh \
 	scripts/lib.sh \
@@ -16,5 +18,6 @@ EXTRA_DIST += \
 	scripts/protocol \
 	scripts/prove.sh \
 	scripts/sim.sh \
+	scripts/storage.sh \
 	scripts/test.sh \
 	scripts/up.sh

@@ -3,12 +3,14 @@ UNIT_TESTS = \
 	tests/unit/test_admin \
 	tests/unit/test_bounds \
 	tests/unit/test_bytes \
+	tests/unit/test_check \
 	tests/unit/test_client \
 	tests/unit/test_command \
 	tests/unit/test_conn \
 	tests/unit/test_crc32c \
 	tests/unit/test_driver \
 	tests/unit/test_kv \
+	tests/unit/test_load \
 	tests/unit/test_message \
 	tests/unit/test_disk_sim \
 	tests/unit/test_identity \
@@ -22,6 +24,7 @@ UNIT_TESTS = \
 	tests/unit/test_history \
 	tests/unit/test_history_out \
 	tests/unit/test_peer \
+	tests/unit/test_repair \
 	tests/unit/test_resp \
 	tests/unit/test_settings \
 	tests/unit/test_snap \
@@ -35,12 +38,13 @@ UNIT_TESTS = \
 PROCESS_TESTS = \
 	tests/fault/big_start.sh \
 	tests/fault/cold_start.sh \
-	tests/fault/cutoff.sh \
+	tests/fault/gaps.sh \
 	tests/fault/disk_full.sh \
 	tests/fault/failover.sh \
 	tests/fault/jepsen.sh \
 	tests/fault/large_replies.sh \
 	tests/fault/load.sh \
+	tests/fault/minority_damage.sh \
 	tests/fault/powercut.sh \
 	tests/fault/refuse.sh \
 	tests/fault/seat.sh \
@@ -54,10 +58,11 @@ FAULT_TOOLS = \
 	tests/fault/stale_read
 check_DATA = tests/fault/undo.so
 tests/fault/cold_start.log: tests/fault/big_start.log
-tests/fault/cutoff.log: tests/fault/cold_start.log
-tests/fault/failover.log: tests/fault/cutoff.log
+tests/fault/gaps.log: tests/fault/cold_start.log
+tests/fault/failover.log: tests/fault/gaps.log
 tests/fault/powercut.log: tests/fault/failover.log
-tests/fault/seat.log: tests/fault/powercut.log
+tests/fault/minority_damage.log: tests/fault/powercut.log
+tests/fault/seat.log: tests/fault/minority_damage.log
 tests/fault/stale.log: tests/fault/seat.log
 tests/fault/disk_full.log: tests/fault/stale.log
 tests/fault/refuse.log: tests/fault/disk_full.log
@@ -73,6 +78,16 @@ CLEANFILES += tests/fault/undo.so
 
 check_PROGRAMS += $(UNIT_TESTS) $(FAULT_TOOLS)
 TESTS += $(UNIT_TESTS) $(PROCESS_TESTS)
+# What is worth a second run in a sanitizer build: what runs the most code in
+# the least time.
+check-again:
+	$(MAKE) $(AM_MAKEFLAGS) check \
+		TESTS="$(UNIT_TESTS) tests/fault/large_replies.sh"
+.PHONY: check-again
+# A sample of the storage faults, by the program that has them all.
+STORAGE_TESTS = tests/storage/sample.sh
+tests/storage/sample.log: holdfast-storm
+TESTS += $(UNIT_TESTS) $(STORAGE_TESTS) $(PROCESS_TESTS)
 LDADD = $(ALL_LIBS) $(CMOCKA_LIBS)
 STORE_LDADD = server/libserver_store.a base/libbase.a $(CMOCKA_LIBS)
 tests_unit_test_machine_LDADD = $(STORE_LDADD)
@@ -99,7 +114,8 @@ tests_unit_test_bounds_SOURCES = tests/unit/test_bounds.c \
 	tests/sim/cluster.c tests/sim/cluster.h \
 	tests/sim/disk_sim.c tests/sim/disk_sim.h \
 	tests/sim/env_sim.c tests/sim/env_sim.h \
-	tests/sim/mini.c tests/sim/mini.h
+	tests/sim/mini.c tests/sim/mini.h \
+	tests/sim/rot.c tests/sim/rot.h
 tests_unit_test_bounds_LDADD = server/libserver_edge.a $(NODE_LIBS) \
 	$(NODE_SYSTEM_LIBS) $(CMOCKA_LIBS)
 tests_unit_test_history_SOURCES = tests/unit/test_history.c \
@@ -108,14 +124,23 @@ tests_unit_test_history_SOURCES = tests/unit/test_history.c \
 tests_unit_test_history_out_SOURCES = tests/unit/test_history_out.c \
 	jepsen-lite/history_out.c jepsen-lite/history_out.h
 tests_unit_test_history_out_LDADD = base/libbase.a $(CMOCKA_LIBS)
+tests_unit_test_load_SOURCES = tests/unit/test_load.c \
+	jepsen-lite/client.c \
+	jepsen-lite/client_lib.c jepsen-lite/client_lib.h \
+	jepsen-lite/client_resp.c jepsen-lite/client_resp.h \
+	jepsen-lite/history_out.c jepsen-lite/history_out.h \
+	jepsen-lite/keys.c jepsen-lite/load.h
+tests_unit_test_load_LDADD = $(CLIENT_LDADD)
 tests_unit_test_node_SOURCES = tests/unit/test_node.c \
 	tests/sim/check.c tests/sim/check.h \
 	tests/sim/cluster.c tests/sim/cluster.h \
 	tests/sim/disk_sim.c tests/sim/disk_sim.h \
 	tests/sim/env_sim.c tests/sim/env_sim.h \
-	tests/sim/mini.c tests/sim/mini.h
+	tests/sim/mini.c tests/sim/mini.h \
+	tests/sim/rot.c tests/sim/rot.h
 tests_unit_test_node_LDADD = server/libserver_edge.a $(NODE_LIBS) \
 	$(NODE_SYSTEM_LIBS) $(CMOCKA_LIBS)
+tests_unit_test_repair_SOURCES = tests/unit/test_repair.c $(DISK_SIM)
 tests_fault_freeport_LDADD =
 tests_fault_powercut_SOURCES = tests/fault/powercut.c tests/fault/undo.h
 tests_fault_powercut_LDADD =
@@ -123,7 +148,10 @@ tests_fault_godown_LDADD =
 tests_fault_stale_read_LDADD =
 tests_fault_rude_LDADD =
 tests_fault_damage_LDADD = base/libbase.a
+tests_unit_test_check_LDADD = $(CHECK_LIBS) $(CMOCKA_LIBS)
 EXTRA_DIST += \
+	tests/fault/cutoff.sh \
+	tests/jepsen \
 	tests/golden/entry.hex \
 	tests/golden/hello.hex \
 	tests/golden/identity.hex \
@@ -135,6 +163,7 @@ EXTRA_DIST += \
 	tests/clients/compare.sh \
 	tests/clients/compare.txt \
 	$(PROCESS_TESTS) \
+	$(STORAGE_TESTS) \
 	tests/fault/undo.c \
 	tests/fault/loopfs.sh \
 	tests/fault/lossy.sh \

@@ -92,6 +92,8 @@ static const struct row table[] = {
      "64m", "no snapshot before the log has this size"},
     {"snapshot-rate", INT, AT(snapshot_rate), "bytes/s", 32 * MIB, 64 * GIB,
      "128m", "speed of sending a snapshot"},
+    {"repair", TEXT, AT(repair), "auto|refuse", 0, 0, "auto",
+     "a damaged data directory: repair it from the other nodes, or refuse"},
     {"log-level", LEVEL, AT(log_level), "LEVEL", 0, 0, "info",
      "debug, info, warn or error"},
     {"config", TEXT, AT(config), "FILE", 0, 0, "",
@@ -536,6 +538,11 @@ static int resolve(struct settings *s, struct errmsg *em)
         (rv = announce(s->announce_peer, s->peer_listen, "announce-peer",
                        em)) != 0) {
         return rv;
+    }
+    if (strcmp(s->repair, "auto") != 0 && strcmp(s->repair, "refuse") != 0) {
+        return errmsg_set(em, HF_EINVAL,
+                          "--repair: \"%s\" is neither auto nor refuse",
+                          s->repair);
     }
     if (s->heartbeat_ms * 3 > s->election_timeout_ms) {
         return errmsg_set(em, HF_EINVAL,

@@ -76,7 +76,8 @@ static void admin_member(struct node *n,
     snprintf(v->peer_address, sizeof v->peer_address, "%s", m->peer);
     v->voter = cm != NULL && cm->role == CONF_VOTER;
     v->self = m->id == n->id;
-    v->alive = node_alive(n, m->id);
+    v->repairing = m->id != n->id && repair_of_peer(n, m->id);
+    v->alive = node_alive(n, m->id) && !v->repairing;
     v->match_index = node_match(n, m->id);
     v->lag = last > v->match_index ? last - v->match_index : 0;
     v->seat = admin_seat(n, m);
@@ -100,6 +101,10 @@ static void admin_message(struct node *n,
 {
     if (n->loading) {
         snprintf(out, NODE_MESSAGE_MAX, "reading its data directory");
+    } else if (repair_active(&n->repair)) {
+        snprintf(out, NODE_MESSAGE_MAX,
+                 "its data directory is damaged: it takes no part until it is "
+                 "repaired from the others (see its log)");
     } else if (n->id == 0) {
         snprintf(out, NODE_MESSAGE_MAX,
                  "in no cluster yet: run kv init once, or wait to "

@@ -98,7 +98,7 @@ static uint64_t take_trailing(struct node *n, uint64_t index)
             from = has + 1;
         }
     }
-    if (from + SNAPSHOT_TRAILING_MIN > index + 1) {
+    if (from + SNAPSHOT_TRAILING_MIN > index + 1 || n->snapshot.unreadable) {
         return SNAPSHOT_TRAILING_MIN;
     }
     return index - from + 1;
@@ -178,6 +178,9 @@ static void snapshot_take(struct node *n)
     j->work.done = take_done;
     s->taking = j;
     env_work(n->env, ENV_POOL, &j->work);
+    if (mutant(TRIM_EARLY)) {
+        wal_trim(n->wal, j->meta.index);
+    }
 }
 
 /* The next one is due when the log has grown to 0.75 of the last one's size,
@@ -295,20 +298,47 @@ void snapshot_serve(struct node *n, uint64_t to, uint64_t need)
     }
 }
 
-/* Its checksums were right when it was written and are not any more: another
- * one replaces it. */
+static void check_fn(struct env_work *w)
+{
+    struct snapshot_job *j = w->data;
+    struct snap_sink none = {NULL, NULL};
+
+    j->status = snap_read(j->disk, &j->ident, j->meta.index, j->meta.term,
+                          &none, &j->file, &j->em);
+}
+
+static void check_done(struct env_work *w)
+{
+    struct snapshot_job *j = w->data;
+    struct node *n = j->node;
+
+    n->snapshot.checking = NULL;
+    if (!n->ended && j->status != 0 && j->meta.index == n->snapshot.index) {
+        log_error(n->log, "%s: making another snapshot", j->em.text);
+        n->snapshot.unreadable = true;
+    }
+    job_free(j);
+}
+
+/* A follower could not use it: because of its own disk, or because the file
+ * here has rotted? Then another one replaces it. */
 static void xfer_sent(void *data, uint64_t to, uint64_t index, int code)
 {
     struct node *n = data;
+    struct snapshot_job *j;
 
-    if (index == n->snapshot.index && (code == HF_ECORRUPT || code == HF_EIO) &&
-        !n->snapshot.unreadable) {
-        log_error(n->log,
-                  "snapshot at %llu: node %llu could not use it, or it cannot "
-                  "be read: making another one",
-                  (unsigned long long)index, (unsigned long long)to);
-        n->snapshot.unreadable = true;
+    (void)to;
+    if (index != n->snapshot.index || n->snapshot.checking != NULL ||
+        (code != HF_ECORRUPT && code != HF_EIO)) {
+        return;
     }
+    j = job_new(n);
+    j->meta.index = n->snapshot.index;
+    j->meta.term = n->snapshot.term;
+    j->work.fn = check_fn;
+    j->work.done = check_done;
+    n->snapshot.checking = j;
+    env_work(n->env, ENV_POOL, &j->work);
 }
 
 static bool xfer_send(void *data,
@@ -530,6 +560,11 @@ void snapshot_log_reset(struct node *n)
 void snapshot_release(struct node *n)
 {
     struct snapshotter *s = &n->snapshot;
+
+    if (s->checking != NULL) {
+        job_free(s->checking);
+        s->checking = NULL;
+    }
 
     if (s->xfer != NULL) {
         snapx_free_crashed(s->xfer);

@@ -61,13 +61,14 @@ struct snapshotter {
     struct snapxfer *xfer;
     struct snapshot_job *taking;     /* NULL: none */
     struct snapshot_job *installing; /* NULL: none */
+    struct snapshot_job *checking;   /* the newest is read; NULL: not */
     uint64_t last_bytes;             /* size of the last one, uncompressed */
     uint64_t file_bytes;             /* size of its file */
     uint64_t file_crc;
     uint64_t index; /* of the newest durable one; 0: none */
     uint64_t term;
     uint64_t retry_us; /* not before */
-    bool unreadable;   /* the newest one: another is due */
+    bool unreadable;   /* it, or the log behind it: another is due */
     bool received;     /* a fetched, verified file is at hand */
     uint64_t received_index;
     uint64_t received_term;

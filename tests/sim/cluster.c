@@ -536,12 +536,9 @@ void cluster_wipe(struct cluster *cl, int i)
     check_wiped(cl->cfg.c, i);
 }
 
-bool cluster_rot(struct cluster *cl, int i, char what[ROT_TEXT])
+struct disk *cluster_disk(struct cluster *cl, int i)
 {
-    struct machine_slot *m = &cl->m[i];
-
-    hf_assert(m->env == NULL);
-    return rot_apply(m->disk, sim_rng(cl->cfg.s), what);
+    return cl->m[i].disk;
 }
 
 void cluster_disk_speed(struct cluster *cl, int i, uint64_t factor)

@@ -6,7 +6,6 @@
 #include "server/node/node.h"
 #include "tests/sim/check.h"
 #include "tests/sim/env_sim.h"
-#include "tests/sim/rot.h"
 
 enum { CLUSTER_MAX = 5, CLUSTER_CLIENT_HOSTS = 2 };
 
@@ -43,8 +42,8 @@ void cluster_start_later(struct cluster *cl, int i, uint64_t us);
 /* The data directory is gone. Only while it is down. */
 void cluster_wipe(struct cluster *cl, int i);
 
-/* Its files are damaged. Only while it is down. False: nothing to damage. */
-bool cluster_rot(struct cluster *cl, int i, char what[ROT_TEXT]);
+/* To look at and to spoil while it is down. */
+struct disk *cluster_disk(struct cluster *cl, int i);
 
 void cluster_disk_speed(struct cluster *cl, int i, uint64_t factor);
 /* Leave @bytes free; UINT64_MAX: plenty. */

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/assert.h"
+#include "tests/sim/rot.h"
 
 enum {
     HOSTS_MAX = CLUSTER_MAX + CLUSTER_CLIENT_HOSTS,
@@ -435,7 +436,7 @@ static void rot(struct nemesis *n)
     } else {
         cluster_power_cut(n->cl, v);
     }
-    if (cluster_rot(n->cl, v, what)) {
+    if (rot_apply(cluster_disk(n->cl, v), sim_rng(n->s), what)) {
         n->last_rot = now;
         n->rots++;
         say(n, what, v, 0);

@@ -6,7 +6,7 @@
 #include "tests/storage/rig.h"
 #include "tests/storage/sweep.h"
 
-enum { FILES_MAX = 64, CASES_MAX = 16384 };
+enum { FILES_MAX = 64, CASES_MAX = 32768 };
 
 enum row {
     CUT_SHORT,
@@ -21,7 +21,10 @@ static const char *const rows[] = {
     "cut short",     "missing",         "swapped", "of another node",
     "other cluster", "other directory", NULL};
 
-enum { ENDS = 2 }; /* closed in order, or killed after a quiet time */
+/* Closed in order, or killed after a quiet time; a young member: one segment,
+ * one term, no snapshot. */
+enum { CLOSED, IDLE, YOUNG, ENDS };
+static const char *const end_name[] = {"closed", "idle", "young"};
 
 struct scene {
     struct disk *d;
@@ -98,14 +101,31 @@ static void scene_init(struct scene *s,
     }
     rig_settle(s->r, 100000);
     rig_snapshot(s->r, wal_durable_index(s->r->w));
-    /* Several segments after the snapshot. */
-    for (int i = 0; i < 60; i++) {
+    /* Several segments after the snapshot, the last two without a vote that
+     * would witness them. */
+    for (int i = 0; i < 90; i++) {
         rig_append(s->r, 3, 900);
         rig_settle(s->r, 0);
-        if (i % 16 == 0) {
+        if (i < 40 && i % 16 == 0) {
             rig_vote(s->r);
         }
     }
+    rig_settle(s->r, 100000);
+    hf_assert(!s->r->stopped && s->r->text[0] == '\0');
+}
+
+static void scene_young(struct scene *s, uint64_t seed)
+{
+    memset(s, 0, sizeof *s);
+    s->d = disk_sim_new();
+    s->r = hf_calloc(1, sizeof *s->r);
+    rig_init(s->r, s->d, seed, 7, 3);
+    rig_set_dir(s->r, 1);
+    hf_assert(rig_start(s->r));
+    rig_vote(s->r);
+    rig_append(s->r, 4, 500);
+    rig_settle(s->r, 0);
+    rig_append(s->r, 2, 500);
     rig_settle(s->r, 100000);
     hf_assert(!s->r->stopped && s->r->text[0] == '\0');
 }
@@ -181,10 +201,12 @@ static void cases_of(int e)
 static uint64_t begin(uint64_t seed)
 {
     files_seed = seed;
-    for (int e = 0; e < ENDS; e++) {
+    for (int e = CLOSED; e < YOUNG; e++) {
         scene_init(&mine[e], seed, 7, 3, 1);
-        scene_end(&mine[e], e == 0);
+        scene_end(&mine[e], e == CLOSED);
     }
+    scene_young(&mine[YOUNG], seed);
+    scene_end(&mine[YOUNG], false);
     scene_init(&others[0], seed, 7, 4, 2);
     scene_init(&others[1], seed, 8, 3, 1);
     scene_init(&others[2], seed, 7, 3, 5);
@@ -265,8 +287,8 @@ static void one(uint64_t ordinal, struct tally *t)
                    "--points 1",
                    rows[row], s->names[cases[ordinal].file], of,
                    (unsigned long long)cases[ordinal].bytes,
-                   cases[ordinal].end == 0 ? "closed" : "idle", f.status,
-                   f.log.n, s->whole.log.n, (unsigned long long)f.snap.index,
+                   end_name[cases[ordinal].end], f.status, f.log.n,
+                   s->whole.log.n, (unsigned long long)f.snap.index,
                    (unsigned long long)f.voted.term, f.em.text,
                    (unsigned long long)files_seed, (unsigned long long)ordinal);
     }

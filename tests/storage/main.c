@@ -12,6 +12,7 @@
  * there are, they are spread evenly over all. The last line is for the
  * ledger. Status: 0 all held, 1 some did not, 2 usage. */
 #include <errno.h>
+#include <malloc.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -315,6 +316,9 @@ int main(int argc, char **argv)
 {
     struct options o = {.seed = 1, .jobs = (int)sysconf(_SC_NPROCESSORS_ONLN)};
 
+    /* Disks come and go by the million: keep their memory. */
+    mallopt(M_MMAP_THRESHOLD, 1 << 30);
+    mallopt(M_TRIM_THRESHOLD, 1 << 30);
     parse(argc, argv, &o);
     return run(&o);
 }

@@ -233,8 +233,8 @@ bool rig_explain(struct rig *r, const struct rig_found *f)
 bool rig_same_log(const struct wal_recovered *a, const struct wal_recovered *b)
 {
     if (a->n != b->n || a->first_index != b->first_index ||
-        a->last != b->last || a->first != b->first ||
-        a->last_term != b->last_term || a->need_reset != b->need_reset) {
+        a->last != b->last || a->last_term != b->last_term ||
+        a->need_reset != b->need_reset) {
         return false;
     }
     for (size_t i = 0; i < a->n; i++) {
@@ -288,8 +288,8 @@ static int open_member(struct rig *r, struct disk *d, struct rig_found *f)
     }
     f->voted.term = f->vote.now.term;
     f->voted.vote = f->vote.now.vote;
-    rv = wal_recover(d, &in, &f->log, &f->em);
-    if (rv != 0 || f->snap.index == 0) {
+    rv = r->skip_log ? 0 : wal_recover(d, &in, &f->log, &f->em);
+    if (rv != 0 || f->snap.index == 0 || r->skip_content) {
         return rv;
     }
     g.p = snap_bytes(f->snap.index, f->snap.term);
@@ -329,6 +329,14 @@ static void on_durable(void *data, uint64_t token)
     if (r->stopped) {
         r->late_ack = true;
         return;
+    }
+    if (r->vote.now.log_no == 0 && !mutant(LOG_NOT_NOTED)) { /* as the node */
+        struct errmsg em = {{0}};
+
+        if (vote_note(&r->vote, wal_durable_no(r->w), &em) != 0) {
+            r->stopped = true;
+            return;
+        }
     }
     hf_assert(token == r->acked + 1);
     log_apply(&r->sure, op_at(r, r->acked), op_at(r, r->acked)->n);
@@ -714,6 +722,12 @@ void rig_vote(struct rig *r)
         return;
     }
     r->voted = *v;
+    /* A request repeated: the same promise once more, or only its term. */
+    if (rng_below(&r->rng, 4) == 0 &&
+        vote_set(&r->vote, v->term, rng_below(&r->rng, 2) * v->vote,
+                 wal_durable_no(r->w), &em) != 0) {
+        r->stopped = true;
+    }
 }
 
 void rig_settle(struct rig *r, uint64_t us)

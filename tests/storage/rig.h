@@ -65,6 +65,8 @@ struct rig {
     struct vote vote;
     struct identity id; /* as the process knows it */
     size_t snap_bytes;  /* content of a snapshot */
+    bool skip_log;      /* starts only look: what is known to be whole */
+    bool skip_content;  /* need not be read each time */
 
     /* the model */
     struct rig_op ops[RIG_FLIGHT]; /* op i at i % RIG_FLIGHT */
