@@ -41,6 +41,7 @@ PROCESS_TESTS = \
 	tests/fault/gaps.sh \
 	tests/fault/disk_full.sh \
 	tests/fault/failover.sh \
+	tests/fault/jepsen.sh \
 	tests/fault/large_replies.sh \
 	tests/fault/load.sh \
 	tests/fault/minority_damage.sh \
@@ -67,11 +68,6 @@ tests/fault/failover.log: tests/fault/gaps.log
 tests/fault/powercut.log: tests/fault/failover.log
 tests/fault/minority_damage.log: tests/fault/powercut.log
 tests/fault/seat.log: tests/fault/minority_damage.log
-tests/fault/cutoff.log: tests/fault/cold_start.log
-tests/fault/failover.log: tests/fault/cutoff.log
-tests/fault/lossy.log: tests/fault/failover.log
-tests/fault/powercut.log: tests/fault/lossy.log
-tests/fault/seat.log: tests/fault/powercut.log
 tests/fault/stale.log: tests/fault/seat.log
 tests/fault/disk_full.log: tests/fault/stale.log
 tests/fault/refuse.log: tests/fault/disk_full.log
@@ -80,6 +76,7 @@ tests/fault/loopcut.log: tests/fault/refuse.log
 tests/fault/stalled_disk.log: tests/fault/loopcut.log
 tests/fault/readonly_disk.log: tests/fault/stalled_disk.log
 tests/fault/syscalls.log: tests/fault/readonly_disk.log
+tests/fault/jepsen.log: tests/fault/load.log
 
 # Preloaded into nodes, so without sanitizers and with nothing of ours in it.
 tests/fault/undo.so: $(srcdir)/tests/fault/undo.c $(srcdir)/tests/fault/undo.h
@@ -178,6 +175,7 @@ EXTRA_DIST += \
 	$(STORAGE_TESTS) \
 	tests/fault/undo.c \
 	tests/fault/loopfs.sh \
+	tests/fault/lossy.sh \
 	tests/fault/process.sh
 TEST_EXTENSIONS = .sh
 
