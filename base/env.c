@@ -194,6 +194,16 @@ uint64_t env_wall_ms(struct env *e)
     return e->ops->wall_ms(e);
 }
 
+struct env_usage env_usage(struct env *e)
+{
+    struct env_usage u = {0};
+
+    if (e->ops->usage != NULL) {
+        e->ops->usage(e, &u);
+    }
+    return u;
+}
+
 void env_random(struct env *e, void *p, size_t n)
 {
     e->ops->random(e, p, n);

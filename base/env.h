@@ -88,6 +88,14 @@ uint64_t env_wall_ms(struct env *e);
 /* Unpredictable bytes (in simulation: of the seed). */
 void env_random(struct env *e, void *p, size_t n);
 
+/* What this process uses; all 0 where nobody measures (in simulation). */
+struct env_usage {
+    uint64_t rss_bytes; /* resident memory */
+    double cpu_user_s;
+    double cpu_system_s;
+};
+struct env_usage env_usage(struct env *e);
+
 /* ---- implementation's side ---- */
 struct env_ops {
     uint64_t (*now_us)(struct env *e);
@@ -112,6 +120,7 @@ struct env_ops {
     size_t (*pending)(const struct net_conn *c);
     void (*read_pause)(struct net_conn *c, bool paused);
     void (*close)(struct net_conn *c);
+    void (*usage)(struct env *e, struct env_usage *out); /* may be NULL */
 };
 
 struct env {

@@ -16,6 +16,7 @@
     M(EDGE_REPLY_EARLY, "own replies overtake those of the node")            \
     M(EDGE_DIRTY_EXEC, "EXEC runs although a command was refused")           \
     M(WATCH_STALE, "WATCH after READONLY takes stale revisions")             \
-    M(SLOTS_PLAIN, "CLUSTER SLOTS names the plain ports")
+    M(SLOTS_PLAIN, "CLUSTER SLOTS names the plain ports")                    \
+    M(EXEC_PIECEWISE, "EXEC sends its commands one by one")
 
 #endif

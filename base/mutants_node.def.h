@@ -65,6 +65,8 @@
     M(TIME_ENTRY_EACH, "every read near a deadline logs a time entry")         \
     M(STALE_NOT_RENEWED, "nobody asks for the age of local data")              \
     M(TIME_STEPS, "cluster time follows the wall clock by steps")              \
-    M(LOADING_REFUSES, "a node that is loading parks nothing")
+    M(LOADING_REFUSES, "a node that is loading parks nothing")                 \
+    M(LATE_TIMER_ACTS, "after a pause timers come before what was sent")       \
+    M(READ_LOCAL_CLOCK, "a read expires keys by the node's own clock")
 
 #endif

@@ -30,6 +30,8 @@
     M(ONCE_GAP_RUNS, "a named request above last+1 runs")                     \
     M(ONCE_ANY_REPLY, "an earlier named request gets the last one's reply")   \
     M(ONCE_REPLY_UNBOUNDED, "saved replies have no limit")                    \
-    M(MACHINE_ERROR_ENDS, "an error of one request ends its entry")
+    M(MACHINE_ERROR_ENDS, "an error of one request ends its entry")           \
+    M(ONCE_ENDS_EARLY, "named sessions end in a tenth of their idle time")    \
+    M(WATCH_NO_EXPIRY, "WATCH and TXN take an expired key for unchanged")
 
 #endif

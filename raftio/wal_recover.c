@@ -288,7 +288,7 @@ static int replay_entries(struct scan *s, const struct frame *f, uint64_t off)
     struct entry e;
 
     if (f->first != s->next || f->count == 0 || f->term < s->last_term ||
-        f->last != f->first + f->count - 1) {
+        f->last != f->first + f->count - 1 || f->last < f->first) {
         return damaged(s, off, "frame out of order");
     }
     for (uint64_t i = f->first; i <= f->last; i++) {
@@ -318,6 +318,9 @@ static int replay(struct scan *s, const struct frame *f, uint64_t off)
     int rv = 0;
 
     s->clean = false;
+    if (f->first == 0 && f->kind != FRAME_MARK) {
+        return damaged(s, off, "frame out of order");
+    }
     switch (f->kind) {
         case FRAME_ENTRIES:
             rv = replay_entries(s, f, off);
@@ -473,6 +476,10 @@ static int scan_segment(struct scan *s,
             seg->end = off;
             return judge_tail(s, h, off);
         }
+        if (rv == 1 && next == NULL && f.kind == FRAME_MARK &&
+            (f.flags & FRAME_SEALED) != 0) {
+            return damaged(s, off, "the segment that follows it is missing");
+        }
         if (rv == 0 || (rv == 1 && off + f.len > stop)) {
             rv = damaged(s, off, "the next segment says that it goes on");
         }
@@ -552,6 +559,9 @@ static int open_segment(struct scan *s, size_t i, char name[WAL_PATH_MAX])
     seg->size = h->size;
     seg->salt = h->salt;
     seg->flight = h->flight;
+    if (h->first_index == 0) {
+        return damaged(s, 0, "it begins before the first entry");
+    }
     if (i == 0) {
         s->first = s->next = h->first_index;
         s->before_term = s->last_term = h->prev_term;

@@ -2,11 +2,11 @@
 # ./dev mutants [--part PART] [NAME...]: put each deliberate fault in, one at
 # a time, and show which test catches it. One line a mutant:
 #   NAME  caught by TEST: CASE, SECONDS (what is wrong)   or   NOT CAUGHT
-# PART is one of driver log peer store node edge client. Exit 1 if one is not
+# PART is one of driver log peer store node edge client jepsen. Exit 1 if one is not
 # caught.
 #
 # The tests most likely to catch it come first, then the other unit tests,
-# then simulated clusters. A test that does not end within its time counts as
+# then (for log) storage faults, then simulated clusters. A test that does not end within its time counts as
 # one that caught it; simulated clusters notice by themselves what hangs.
 #   HF_MUTANT_SEEDS=N  simulated seeds for each (300)
 #   HF_MUTANT_JOBS=N   mutants at once (2)
@@ -16,7 +16,7 @@ set -eu
 dir=$HF_ROOT/build-mutants
 out=$dir/mutants
 seeds=${HF_MUTANT_SEEDS:-300}
-parts="driver log peer store node edge client"
+parts="driver log peer store node edge client jepsen"
 unit_seconds=60
 sim_seconds=600
 
@@ -101,6 +101,26 @@ drivers() {
     return 1
 }
 
+# Storage faults: the sweeps, a sample of each.
+storm() {
+    for sweep in "files" "flips --points 20000" "errors --points 600" \
+        "cuts --points 50000"; do
+        status=0
+        # shellcheck disable=SC2086  # words
+        (cd "$dir" && timeout "$unit_seconds" ./holdfast-storm $sweep \
+            --quiet --jobs 1 --mutant "$2" || exit $?) >"$1" 2>&1 || status=$?
+        case $status in
+            0) ;;
+            2 | 126 | 127) die "see $1" ;;
+            *)
+                echo "holdfast-storm ${sweep%% *}"
+                return 0
+                ;;
+        esac
+    done
+    return 1
+}
+
 clusters() {
     sim "$1" "$2" "$dir/holdfast-sim" --seeds "$seeds" --stop --jobs 1
 }
@@ -116,6 +136,9 @@ caught_by() {
             drivers "$log" "$2" && return 0
         fi
     done
+    if [ "$1" = log ]; then
+        storm "$log" "$2" && return 0
+    fi
     clusters "$log" "$2"
 }
 

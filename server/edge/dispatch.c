@@ -453,6 +453,29 @@ static void exec_words(struct conn *c, struct exec_words *x)
     hf_assert(reader_done(&r) && (size_t)x->argc <= words);
 }
 
+/* Mutant: an array of replies to requests that are none but neighbours. */
+static void exec_piecewise(struct conn *c)
+{
+    struct reader r = reader_of(buf_bytes(&c->queue));
+    struct buf reply = BUF_INIT;
+
+    resp_array(&reply, c->queue_commands);
+    dispatch_answer(c, &reply);
+    for (size_t i = 0; i < c->queue_commands; i++) {
+        uint32_t n = rd_u32(&r);
+        struct bytes *argv = hf_malloc(n * sizeof *argv);
+        const struct command *cmd;
+
+        for (uint32_t k = 0; k < n; k++) {
+            argv[k] = rd_lbytes(&r);
+        }
+        cmd = command_by_name(argv[0]);
+        submit(c, (cmd->flags & CMD_WRITE) != 0 ? OP_WRITE : OP_READ, cmd, argv,
+               (int)n);
+        free(argv);
+    }
+}
+
 static void exec_submit(struct conn *c)
 {
     struct buf reply = BUF_INIT;
@@ -464,6 +487,8 @@ static void exec_submit(struct conn *c)
                    "EXECABORT Transaction discarded because of "
                    "previous errors.");
         dispatch_answer(c, &reply);
+    } else if (mutant(EXEC_PIECEWISE) && c->exec_once.n == 0) {
+        exec_piecewise(c);
     } else {
         exec_words(c, &x);
         cmd = command_by_name(x.argv[0]);

@@ -3,9 +3,12 @@
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/random.h>
+#include <sys/resource.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/assert.h"
 #include "server/edge/env_int_uv.h"
@@ -281,6 +284,35 @@ static void prepare_cb(uv_prepare_t *p)
     turn_over(u);
 }
 
+static uint64_t resident_bytes(void)
+{
+    unsigned long size = 0;
+    unsigned long rss = 0;
+    FILE *f = fopen("/proc/self/statm", "re");
+
+    if (f == NULL) {
+        return 0;
+    }
+    if (fscanf(f, "%lu %lu", &size, &rss) != 2) {
+        rss = 0;
+    }
+    fclose(f);
+    return (uint64_t)rss * (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
+static void uvenv_usage(struct env *e, struct env_usage *out)
+{
+    struct rusage ru;
+
+    (void)e;
+    getrusage(RUSAGE_SELF, &ru);
+    out->rss_bytes = resident_bytes();
+    out->cpu_user_s =
+        (double)ru.ru_utime.tv_sec + (double)ru.ru_utime.tv_usec / 1e6;
+    out->cpu_system_s =
+        (double)ru.ru_stime.tv_sec + (double)ru.ru_stime.tv_usec / 1e6;
+}
+
 static const struct env_ops uvenv_ops = {
     .now_us = uvenv_now_us,
     .wall_ms = uvenv_wall_ms,
@@ -295,6 +327,7 @@ static const struct env_ops uvenv_ops = {
     .pending = uvnet_pending,
     .read_pause = uvnet_read_pause,
     .close = uvnet_close,
+    .usage = uvenv_usage,
 };
 
 /* ---- life ---- */

@@ -3,7 +3,6 @@
  * well are passed on to it. */
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include "server/command/admin.h"
@@ -128,25 +127,9 @@ static void admin_message(struct node *n,
     }
 }
 
-static uint64_t admin_rss(void)
-{
-    unsigned long size = 0;
-    unsigned long rss = 0;
-    FILE *f = fopen("/proc/self/statm", "re");
-
-    if (f == NULL) {
-        return 0;
-    }
-    if (fscanf(f, "%lu %lu", &size, &rss) != 2) {
-        rss = 0;
-    }
-    fclose(f);
-    return (uint64_t)rss * (uint64_t)sysconf(_SC_PAGESIZE);
-}
-
 static void admin_sizes(struct node *n, struct node_view *v)
 {
-    struct rusage ru;
+    struct env_usage use = env_usage(n->env);
 
     if (n->wal != NULL) {
         v->log_bytes = wal_bytes(n->wal);
@@ -154,7 +137,7 @@ static void admin_sizes(struct node *n, struct node_view *v)
     }
     v->snapshot_bytes = n->snapshot.file_bytes;
     v->memory_limit = n->cfg.memory_limit;
-    v->rss_bytes = admin_rss();
+    v->rss_bytes = use.rss_bytes;
     v->parked = n->session.parked.n + n->reads.waiting.n;
     if (n->machine != NULL) {
         struct store *s = machine_store(n->machine);
@@ -164,11 +147,8 @@ static void admin_sizes(struct node *n, struct node_view *v)
         v->keys_expiring = store_count_volatile(s);
         v->sessions = machine_once_count(n->machine);
     }
-    getrusage(RUSAGE_SELF, &ru);
-    v->cpu_user_s =
-        (double)ru.ru_utime.tv_sec + (double)ru.ru_utime.tv_usec / 1e6;
-    v->cpu_system_s =
-        (double)ru.ru_stime.tv_sec + (double)ru.ru_stime.tv_usec / 1e6;
+    v->cpu_user_s = use.cpu_user_s;
+    v->cpu_system_s = use.cpu_system_s;
 }
 
 unsigned node_view_fill(struct node *n,
@@ -192,6 +172,7 @@ unsigned node_view_fill(struct node *n,
     v->cluster_ms = node_time_ms(n);
     v->cluster_us = now % 1000;
     v->leader_changes = n->leader_changes;
+    v->leader_silence_max_ms = n->driver_made ? n->driver.silence_max : 0;
     if (n->running) {
         driver_members(&n->driver, &c);
         /* The one that MOVED names: the two must agree at every instant. */

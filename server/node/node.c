@@ -537,6 +537,9 @@ static void op_timer(void *o, uint64_t at_ms)
 {
     struct node *n = o;
 
+    if (at_ms * 1000 > env_now_us(n->env)) {
+        n->timer_was_late = false; /* another time than the one that passed */
+    }
     env_timer_start(n->env, &n->driver_timer, at_ms * 1000);
 }
 
@@ -576,18 +579,44 @@ static void node_driver_timer(struct env_timer *t)
 {
     struct node *n = t->data;
 
-    if (n->running) {
-        driver_timeout(&n->driver, node_now_ms(n));
+    uint64_t now = env_now_us(n->env);
+
+    if (!n->running) {
+        return;
     }
+    /* After a stall of this process the leader's messages lie unread in the
+     * sockets: they come first, or a leader that never failed is replaced. */
+    if (now - t->at_us > NODE_LATE_MS * 1000 && !n->timer_was_late &&
+        !mutant(LATE_TIMER_ACTS)) {
+        n->timer_was_late = true;
+        env_timer_start(n->env, t, now + 1000);
+        return;
+    }
+    n->timer_was_late = false;
+    driver_timeout(&n->driver, node_now_ms(n));
 }
 
 /* ---- the log's callbacks ---- */
+
+/* The log's first write is durable: from now on it is missed if it is lost.
+ * A witness as good comes with every change of term. False: the node ends. */
+static bool log_noted(struct node *n)
+{
+    struct errmsg em = {{0}};
+
+    if (n->vote.now.log_no > 0 || mutant(LOG_NOT_NOTED) ||
+        vote_note(&n->vote, wal_durable_no(n->wal), &em) == 0) {
+        return true;
+    }
+    node_fail(n, NODE_EXIT_DISK, "%s", em.text);
+    return false;
+}
 
 static void on_durable(void *data, uint64_t token)
 {
     struct node *n = data;
 
-    if (n->ended) {
+    if (n->ended || !log_noted(n)) {
         return;
     }
     if (token == NODE_TOKEN_RESET) {
@@ -977,7 +1006,7 @@ static void on_up(void *data, uint64_t id)
     }
 }
 
-static void on_down(void *data, uint64_t id)
+static void on_refused_connect(void *data, uint64_t id)
 {
     struct node *n = data;
 
@@ -990,7 +1019,7 @@ static const struct peer_cbs node_peer_cbs = {
     .on_message = on_message,
     .on_anon = on_anon,
     .on_up = on_up,
-    .on_down = on_down,
+    .on_refused_connect = on_refused_connect,
 };
 
 /* ---- housekeeping ---- */
@@ -1024,7 +1053,10 @@ static void node_tick(struct env_timer *t)
         return;
     }
     if (n->running) {
-        node_watch_disk(n);
+        /* A write that seems not to return may be done: this process slept. */
+        if (env_now_us(n->env) - t->at_us < n->cfg.election_ms * 500) {
+            node_watch_disk(n);
+        }
         snapshot_tick(n);
         leader_applied(n);
         node_garbage(n);
@@ -1428,8 +1460,8 @@ static void node_defaults(struct node_config *c)
         size_t at;
         uint64_t value;
     } d[] = {
-        {offsetof(struct node_config, election_ms), 300},
-        {offsetof(struct node_config, heartbeat_ms), 50},
+        {offsetof(struct node_config, election_ms), LIM_ELECTION_MS},
+        {offsetof(struct node_config, heartbeat_ms), LIM_HEARTBEAT_MS},
         {offsetof(struct node_config, request_timeout_ms), 4000},
         {offsetof(struct node_config, silence_ms), 3000},
         {offsetof(struct node_config, segment_bytes), 64 << 20},

@@ -53,8 +53,8 @@ struct node_config {
     char join[LIM_SEATS][LIM_ADDR];  /* peer addresses of all seats */
     int join_n;
 
-    uint64_t election_ms;        /* 300 */
-    uint64_t heartbeat_ms;       /* 50 */
+    uint64_t election_ms;        /* LIM_ELECTION_MS */
+    uint64_t heartbeat_ms;       /* LIM_HEARTBEAT_MS */
     uint64_t request_timeout_ms; /* 4000 */
     uint64_t silence_ms;         /* 3000: a seat's holder may be replaced */
     uint64_t segment_bytes;      /* 64 MiB */

@@ -109,6 +109,7 @@ struct node {
     bool told_ready;           /* on_ready() was called */
 
     struct env_timer driver_timer;
+    bool timer_was_late;
     struct env_timer tick; /* housekeeping every NODE_TICK_MS */
     struct env_timer stop_timer;
     struct env_task changed_task; /* role, leader or configuration changed */
@@ -136,9 +137,10 @@ struct node {
 
 enum {
     NODE_TICK_MS = 50,
-    NODE_GARBAGE_STEP = 64,        /* pieces freed at a time, ... */
-    NODE_GARBAGE_STEPS = 64,       /* ... so often in a turn at most, ... */
-    NODE_GARBAGE_US = 2000,        /* ... and no longer than that */
+    NODE_LATE_MS = 20,       /* a timer as late as that: first the sockets */
+    NODE_GARBAGE_STEP = 64,  /* pieces freed at a time, ... */
+    NODE_GARBAGE_STEPS = 64, /* ... so often in a turn at most, ... */
+    NODE_GARBAGE_US = 2000,  /* ... and no longer than that */
     NODE_REPLY_BYTES = 64 << 20,   /* replies not taken yet; then no read is
                                       evaluated */
     NODE_APPEND_BYTES = 128 << 20, /* entries of a leader that wait for the

@@ -146,6 +146,9 @@ static void read_evaluate(struct node *n, struct client_op *op)
     if (walker_take(n, op)) {
         return;
     }
+    if (mutant(READ_LOCAL_CLOCK)) {
+        store_advance(machine_store(n->machine), env_wall_ms(n->env));
+    }
     command_read(n->machine, blob_bytes(op->command), &op->reply);
     client_op_done(op, driver_applied(&n->driver));
 }

@@ -180,6 +180,9 @@ static void snapshot_take(struct node *n)
     j->work.done = take_done;
     s->taking = j;
     env_work(n->env, ENV_POOL, &j->work);
+    if (mutant(TRIM_EARLY)) {
+        wal_trim(n->wal, j->meta.index);
+    }
 }
 
 /* The next one is due when the log has grown to 0.75 of the last one's size,

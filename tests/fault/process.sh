@@ -25,6 +25,12 @@ process_end() {
     [ -z "${beside:-}" ] || kill -KILL "$beside" 2>/dev/null || true
     [ -z "${writer:-}" ] || kill "$writer" 2>/dev/null || true
     net_down
+    # A frozen one first thaws.
+    for m in $(awk -v d="$CL_DIR/" 'index($2, d) == 1 { print $2 }' \
+        /proc/self/mounts); do
+        [ -z "${frozen:-}" ] || fsfreeze -u "$m" 2>/dev/null || true
+        umount "$m" 2>/dev/null || umount -l "$m" || true
+    done
     if [ "$status" = 0 ]; then
         rm -rf "$CL_DIR"
     else
@@ -41,7 +47,8 @@ trap 'exit 1' HUP INT TERM
 # but the reply was lost). What is wrong goes to stdout.
 check_acked() {
     for i in $(cluster_nodes); do
-        awk '{ print "GET " $1 }' "$1" | node_cli "$i" >"$CL_DIR/have" || {
+        awk '{ print "GET " $1 }' "$1" | node_cli "$i" >"$CL_DIR/have" \
+            2>/dev/null || {
             echo "node $i does not answer"
             return 1
         }

@@ -795,6 +795,29 @@ static void named_across_failover(void **state)
     world_end(&w);
 }
 
+/* A follower that did not run for some election timeouts hears what the leader
+ * sent meanwhile before it takes it for dead. */
+static void pause_is_not_silence(void **state)
+{
+    struct world w;
+    uint64_t changes;
+    int f;
+
+    (void)state;
+    world_init(&w, 3);
+    form(&w);
+    f = follower(&w, 0);
+    changes = node_at(&w, f)->leader_changes;
+    for (int i = 0; i < 10; i++) {
+        sim_host_pause(w.s, f, true);
+        pass(&w, 3 * LIM_ELECTION_MS * MS);
+        sim_host_pause(w.s, f, false);
+        pass(&w, SECOND);
+    }
+    assert_int_equal(node_at(&w, f)->leader_changes, changes);
+    world_end(&w);
+}
+
 /* The same after a snapshot and a restart of every node. */
 static void named_across_snapshot(void **state)
 {
@@ -1705,6 +1728,22 @@ static void lost_disk_heals(void **state)
     world_end(&w);
 }
 
+/* Every member's vote file speaks of its log, also in a term that began before
+ * the log did: else a log that is lost as a whole would not be missed. */
+static void new_log_is_noted(void **state)
+{
+    struct world w;
+
+    (void)state;
+    world_init(&w, 3);
+    form(&w);
+    for (int i = 0; i < 3; i++) {
+        assert_true(wal_durable_no(node_at(&w, i)->wal) > 0);
+        assert_true(node_at(&w, i)->vote.now.log_no > 0);
+    }
+    world_end(&w);
+}
+
 static const char *remove_node(struct world *w, struct talk *t, int i)
 {
     char line[64];
@@ -2177,6 +2216,7 @@ int main(void)
         cmocka_unit_test(own_apply_gives_the_reply),
         cmocka_unit_test(snapshot_settles_writes),
         cmocka_unit_test(named_across_failover),
+        cmocka_unit_test(pause_is_not_silence),
         cmocka_unit_test(named_across_snapshot),
         cmocka_unit_test(watch_across_failover),
         cmocka_unit_test(round_serves_who_waited),
@@ -2210,6 +2250,7 @@ int main(void)
         cmocka_unit_test(damaged_waits_for_the_others),
         cmocka_unit_test(all_damaged_change_nothing),
         cmocka_unit_test(damaged_votes_for_nobody),
+        cmocka_unit_test(new_log_is_noted),
         cmocka_unit_test(needed_member_stays),
         cmocka_unit_test(moved_member_is_followed),
         cmocka_unit_test(removed_member_stops),
