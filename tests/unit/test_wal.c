@@ -883,6 +883,8 @@ static void hole(void **state)
  * it ends, whatever else is known. */
 static void last_segment_missing(void **state)
 {
+    struct wal_recover_in in;
+    struct wal_survey survey;
     struct wal_recovered rec;
     struct errmsg em = {{0}};
     struct rig r;
@@ -915,6 +917,11 @@ static void last_segment_missing(void **state)
         }
         assert_int_equal(rig_recover(&r, &rec, &em), HF_ECORRUPT);
         assert_non_null(strstr(em.text, "log/000000000000000"));
+        memset(&in, 0, sizeof in);
+        in.cfg = r.cfg;
+        assert_int_equal(wal_survey(r.d, &in, &survey, &em), 0);
+        assert_true(survey.any);
+        assert_false(survey.known); /* no repair under the same id */
         rig_release(&r);
     }
 }
