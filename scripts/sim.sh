@@ -6,6 +6,8 @@
 # are done (10 minutes), beside whatever else the machine does. Failed seeds
 # are recorded and listed; --stop ends at the first piece that has one.
 #   HF_SIM_PIECE=N   seeds of a piece (1000)
+# --fast, with --campaign: build it for speed first (./dev build fast).
+# ./dev sim --kept: the seeds of tests/sim/seeds.txt, which found something.
 # ./dev sim --engine-asserts ...: the same against an engine with its
 # assertions on; with --seeds N also N seeds of the driver alone (raft_sim).
 # An assertion that fires ends its seed, which failed.
@@ -21,6 +23,18 @@ sim=$HF_ROOT/build/holdfast-sim
 [ -x "$sim" ] || "$HF_ROOT/scripts/build.sh"
 HF_COMMIT=$(commit_name)
 export HF_COMMIT
+if [ "${1:-}" = --kept ]; then
+    bad=0
+    for seed in $(sed 's/#.*//' "$HF_ROOT/tests/sim/seeds.txt" |
+        awk '{ print $1 }'); do
+        "$sim" --seed "$seed" >/dev/null 2>&1 || {
+            say "FAILED seed $seed, again: ./dev sim --seed $seed --verbose"
+            bad=$((bad + 1))
+        }
+    done
+    [ "$bad" = 0 ]
+    exit
+fi
 case " $* " in
     *' --campaign '*) ;;
     *) exec "$sim" "$@" ;;
@@ -55,10 +69,12 @@ jobs=$(nproc)
 seeds=
 minutes=
 stop=no
+fast=no
 while [ $# -gt 0 ]; do
     case $1 in
         --campaign) ;;
         --stop) stop=yes ;;
+        --fast) fast=yes ;;
         --seeds | --minutes | --jobs)
             case ${2:-} in '' | *[!0-9]*) die "$1 takes a number" ;; esac
             eval "${1#--}=\$2"
@@ -68,6 +84,11 @@ while [ $# -gt 0 ]; do
     esac
     shift
 done
+if [ "$fast" = yes ]; then
+    "$HF_ROOT/scripts/build.sh" fast >/dev/null 2>&1 ||
+        die "the fast build failed: ./dev build fast"
+    sim=$HF_ROOT/build-fast/holdfast-sim
+fi
 [ -n "$seeds" ] || minutes=${minutes:-10}
 end=$(($(now_ms) + ${minutes:-0} * 60000))
 left=${seeds:-0}

@@ -156,6 +156,7 @@ do_sim() {
     logged sim "$HF_ROOT/scripts/sim.sh" --seeds "${HF_TEST_SEEDS:-2000}"
     show=
     said 'seeds:' passed failed
+    whole kept "$HF_ROOT/scripts/sim.sh" --kept
 }
 
 do_cuts() {

@@ -1298,16 +1298,24 @@ static void node_settle(struct node *n, const struct snap_meta *snap)
     wal_reset(n->wal, snap->index + 1, snap->term, NODE_TOKEN_SETTLE);
 }
 
-static void node_settled(struct node *n)
+/* A fetched snapshot may be of a term that this node never saw; so may the one
+ * that a node finds which crashed between storing it and the rest of the
+ * repair. Raising the term without a vote is always right. */
+static bool node_saw_term(struct node *n, uint64_t term)
 {
     struct errmsg em = {{0}};
 
-    /* The snapshot may be of a term that this node never saw. Raising it
-     * without a vote is always right. */
-    if (n->settling.term > n->vote.now.term &&
-        vote_set(&n->vote, n->settling.term, 0, wal_durable_no(n->wal), &em) !=
-            0) {
+    if (term > n->vote.now.term &&
+        vote_set(&n->vote, term, 0, wal_durable_no(n->wal), &em) != 0) {
         node_fail(n, NODE_EXIT_DISK, "store the term: %s", em.text);
+        return false;
+    }
+    return true;
+}
+
+static void node_settled(struct node *n)
+{
+    if (!node_saw_term(n, n->settling.term)) {
         return;
     }
     repair_settled(n);
@@ -1362,8 +1370,10 @@ static void node_loaded_member(struct node *n, struct node_loader *l)
         snap_meta_release(&snap);
         return;
     }
-    node_start_engine(n, l->wal.first_index, l->wal.entries, l->wal.n,
-                      snap.index != 0 ? &snap : NULL);
+    if (node_saw_term(n, snap.term)) {
+        node_start_engine(n, l->wal.first_index, l->wal.entries, l->wal.n,
+                          snap.index != 0 ? &snap : NULL);
+    }
     if (l->peers_n > 0) {
         /* The snapshot's table may be older, and its addresses with it: the
          * leader could then not be found to learn the newer ones from. */
