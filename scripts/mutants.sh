@@ -38,6 +38,7 @@ likely() {
         node) echo "test_node test_bounds" ;;
         edge) echo "test_conn test_bounds test_command test_machine" ;;
         client) echo "test_client test_resp test_kv" ;;
+        jepsen) echo "test_check" ;;
     esac
 }
 
