@@ -209,6 +209,11 @@ static void check_void(struct check *c)
     } else if (c->h->nemesis_void) {
         set_void(c, "the nemesis says so: a fault did not bite");
     }
+    if (c->h->died > 0) {
+        set_void(c, "a node ended that no fault had ended");
+    } else if (c->h->summary && !c->h->whole) {
+        set_void(c, "the cluster was not whole at the end");
+    }
     if (c->h->load_summary && !c->h->settled) {
         set_void(c, "the clients say so: the final reads are not complete");
     }

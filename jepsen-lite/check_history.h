@@ -138,6 +138,8 @@ struct history {
     /* nemesis.jsonl */
     bool summary;
     bool nemesis_void;
+    bool whole;   /* every seat votes at the end */
+    int64_t died; /* nodes that ended by themselves */
     int64_t leader_changes;
     int64_t sigkills;
     /* Memory. */

@@ -813,19 +813,41 @@ static int fault_stop(struct history *h,
     return bad(at, "a stop without a start");
 }
 
+/* A node ended by itself: for the reader of the report like a fault. */
+static int died_line(struct history *h,
+                     const struct place *at,
+                     const json_t *j,
+                     int64_t t,
+                     size_t *cap)
+{
+    struct fault f = {.from = t, .to = t, .n = -1};
+    int64_t node = 0;
+    int rv = get_int(at, j, "node", 0, &node);
+
+    if (rv == 0) {
+        rv = get_str(h, at, j, "text", &f.text);
+    }
+    if (rv == 0 && node < HISTORY_NODES_MAX) {
+        f.family = history_intern(h, "died");
+        f.nodes = 1ULL << node;
+        *fault_add(h, cap) = f;
+    }
+    return rv;
+}
+
 static int nemesis_line(struct history *h,
                         const struct place *at,
                         const json_t *j,
                         void *data)
 {
-    static const char *const types[] = {"start", "stop", "leader", "quiet",
-                                        "summary"};
+    static const char *const types[] = {"start", "stop",    "leader",
+                                        "quiet", "summary", "died"};
     int64_t t = 0;
     int type = 0;
     int rv = need_int(at, j, "t", 0, &t);
 
     if (rv == 0) {
-        rv = need_word(at, j, "type", types, 5, &type);
+        rv = need_word(at, j, "type", types, 6, &type);
     }
     if (rv != 0) {
         return rv;
@@ -850,10 +872,20 @@ static int nemesis_line(struct history *h,
         default:
             break;
     }
+    if (type == 5) {
+        return died_line(h, at, j, t, data);
+    }
     h->summary = true;
     rv = get_bool(at, j, "void", &h->nemesis_void);
     if (rv == 0) {
         rv = get_int(at, j, "leader_changes", 0, &h->leader_changes);
+    }
+    if (rv == 0) {
+        rv = get_int(at, j, "died", 0, &h->died);
+    }
+    if (rv == 0) {
+        h->whole = true;
+        rv = get_bool(at, j, "whole", &h->whole);
     }
     return rv == 0 ? get_int(at, j, "sigkills", 0, &h->sigkills) : rv;
 }

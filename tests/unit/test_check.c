@@ -108,6 +108,7 @@ static const char *saved_dir(void)
 static void start(struct check *c, struct history *h)
 {
     h->summary = true;
+    h->whole = true;
     h->nodes = 5;
     check_init(c, h);
     c->ok_min = 1;
@@ -970,6 +971,7 @@ static struct history *hundred(void)
         o->out = (struct val){V_INT, 0, {.i = i + 1}};
     }
     h->summary = true;
+    h->whole = true;
     h->asked[W_IDS] = true;
     return h;
 }
@@ -987,8 +989,9 @@ static int judge(struct history *h)
     return status;
 }
 
-/* A run that the nemesis calls void, or does not sum up, with too few
- * operations or a workload without any proves nothing. */
+/* A run that the nemesis calls void, or does not sum up, in which a node died
+ * or stayed away, without all final reads, with too few operations or a
+ * workload without any is no success. */
 static void void_runs(void **state)
 {
     struct history *h = hundred();
@@ -1000,6 +1003,15 @@ static void void_runs(void **state)
     assert_int_equal(judge(h), CHECK_UNKNOWN);
     h = hundred();
     h->nemesis_void = true;
+    assert_int_equal(judge(h), CHECK_UNKNOWN);
+    h = hundred();
+    h->died = 1;
+    assert_int_equal(judge(h), CHECK_UNKNOWN);
+    h = hundred();
+    h->whole = false;
+    assert_int_equal(judge(h), CHECK_UNKNOWN);
+    h = hundred();
+    h->load_summary = true; /* and not settled */
     assert_int_equal(judge(h), CHECK_UNKNOWN);
     h = hundred();
     h->n_ops--;
