@@ -21,6 +21,7 @@
     M(SNAPX_CHUNK_CRC, "a snapshot chunk's checksum is not checked")     \
     M(SNAPX_ANY_OFFER, "chunks of another snapshot are taken")           \
     M(SNAPX_NO_RETRY, "a lost snapshot chunk is not pulled again")       \
+    M(SNAPX_ANY_PART, "a part of another snapshot is gone on with")      \
     M(SNAPX_UNTHROTTLED, "snapshots are pulled as fast as possible")
 
 #endif

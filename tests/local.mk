@@ -45,10 +45,15 @@ PROCESS_TESTS = \
 	tests/fault/large_replies.sh \
 	tests/fault/load.sh \
 	tests/fault/minority_damage.sh \
+	tests/fault/lossy.sh \
+	tests/fault/loopcut.sh \
 	tests/fault/powercut.sh \
+	tests/fault/readonly_disk.sh \
 	tests/fault/refuse.sh \
 	tests/fault/seat.sh \
-	tests/fault/stale.sh
+	tests/fault/stale.sh \
+	tests/fault/stalled_disk.sh \
+	tests/fault/syscalls.sh
 FAULT_TOOLS = \
 	tests/fault/damage \
 	tests/fault/freeport \
@@ -67,6 +72,10 @@ tests/fault/stale.log: tests/fault/seat.log
 tests/fault/disk_full.log: tests/fault/stale.log
 tests/fault/refuse.log: tests/fault/disk_full.log
 tests/fault/load.log: tests/fault/refuse.log
+tests/fault/loopcut.log: tests/fault/refuse.log
+tests/fault/stalled_disk.log: tests/fault/loopcut.log
+tests/fault/readonly_disk.log: tests/fault/stalled_disk.log
+tests/fault/syscalls.log: tests/fault/readonly_disk.log
 tests/fault/jepsen.log: tests/fault/load.log
 
 # Preloaded into nodes, so without sanitizers and with nothing of ours in it.
@@ -185,7 +194,6 @@ FUZZ_TARGETS = \
 	tests/fuzz/fuzz_wal
 EXTRA_PROGRAMS += $(FUZZ_TARGETS)
 fuzzers: $(FUZZ_TARGETS)
-.PHONY: fuzzers
 tests_fuzz_fuzz_config_SOURCES = tests/fuzz/fuzz_config.c $(FUZZ_DISK)
 tests_fuzz_fuzz_config_LDFLAGS = $(FUZZ_FLAGS)
 tests_fuzz_fuzz_machine_SOURCES = tests/fuzz/fuzz_machine.c tests/fuzz/fuzz.h

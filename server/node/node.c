@@ -1349,6 +1349,7 @@ static void node_loaded_member(struct node *n, struct node_loader *l)
         n->snapshot.term = snap.term;
         n->snapshot.last_bytes = l->snap.data_bytes;
         n->snapshot.file_bytes = l->snap.file_bytes;
+        n->snapshot.file_crc = l->snap.hash;
         if (n->cfg.observer != NULL && n->cfg.observer->on_state != NULL) {
             n->cfg.observer->on_state(n->cfg.observer->self, n->id, snap.index,
                                       snap.term, machine_sum(n->machine),

@@ -5,6 +5,7 @@
 #include "server/node/node_int.h"
 
 const char snapshot_tmp[] = "snap/in.tmp";
+static const char snapshot_part[] = "snap/in.part";
 
 static struct snapshot_job *job_new(struct node *n)
 {
@@ -123,6 +124,7 @@ static void take_count(struct node *n, struct snapshot_job *j)
     s->unreadable = false;
     s->last_bytes = j->file.data_bytes;
     s->file_bytes = j->file.file_bytes;
+    s->file_crc = j->file.hash;
     log_info(n->log, "snapshot at %llu: %llu bytes in %llu ms",
              (unsigned long long)s->index, (unsigned long long)s->file_bytes,
              (unsigned long long)ms);
@@ -262,6 +264,7 @@ static void snapshot_offer(struct node *n,
     o.index = m->index;
     o.term = m->term;
     o.size = n->snapshot.file_bytes;
+    o.file_crc = n->snapshot.file_crc;
     o.meta = buf_bytes(&meta);
     if (n->snapshot.index == o.index && n->snapshot.term == o.term) {
         if (snapx_send(n->snapshot.xfer, to, &o, name) == 0) {
@@ -438,6 +441,7 @@ void snapshot_init(struct node *n)
     c.env = n->env;
     c.log = n->log;
     c.tmp_name = snapshot_tmp;
+    c.part_name = snapshot_part;
     c.rate = n->cfg.snapshot_rate;
     c.cbs = &xfer_cbs;
     c.data = n;
@@ -545,6 +549,7 @@ void snapshot_log_reset(struct node *n)
     s->term = j->meta.term;
     s->last_bytes = j->file.data_bytes;
     s->file_bytes = j->file.file_bytes;
+    s->file_crc = j->file.hash;
     snapx_received_done(s->xfer, 0);
     wal_trim(n->wal, j->meta.index);
     node_machine_swap(n, j->machine);

@@ -64,8 +64,8 @@ struct snapshotter {
     struct snapshot_job *checking;   /* the newest is read; NULL: not */
     uint64_t last_bytes;             /* size of the last one, uncompressed */
     uint64_t file_bytes;             /* size of its file */
-    uint64_t file_crc;
-    uint64_t index; /* of the newest durable one; 0: none */
+    uint32_t file_crc;               /* snap_file.hash */
+    uint64_t index;                  /* of the newest durable one; 0: none */
     uint64_t term;
     uint64_t retry_us; /* not before */
     bool unreadable;   /* it, or the log behind it: another is due */

@@ -2029,6 +2029,41 @@ static void damaged_votes_for_nobody(void **state)
     world_end(&w);
 }
 
+/* A member that comes back at other addresses is followed there: the others
+ * know them, and it serves; also when it is damaged. */
+static void moved_member_is_followed(void **state)
+{
+    struct node_config nc = {.snapshot_floor = 1 << 15};
+    struct world w;
+    uint64_t id;
+    int f;
+
+    (void)state;
+    world_init_with(&w, 3, &nc);
+    form(&w);
+    f = follower(&w, 0);
+    id = cluster_node_id(w.cl, f);
+    cluster_kill(w.cl, f);
+    cluster_move(w.cl, f);
+    cluster_start(w.cl, f);
+    pass(&w, 4 * SECOND);
+    assert_true(cluster_addresses_known(w.cl));
+    assert_int_equal(cluster_node_id(w.cl, f), id);
+    write_entries(&w, talk(&w, f), 600);
+    pass(&w, 200 * MS);
+    cluster_kill(w.cl, f);
+    cluster_move(w.cl, f);
+    spoil_first(cluster_disk(w.cl, f), "log", 4096 + 20);
+    cluster_start(w.cl, f);
+    pass(&w, 10 * SECOND);
+    assert_int_equal(check_count(w.c, NODE_EV_REPAIR), 1);
+    assert_true(cluster_addresses_known(w.cl));
+    assert_int_equal(cluster_node_id(w.cl, f), id);
+    lead(&w, f);
+    assert_string_equal(ask(talk(&w, f), "GET warm"), "1");
+    world_end(&w);
+}
+
 /* A member that was removed learns it and stops with a status of its own. */
 static void removed_member_stops(void **state)
 {
@@ -2217,6 +2252,7 @@ int main(void)
         cmocka_unit_test(damaged_votes_for_nobody),
         cmocka_unit_test(new_log_is_noted),
         cmocka_unit_test(needed_member_stays),
+        cmocka_unit_test(moved_member_is_followed),
         cmocka_unit_test(removed_member_stops),
         cmocka_unit_test(snapshot_on_its_way_stays),
         cmocka_unit_test(stopping_leader_hands_over),
