@@ -117,8 +117,8 @@ static void pause_majority(struct fault *f)
 
 /* ---- in order ---- */
 
-/* One node after the other, from @binary if not NULL. */
-static void roll(struct fault *f, const char *binary)
+/* One node after the other, from @binary if not NULL; the proof is @name. */
+static void roll(struct fault *f, const char *binary, const char *name)
 {
     int clean = 0, done = 0;
 
@@ -134,7 +134,7 @@ static void roll(struct fault *f, const char *binary)
         (void)node_ready(i, NEM_READY_MS);
         nem_hold((int64_t)rng_below(&f->rng, 1000));
     }
-    fault_proof(f, "\"restarted\":%d,\"clean\":%d", done, clean);
+    fault_proof(f, "\"%s\":%d,\"%s_clean\":%d", name, done, name, clean);
     f->bit = done > 0 && clean == done;
 }
 
@@ -144,7 +144,7 @@ static void rolling(struct fault *f)
         return;
     }
     fault_begin(f, "restarted in order, one after the other");
-    roll(f, NULL);
+    roll(f, NULL, "restarted");
 }
 
 /* To the other binary, and back. */
@@ -156,10 +156,10 @@ static void upgrade(struct fault *f)
         return;
     }
     fault_begin(f, "restarted one after the other with another binary");
-    roll(f, nem.upgrade);
+    roll(f, nem.upgrade, "upgraded");
     bit = f->bit;
     nem_hold(f->hold_ms);
-    roll(f, NULL);
+    roll(f, NULL, "back");
     f->bit = f->bit && bit;
 }
 

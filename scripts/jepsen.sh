@@ -95,7 +95,8 @@ load=
 faults=
 at_end() {
     status=$?
-    trap - EXIT HUP INT TERM
+    trap '' HUP INT TERM PIPE
+    trap - EXIT
     for pid in $load $faults; do
         kill "$pid" 2>/dev/null && wait "$pid" 2>/dev/null || true
     done
@@ -116,7 +117,7 @@ net_up "$nodes" || {
     exit 77
 }
 trap at_end EXIT
-trap 'exit 130' HUP INT TERM
+trap 'exit 130' HUP INT TERM PIPE
 
 # ["a","b"] of a,b
 list() { printf '["%s"]' "$(printf %s "$1" | sed 's/,/","/g')"; }

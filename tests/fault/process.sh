@@ -40,7 +40,7 @@ process_end() {
     exit "$status"
 }
 trap process_end EXIT
-trap 'exit 1' HUP INT TERM
+trap 'exit 1' HUP INT TERM PIPE
 
 # check_acked FILE MORE: each line of FILE is a key and the number that was
 # acknowledged last; every node has that, or at most MORE above it (applied,
