@@ -270,6 +270,7 @@ static void rig_make(struct rig *r)
     }
     disk_sim_crash(r->d, 1);
     wal_free_crashed(r->w);
+    env_release(&r->t.e);
 }
 
 static struct wal_survey survey(struct disk *d, uint64_t durable_no)
