@@ -61,6 +61,9 @@ int hf_err_from_errno(int e)
         case EINVAL:
             return HF_EINVAL;
         case EAGAIN:
+        case EMFILE:
+        case ENFILE:
+        case ENOMEM:
             return HF_EAGAIN;
         case EBUSY:
         case EADDRINUSE:

@@ -19,6 +19,7 @@
     M(SYNC_RETRIED, "a failed log write counts when a sync after it succeeds") \
     M(TRIM_EARLY, "the log is trimmed before the snapshot is on the disk")     \
     M(VOTE_CLEARED, "storing the same term again clears the vote in it")       \
+    M(HOUSE_RETRIED, "a log file whose sync failed is prepared again")         \
     M(VOTE_ONE_SLOT, "only slot a of the vote is written")                     \
     M(VOTE_NOT_PERSISTED, "votes stay in memory")                              \
     M(NO_LOCK, "the data directory is not locked")                             \

@@ -409,6 +409,11 @@ enum outcome client_txn(struct client *c,
             o = OUT_INFO;
         }
     }
+    if (o == OUT_OK && answer_nil(a->v) && conds[0] == '\0' &&
+        way != TXN_WATCHED) {
+        snprintf(c->error, sizeof(c->error), "null without a condition");
+        o = OUT_INFO;
+    }
     if (o == OUT_OK && !answer_nil(a->v) && a->v->n != count_of(cmds, '\n')) {
         snprintf(c->error, sizeof(c->error), "not one reply a command");
         o = OUT_INFO;

@@ -159,7 +159,7 @@ enum txn_way {
 
 /* @cmds: commands, each ended by a line feed. @conds: "key revision " each.
  * OUT_OK: @a->v is the array of replies, or null: a condition was false. An
- * error among the replies is OUT_INFO. */
+ * error among the replies, or null without a condition, is OUT_INFO. */
 enum outcome client_txn(struct client *c,
                         enum txn_way way,
                         const char *conds,

@@ -328,16 +328,17 @@ bool leader_wait(int64_t ms, int *out)
     return nem_until(ms, has_leader, out);
 }
 
+/* Or never will be. */
 static bool is_ready(void *arg)
 {
-    struct seen s = node_seen(*(int *)arg);
+    int i = *(int *)arg;
 
-    return s.at_ns != 0;
+    return node_seen(i).at_ns != 0 || !node_running(i);
 }
 
 bool node_ready(int i, int64_t ms)
 {
-    return nem_until(ms, is_ready, &i);
+    return nem_until(ms, is_ready, &i) && node_running(i);
 }
 
 static bool is_whole(void *arg)

@@ -84,10 +84,6 @@ static enum outcome do_txn(struct client *c, const struct micro *m, size_t n)
     spell(&v, m, n, NULL);
     op_begin(c, reads, "txn", "", op_text(&v), "");
     o = client_txn(c, TXN_ANY, "", op_text(&cmds), &a);
-    if (o == OUT_OK && answer_nil(a.v)) {
-        snprintf(c->error, sizeof(c->error), "null without a condition");
-        o = OUT_INFO;
-    }
     if (o == OUT_OK) {
         spell(&v, m, n, a.v);
     }

@@ -869,6 +869,19 @@ static void trim_run(struct wal *w)
     }
 }
 
+/* A write or the housekeeping failed; the other may have before. */
+static void wal_end(struct wal *w, int rv, const struct errmsg *em)
+{
+    if (!w->failed) {
+        w->calling = true;
+        wal_fatal(w, rv, em);
+        w->calling = false;
+    }
+    if (!wal_gone(w)) {
+        maybe_closed(w);
+    }
+}
+
 static void group_done(struct env_work *work)
 {
     struct group *g = HF_CONTAINER_OF(work, struct group, work);
@@ -878,13 +891,8 @@ static void group_done(struct env_work *work)
     if (wal_gone(w)) {
         return;
     }
-    if (g->rv < 0) {
-        w->calling = true;
-        wal_fatal(w, g->rv, &g->em);
-        w->calling = false;
-        if (!wal_gone(w)) {
-            maybe_closed(w);
-        }
+    if (g->rv < 0 || w->failed) {
+        wal_end(w, g->rv, &g->em);
         return;
     }
     w->chain = g->chain;
@@ -1022,7 +1030,8 @@ static void house_fn(struct env_work *work)
     }
     /* ENOENT: it went in an earlier attempt whose directory sync failed. */
     if (rv < 0 && rv != -ENOENT) {
-        h->rv = file_err(&h->em, rv, "remove", name);
+        h->rv = file_err(&h->em, rv,
+                         h->kind == HOUSE_RECYCLE ? "recycle" : "remove", name);
     }
     if (h->rv == 0 && !mutant(RECYCLE_NO_SYNC)) {
         rv = disk_sync_dir(d, wal_dir);
@@ -1038,6 +1047,14 @@ static void spare_add(struct wal *w, uint64_t id, uint64_t size)
     w->spares_n++;
 }
 
+/* No room, or too many open files: the same again may well succeed. After
+ * anything else it may say so and lie; a segment whose new name is not safe
+ * would be written over. */
+static bool passes(int rv)
+{
+    return rv == HF_ENOSPC || rv == HF_EAGAIN;
+}
+
 static void house_done(struct env_work *work)
 {
     struct house *h = HF_CONTAINER_OF(work, struct house, work);
@@ -1045,6 +1062,10 @@ static void house_done(struct env_work *work)
 
     h->busy = false;
     if (wal_gone(w)) {
+        return;
+    }
+    if (h->rv < 0 && !passes(h->rv) && !mutant(HOUSE_RETRIED)) {
+        wal_end(w, h->rv, &h->em);
         return;
     }
     if (h->rv < 0) {

@@ -26,6 +26,7 @@ struct survey {
     uint64_t next_no; /* of the frame that is expected */
     uint64_t witness; /* frames up to it were durable */
     bool placed;      /* @next is certain */
+    bool sealed;      /* a newer segment was there */
 };
 
 static bool all_zero(const uint8_t *p, size_t n)
@@ -56,6 +57,7 @@ static void take(struct survey *s, const struct frame *f)
             s->placed = true;
             break;
         default:
+            s->sealed = s->sealed || (f->flags & FRAME_SEALED) != 0;
             /* Marks of the first format do not tell their place. */
             if (f->first != 0) {
                 s->next = f->first;
@@ -165,7 +167,7 @@ static int look(struct survey *s,
     s->next_no = s->head.first_no;
     s->witness = in->durable_no;
     s->placed = true;
-    out->known = tail_fits(s, walk(s)) && s->placed && !cut &&
+    out->known = tail_fits(s, walk(s)) && s->placed && !s->sealed && !cut &&
                  (s->witness < s->next_no || mutant(REPAIR_SAME_ID));
     out->last = s->next - 1;
     if (s->next_no - 1 > out->last_no) {

@@ -16,7 +16,9 @@ case "${1:-}" in
         packages="$packages clang clang-format clang-tidy universal-ctags
             shellcheck"
         ;;
-    --test) packages="$packages iproute2 iptables clang" ;;
+    --test)
+        packages="$packages iproute2 iptables clang strace xfsprogs e2fsprogs"
+        ;;
     --bench) packages="$packages redis-server etcd-server etcd-client" ;;
 esac
 

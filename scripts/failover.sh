@@ -165,6 +165,11 @@ run() {
         --seconds 60 --acked "$CL_DIR/acked" $others \
         >"$CL_DIR/gap.out" 2>"$CL_DIR/gap.err" &
     writer=$!
+    # Before it is what it will be, the signal would end it.
+    until [ "$(cat "/proc/$writer/comm" 2>/dev/null)" = gap ]; do
+        kill -0 "$writer" 2>/dev/null || die "no writers: $(cat "$CL_DIR/gap.err")"
+        sleep 0.02
+    done
     nap $((400 + $(random "$2") / 5))
     kill -USR1 "$writer"
     inflict "$1" "$node"

@@ -4,13 +4,13 @@
 # should do nothing else, since some of them measure time. As root (network
 # namespaces, small disks).
 #   failover cutoff cold_start big_start powercut powercut_mutant seat stale
-#   stale_mutant refuse minority_damage
+#   stale_mutant refuse minority_damage lossy
 # The whole output of each is kept in build/prove-NAME.log.
 set -eu
 . "$(dirname "$0")/lib.sh"
 
 names='failover cutoff cold_start big_start powercut powercut_mutant seat stale
-stale_mutant refuse minority_damage'
+stale_mutant refuse minority_damage lossy'
 wanted=${*:-$names}
 failed=0
 
@@ -72,6 +72,7 @@ for proof in $wanted; do
                 HF_MUTANT=READ_LOCAL
             ;;
         refuse) run refuse build refuse ;;
+        lossy) run lossy build lossy HF_SECONDS=300 ;;
         minority_damage)
             run minority_damage build minority_damage HF_ROUNDS=50
             ;;

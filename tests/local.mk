@@ -41,14 +41,19 @@ PROCESS_TESTS = \
 	tests/fault/gaps.sh \
 	tests/fault/disk_full.sh \
 	tests/fault/failover.sh \
+	tests/fault/jepsen.sh \
 	tests/fault/large_replies.sh \
 	tests/fault/load.sh \
 	tests/fault/minority_damage.sh \
 	tests/fault/lossy.sh \
+	tests/fault/loopcut.sh \
 	tests/fault/powercut.sh \
+	tests/fault/readonly_disk.sh \
 	tests/fault/refuse.sh \
 	tests/fault/seat.sh \
-	tests/fault/stale.sh
+	tests/fault/stale.sh \
+	tests/fault/stalled_disk.sh \
+	tests/fault/syscalls.sh
 FAULT_TOOLS = \
 	tests/fault/damage \
 	tests/fault/freeport \
@@ -63,15 +68,15 @@ tests/fault/failover.log: tests/fault/gaps.log
 tests/fault/powercut.log: tests/fault/failover.log
 tests/fault/minority_damage.log: tests/fault/powercut.log
 tests/fault/seat.log: tests/fault/minority_damage.log
-tests/fault/cutoff.log: tests/fault/cold_start.log
-tests/fault/failover.log: tests/fault/cutoff.log
-tests/fault/lossy.log: tests/fault/failover.log
-tests/fault/powercut.log: tests/fault/lossy.log
-tests/fault/seat.log: tests/fault/powercut.log
 tests/fault/stale.log: tests/fault/seat.log
 tests/fault/disk_full.log: tests/fault/stale.log
 tests/fault/refuse.log: tests/fault/disk_full.log
 tests/fault/load.log: tests/fault/refuse.log
+tests/fault/loopcut.log: tests/fault/refuse.log
+tests/fault/stalled_disk.log: tests/fault/loopcut.log
+tests/fault/readonly_disk.log: tests/fault/stalled_disk.log
+tests/fault/syscalls.log: tests/fault/readonly_disk.log
+tests/fault/jepsen.log: tests/fault/load.log
 
 # Preloaded into nodes, so without sanitizers and with nothing of ours in it.
 tests/fault/undo.so: $(srcdir)/tests/fault/undo.c $(srcdir)/tests/fault/undo.h
@@ -170,6 +175,7 @@ EXTRA_DIST += \
 	$(STORAGE_TESTS) \
 	tests/fault/undo.c \
 	tests/fault/loopfs.sh \
+	tests/fault/lossy.sh \
 	tests/fault/process.sh
 TEST_EXTENSIONS = .sh
 
@@ -188,7 +194,6 @@ FUZZ_TARGETS = \
 	tests/fuzz/fuzz_wal
 EXTRA_PROGRAMS += $(FUZZ_TARGETS)
 fuzzers: $(FUZZ_TARGETS)
-.PHONY: fuzzers
 tests_fuzz_fuzz_config_SOURCES = tests/fuzz/fuzz_config.c $(FUZZ_DISK)
 tests_fuzz_fuzz_config_LDFLAGS = $(FUZZ_FLAGS)
 tests_fuzz_fuzz_machine_SOURCES = tests/fuzz/fuzz_machine.c tests/fuzz/fuzz.h

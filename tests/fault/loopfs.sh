@@ -48,3 +48,52 @@ loopfs_umount() {
         sleep 0.02
     done
 }
+
+# loopfs_freeze I: writes to node I's disk do not return until it thaws, which
+# it does at the latest when this shell ends, even by SIGKILL.
+loopfs_freeze() {
+    [ -n "${frozen:-}" ] || {
+        # shellcheck disable=SC2016  # it is another shell's text
+        setsid sh -c 'while kill -0 "$1" 2>/dev/null; do sleep 0.2; done
+            for m in "$2"/n?; do fsfreeze -u "$m"; done' \
+            thaw $$ "$CL_DIR" >/dev/null 2>&1 &
+    }
+    frozen=yes
+    fsfreeze -f "$CL_DIR/n$1"
+}
+loopfs_thaw() { fsfreeze -u "$CL_DIR/n$1"; }
+
+# others I: where the other nodes take clients.
+others() {
+    for i in $(cluster_nodes); do
+        [ "$i" = "$1" ] || node_at "$i"
+    done
+}
+
+# serving I: a load on the nodes beside I.
+serving() {
+    # shellcheck disable=SC2046  # a list of words
+    "$build/gap" --writers 8 --seconds 60 --acked "$CL_DIR/acked" \
+        $(others "$1") >"$CL_DIR/gap.out" 2>"$CL_DIR/gap.err" &
+    writer=$!
+    sleep 0.3
+}
+
+# served MS WHAT: that load had no error and no gap above MS.
+served() {
+    kill "$writer"
+    wait "$writer" || die "$2: $(cat "$CL_DIR/gap.out" "$CL_DIR/gap.err")"
+    writer=
+    gap=$(sed -n 's/.*longest gap \([0-9]*\) ms.*/\1/p' "$CL_DIR/gap.out")
+    [ "$gap" -le "$1" ] || die "$2: no service for $gap ms"
+    cat "$CL_DIR/acked" >>"$CL_DIR/acked.all"
+}
+
+# back I WHAT: node I is a full member again and nothing is missing.
+back() {
+    node_wait_ready "$1" 30 || die "$2: node $1 did not come back"
+    kv --timeout 30s status --wait >/dev/null 2>&1 ||
+        die "$2: the cluster is not whole again"
+    check_acked "$CL_DIR/acked.all" 0 >"$CL_DIR/why" ||
+        die "$2: $(head -n 1 "$CL_DIR/why")"
+}

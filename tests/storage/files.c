@@ -276,19 +276,22 @@ static void one(uint64_t ordinal, struct tally *t)
 
     damage(d, ordinal, &of);
     rig_open(s->r, d, &f);
-    if (rig_reported(&f)) {
+    if (rig_reported(&f) && rig_survey_true(&f, s->whole.log.last)) {
         tally_add(t, row, REPORTED);
     } else if (f.status == 0 && same(&f, &s->whole)) {
         tally_add(t, row, SAME);
     } else {
         tally_fail(t, row,
                    "%s: %s %s (%llu bytes, %s): status %d, %zu of %zu entries, "
-                   "snapshot %llu, term %llu: %.200s; --seed %llu --from %llu "
+                   "survey %d %llu, snapshot %llu, term %llu: %.200s; --seed "
+                   "%llu --from %llu "
                    "--points 1",
                    rows[row], s->names[cases[ordinal].file], of,
                    (unsigned long long)cases[ordinal].bytes,
                    end_name[cases[ordinal].end], f.status, f.log.n,
-                   s->whole.log.n, (unsigned long long)f.snap.index,
+                   s->whole.log.n, f.survey.known,
+                   (unsigned long long)f.survey.last,
+                   (unsigned long long)f.snap.index,
                    (unsigned long long)f.voted.term, f.em.text,
                    (unsigned long long)files_seed, (unsigned long long)ordinal);
     }

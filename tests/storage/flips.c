@@ -284,7 +284,9 @@ static enum outcome judge(const struct target *t,
                           const struct rig_found *f)
 {
     if (f->status != 0) {
-        return rig_reported(f) ? REPORTED : SILENT;
+        return rig_reported(f) && rig_survey_true(f, t->scene->whole.log.last)
+                   ? REPORTED
+                   : SILENT;
     }
     if (!same_rest(f, &t->scene->whole)) {
         return SILENT;
@@ -345,10 +347,12 @@ static void one(uint64_t ordinal, struct tally *tally)
     if (o == SILENT) {
         tally_fail(tally, (int)t->row,
                    "flip of bit %llu of %s (%s): status %d, %zu of %zu "
-                   "entries, term %llu vote %llu: %.200s; --seed %llu --from "
+                   "entries, survey %d %llu, term %llu vote %llu: %.200s; "
+                   "--seed %llu --from "
                    "%llu --points 1",
                    (unsigned long long)bit, t->name, rows[t->row], f.status,
-                   f.log.n, t->scene->whole.log.n,
+                   f.log.n, t->scene->whole.log.n, f.survey.known,
+                   (unsigned long long)f.survey.last,
                    (unsigned long long)f.voted.term,
                    (unsigned long long)f.voted.vote, f.em.text,
                    (unsigned long long)flips_seed, (unsigned long long)ordinal);

@@ -258,6 +258,11 @@ bool rig_reported(const struct rig_found *f)
            f->em.text[0] != '\0';
 }
 
+bool rig_survey_true(const struct rig_found *f, uint64_t last)
+{
+    return !f->survey.known || f->survey.last == last;
+}
+
 static int open_member(struct rig *r, struct disk *d, struct rig_found *f)
 {
     struct gen g = {NULL, r->snap_bytes, NULL};
@@ -289,6 +294,9 @@ static int open_member(struct rig *r, struct disk *d, struct rig_found *f)
     f->voted.term = f->vote.now.term;
     f->voted.vote = f->vote.now.vote;
     rv = r->skip_log ? 0 : wal_recover(d, &in, &f->log, &f->em);
+    if (rv == HF_ECORRUPT && wal_survey(d, &in, &f->survey, NULL) != 0) {
+        f->survey.known = false;
+    }
     if (rv != 0 || f->snap.index == 0 || r->skip_content) {
         return rv;
     }

@@ -107,6 +107,7 @@ struct rig_found {
     struct rig_promise voted;
     struct wal_recovered log;
     struct vote vote;
+    struct wal_survey survey; /* of a log that is damaged: where it ended */
     struct errmsg em;
 };
 
@@ -150,6 +151,9 @@ void rig_found_release(struct rig_found *f);
 bool rig_explain(struct rig *r, const struct rig_found *f);
 /* A start that says that the data are damaged, with a reason. */
 bool rig_reported(const struct rig_found *f);
+/* Is what a repair under the same id would go by true? Of a log that ended
+ * at index @last, a survey that says that it knows must say that. */
+bool rig_survey_true(const struct rig_found *f, uint64_t last);
 
 /* Equal in every entry, index, term and byte. */
 bool rig_same_log(const struct wal_recovered *a, const struct wal_recovered *b);

@@ -243,9 +243,8 @@ static void append(struct rig *r, uint64_t index, uint64_t term)
     }
 }
 
-/* One segment with ENTRIES frames of one entry each, and a mark at its end.
- */
-static void rig_make(struct rig *r)
+/* @n frames of one entry each, and a mark at the end. */
+static void rig_fill(struct rig *r, uint64_t n)
 {
     struct wal_cbs cbs = {on_durable, on_fatal, r};
     struct wal_recover_in in;
@@ -262,7 +261,7 @@ static void rig_make(struct rig *r)
     assert_int_equal(wal_recover(r->d, &in, &rec, &em), 0);
     r->w = wal_new(&r->t.e, NULL, &r->cfg, &rec, &cbs);
     wal_recovered_release(&rec);
-    for (uint64_t i = 1; i <= ENTRIES; i++) {
+    for (uint64_t i = 1; i <= n; i++) {
         append(r, i, 1 + i / 10);
     }
     r->t.now_us += 1000000;
@@ -271,6 +270,12 @@ static void rig_make(struct rig *r)
     disk_sim_crash(r->d, 1);
     wal_free_crashed(r->w);
     env_release(&r->t.e);
+}
+
+/* One segment. */
+static void rig_make(struct rig *r)
+{
+    rig_fill(r, ENTRIES);
 }
 
 static struct wal_survey survey(struct disk *d, uint64_t durable_no)
@@ -347,6 +352,20 @@ static void end_is_unknown_without_proof(void **state)
     disk_sim_free(r.d);
 }
 
+/* When the last segment is gone, the one before says that it was there. */
+static void end_is_not_before_a_lost_segment(void **state)
+{
+    struct rig r;
+
+    (void)state;
+    rig_fill(&r, 400);
+    assert_true(survey(r.d, 0).known);
+    assert_int_equal(survey(r.d, 0).last, 400);
+    assert_int_equal(disk_unlink(r.d, "log/0000000000000002.log"), 0);
+    assert_false(survey(r.d, 0).known);
+    disk_sim_free(r.d);
+}
+
 /* Segments that changed places do not pass for the end of the log. */
 static void end_is_not_in_a_stranger(void **state)
 {
@@ -396,6 +415,7 @@ int main(void)
         cmocka_unit_test(end_is_told_behind_a_hole),
         cmocka_unit_test(end_is_unknown_without_proof),
         cmocka_unit_test(end_is_not_in_a_stranger),
+        cmocka_unit_test(end_is_not_before_a_lost_segment),
         cmocka_unit_test(emptied_log_goes_on),
     };
 
