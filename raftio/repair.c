@@ -288,16 +288,18 @@ static bool ends_with(const char *name, const char *tail)
 }
 
 /* Move what ends with @tail, except @keep; drop prepared segments, they have
- * nothing of ours. */
-static int move_dir(struct disk *d,
-                    const struct repair_mark *m,
-                    const char *dir,
-                    const char *tail,
-                    const char *keep,
-                    struct errmsg *em)
+ * nothing of ours. @more: there were too many for one go. */
+static int move_some(struct disk *d,
+                     const struct repair_mark *m,
+                     const char *dir,
+                     const char *tail,
+                     const char *keep,
+                     bool *more,
+                     struct errmsg *em)
 {
     struct names l;
     int rv = list(d, dir, &l, em);
+    size_t gone = 0;
 
     for (size_t i = 0; i < l.n && rv == 0; i++) {
         char path[2 * DISK_NAME_MAX];
@@ -306,12 +308,31 @@ static int move_dir(struct disk *d,
             snprintf(path, sizeof path, "%s/%s", dir, l.v[i]);
             rv = disk_unlink(d, path);
             rv = rv < 0 && rv != -ENOENT ? file_err(em, rv, "remove", path) : 0;
+            gone++;
         } else if (ends_with(l.v[i], tail) &&
                    (keep == NULL || strcmp(l.v[i], keep) != 0)) {
             rv = move_one(d, m, dir, l.v[i], em);
+            gone++;
         }
     }
+    *more = l.n == REPAIR_FILES_MAX && gone > 0;
     free(l.v);
+    return rv;
+}
+
+static int move_dir(struct disk *d,
+                    const struct repair_mark *m,
+                    const char *dir,
+                    const char *tail,
+                    const char *keep,
+                    struct errmsg *em)
+{
+    bool more = true;
+    int rv = 0;
+
+    while (more && rv == 0) {
+        rv = move_some(d, m, dir, tail, keep, &more, em);
+    }
     /* At both ends: a crash must not leave a file in neither. */
     rv = rv == 0 ? sync_dir(d, keep_dir, em) : rv;
     return rv == 0 ? sync_dir(d, dir, em) : rv;

@@ -71,6 +71,8 @@ settings() {
         refuses 2 'given twice' "a flag given twice" $d $d
         refuses 2 'not a number from' "a number out of range" $d \
             --heartbeat 1
+        refuses 2 'neither auto nor refuse' "a repair of no kind" $d \
+            --repair perhaps
         refuses 2 'more than a third' "contradictory times" $d \
             --heartbeat 200 --election-timeout 300
         refuses 2 'are both' "one port for two things" $d \

@@ -269,6 +269,7 @@ static void rig_fill(struct rig *r, uint64_t n)
     }
     disk_sim_crash(r->d, 1);
     wal_free_crashed(r->w);
+    env_release(&r->t.e);
 }
 
 /* One segment. */
