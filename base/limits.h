@@ -3,6 +3,12 @@
 #ifndef HF_BASE_LIMITS_H
 #define HF_BASE_LIMITS_H
 
+/* Defaults of the settings election-timeout and heartbeat (ms); chosen from
+ * measured failovers and from full load on small machines, where no leader may
+ * be replaced (./dev failover). Text of a setting, too, so no enum. */
+#define LIM_ELECTION_MS 250
+#define LIM_HEARTBEAT_MS 50
+
 enum {
     LIM_NODES = 7,         /* members incl. learners; beyond: refused */
     LIM_SEATS = 5,         /* seats of kv init */

@@ -6,6 +6,7 @@
     MUTANTS_CLIENT(M) \
     MUTANTS_DRIVER(M) \
     MUTANTS_EDGE(M)   \
+    MUTANTS_JEPSEN(M) \
     MUTANTS_LOG(M)    \
     MUTANTS_PEER(M)   \
     MUTANTS_STORE(M)  \
@@ -14,6 +15,7 @@
 #include "base/mutants_client.def.h"
 #include "base/mutants_driver.def.h"
 #include "base/mutants_edge.def.h"
+#include "base/mutants_jepsen.def.h"
 #include "base/mutants_log.def.h"
 #include "base/mutants_node.def.h"
 #include "base/mutants_peer.def.h"

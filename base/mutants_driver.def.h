@@ -40,6 +40,12 @@
     M(DRV_GATE, "membership changes before the own barrier is applied")        \
     M(DRV_ORDER, "a change of a role moves the member in the list")            \
     M(DRV_CATCHUP, "the engine is asked to catch up a stranger")               \
+    M(DRV_EARLYVOTE, "an early election deposes a leader without asking")      \
+    M(DRV_EARLYLOG, "an early election does not wait for the log's writes")    \
+    M(DRV_LOSTKEPT, "a leader heard again stays lost")                         \
+    M(DRV_LOSTANY, "the end of any process is taken for the leader's")         \
+    M(DRV_HEARD, "votes are granted though the leader was just heard")         \
+    M(DRV_STICKY, "votes are refused until the own timeout")                   \
     M(DRV_SANE, "impossible AppendEntries reach the engine")                   \
     M(DRV_PREVOTE_OFF, "a node raises its term before it asks who would vote") \
     M(DRV_NO_QUORUM, "a leader that nobody answers goes on leading")

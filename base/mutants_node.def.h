@@ -3,6 +3,8 @@
 #define HF_BASE_MUTANTS_NODE_DEF_H
 
 #define MUTANTS_NODE(M)                                                        \
+    M(REPAIR_VOTES, "a damaged node takes part before it is whole")            \
+    M(REPAIR_SHORT, "a repair ends before the log's last index")               \
     M(ORDER_WRITE_EARLY, "a write begins before earlier reads are answered")   \
     M(ORDER_READ_EARLY, "a read begins before earlier writes are answered")    \
     M(NO_RESEND, "numbered requests are not sent to the next leader")          \
@@ -64,6 +66,7 @@
     M(STALE_NOT_RENEWED, "nobody asks for the age of local data")              \
     M(TIME_STEPS, "cluster time follows the wall clock by steps")              \
     M(LOADING_REFUSES, "a node that is loading parks nothing")                 \
+    M(LATE_TIMER_ACTS, "after a pause timers come before what was sent")       \
     M(READ_LOCAL_CLOCK, "a read expires keys by the node's own clock")
 
 #endif

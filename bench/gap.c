@@ -1,6 +1,7 @@
 /* gap: writers that count, to see what a failover looks like from outside.
  *
- *   gap [--writers N] [--seconds S] [--prefix P] [--acked FILE] AT...
+ *   gap [--writers N] [--seconds S] [--pause MS] [--prefix P] [--acked FILE]
+ *       AT...
  *
  * Each writer is one plain TCP connection (to each AT in turn, which is PORT on
  * 127.0.0.1 or IPV4:PORT) that sends INCR of its own new key and waits for the
@@ -10,10 +11,12 @@
  *
  *   acknowledged A, longest gap G ms, errors E, breaks B
  *
- * A gap is the time between two replies of one writer. An error is an error
- * reply or a lost connection (the writer ends there), a break a reply that is
- * not the next number. FILE gets "key number" of the last acknowledged reply
- * of each writer. Exit 0 without errors and breaks, else 1; usage 2. */
+ * A gap is the time between two replies of one writer. SIGUSR1 begins another
+ * window of time; a gap counts for the window in which it ends, and the longest
+ * of each window follows in the line: ", windows G0 G1 ...". An error is an
+ * error reply or a lost connection (the writer ends there), a break a reply
+ * that is not the next number. FILE gets "key number" of the last acknowledged
+ * reply of each writer. Exit 0 without errors and breaks, else 1; usage 2. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/tcp.h>
@@ -32,6 +35,7 @@ enum {
     WRITERS_MAX = 256,
     PORTS_MAX = 8,
     DRAIN_MS = 10000, /* how long to wait for the last replies */
+    WINDOWS_MAX = 8,
 };
 
 struct writer {
@@ -39,7 +43,7 @@ struct writer {
     char key[64];
     int64_t acked;
     int64_t last_ms; /* when the last reply came */
-    int64_t gap_ms;
+    int64_t gap_ms[WINDOWS_MAX];
     char in[256];
     size_t in_n;
     bool waiting;
@@ -48,18 +52,27 @@ struct writer {
 struct run {
     int writers, ports;
     struct sockaddr_in port[PORTS_MAX];
-    int64_t seconds;
+    int64_t seconds, pause_ms;
     const char *prefix, *acked_path;
     int64_t errors, breaks;
     struct writer w[WRITERS_MAX];
 };
 
 static volatile sig_atomic_t stopping;
+static volatile sig_atomic_t window; /* which one it is */
 
 static void on_term(int sig)
 {
     (void)sig;
     stopping = 1;
+}
+
+static void on_window(int sig)
+{
+    (void)sig;
+    if (window < WINDOWS_MAX - 1) {
+        window++;
+    }
 }
 
 static int64_t now_ms(void)
@@ -109,6 +122,16 @@ static void writer_send(struct run *r, struct writer *w)
     }
 }
 
+static void writer_gap(struct writer *w, int64_t now)
+{
+    int64_t *longest = &w->gap_ms[window];
+
+    if (now - w->last_ms > *longest) {
+        *longest = now - w->last_ms;
+    }
+    w->last_ms = now;
+}
+
 /* One whole reply line is in w->in. */
 static void writer_reply(struct run *r, struct writer *w)
 {
@@ -116,10 +139,7 @@ static void writer_reply(struct run *r, struct writer *w)
     int64_t value;
 
     w->waiting = false;
-    if (now - w->last_ms > w->gap_ms) {
-        w->gap_ms = now - w->last_ms;
-    }
-    w->last_ms = now;
+    writer_gap(w, now);
     w->in_n = 0;
     if (w->in[0] != ':') {
         w->in[strcspn(w->in, "\r\n")] = '\0';
@@ -164,7 +184,8 @@ static void run_until(struct run *r, int64_t until_ms, bool drain)
         for (int i = 0; i < r->writers; i++) {
             struct writer *w = &r->w[i];
 
-            if (w->fd >= 0 && !w->waiting && !drain) {
+            if (w->fd >= 0 && !w->waiting && !drain &&
+                now_ms() - w->last_ms >= r->pause_ms) {
                 writer_send(r, w);
             }
             p[i].fd = w->waiting ? w->fd : -1;
@@ -172,10 +193,11 @@ static void run_until(struct run *r, int64_t until_ms, bool drain)
             p[i].revents = 0;
             open += w->waiting;
         }
-        if (open == 0) {
+        if (open == 0 && (drain || r->pause_ms == 0)) {
             return;
         }
-        if (poll(p, (nfds_t)r->writers, 100) <= 0) {
+        /* A signal between two polls must not wait for a reply. */
+        if (poll(p, (nfds_t)r->writers, r->pause_ms > 0 ? 1 : 100) <= 0) {
             continue;
         }
         for (int i = 0; i < r->writers; i++) {
@@ -188,7 +210,7 @@ static void run_until(struct run *r, int64_t until_ms, bool drain)
 
 static int report(struct run *r)
 {
-    int64_t acked = 0, gap = 0, end = now_ms();
+    int64_t acked = 0, gap[WINDOWS_MAX] = {0}, longest = 0, end = now_ms();
     FILE *f = NULL;
 
     if (r->acked_path != NULL && (f = fopen(r->acked_path, "w")) == NULL) {
@@ -199,11 +221,14 @@ static int report(struct run *r)
         struct writer *w = &r->w[i];
 
         if (w->waiting) { /* no answer at all: a gap and an error */
-            w->gap_ms = end - w->last_ms;
+            writer_gap(w, end);
             writer_end(r, w, "no reply");
         }
         acked += w->acked;
-        gap = w->gap_ms > gap ? w->gap_ms : gap;
+        for (int k = 0; k <= window; k++) {
+            gap[k] = w->gap_ms[k] > gap[k] ? w->gap_ms[k] : gap[k];
+            longest = gap[k] > longest ? gap[k] : longest;
+        }
         if (f != NULL) {
             fprintf(f, "%s %lld\n", w->key, (long long)w->acked);
         }
@@ -211,17 +236,21 @@ static int report(struct run *r)
     if (f != NULL && fclose(f) != 0) {
         return 1;
     }
-    printf("acknowledged %lld, longest gap %lld ms, errors %lld, breaks %lld\n",
-           (long long)acked, (long long)gap, (long long)r->errors,
+    printf("acknowledged %lld, longest gap %lld ms, errors %lld, breaks %lld",
+           (long long)acked, (long long)longest, (long long)r->errors,
            (long long)r->breaks);
+    for (int k = 0; k <= window && window > 0; k++) {
+        printf("%s%lld", k == 0 ? ", windows " : " ", (long long)gap[k]);
+    }
+    printf("\n");
     return r->errors != 0 || r->breaks != 0;
 }
 
 static int usage(void)
 {
     fprintf(stderr,
-            "usage: gap [--writers N] [--seconds S] [--prefix P] "
-            "[--acked FILE] [IPV4:]PORT...\n");
+            "usage: gap [--writers N] [--seconds S] [--pause MS] "
+            "[--prefix P] [--acked FILE] [IPV4:]PORT...\n");
     return 2;
 }
 
@@ -264,6 +293,8 @@ static int options(struct run *r, int argc, char **argv)
             r->writers = atoi(value);
         } else if (strcmp(argv[i], "--seconds") == 0) {
             r->seconds = atoi(value);
+        } else if (strcmp(argv[i], "--pause") == 0) {
+            r->pause_ms = atoi(value);
         } else if (strcmp(argv[i], "--prefix") == 0) {
             r->prefix = value;
         } else if (strcmp(argv[i], "--acked") == 0) {
@@ -295,6 +326,7 @@ int main(int argc, char **argv)
     }
     signal(SIGTERM, on_term);
     signal(SIGINT, on_term);
+    signal(SIGUSR1, on_window);
     for (int i = 0; i < r.writers; i++) {
         snprintf(r.w[i].key, sizeof r.w[i].key, "%s:%d", r.prefix, i);
         if (writer_open(&r.w[i], &r.port[i % r.ports]) != 0) {

@@ -382,10 +382,38 @@ static void take_update(struct driver *d,
     }
 }
 
+/* How long the candidate waits for this round; 0: no candidate. */
+static unsigned candidate_wait(const struct driver *d)
+{
+    return d->r.state == RAFT_CANDIDATE
+               ? d->r.candidate_state.randomized_election_timeout
+               : 0;
+}
+
+/* A candidate whose first rounds fail, because another stood at the same
+ * moment or a voter had not missed the leader yet, should not wait as long as
+ * for a leader: the first rounds take a few heartbeats. @before: what
+ * candidate_wait() was; another value is a new round. */
+static void hasten_candidate(struct driver *d, unsigned before)
+{
+    uint64_t wait = candidate_wait(d);
+    uint64_t spread = wait - d->cfg.election_ms; /* up to election_ms */
+    uint64_t base = (uint64_t)d->cfg.heartbeat_ms << d->hastened;
+
+    if (wait == 0 || wait == before || wait < d->cfg.election_ms ||
+        d->hastened >= DRIVER_HASTENED_MAX || base >= d->cfg.election_ms) {
+        return;
+    }
+    d->hastened++;
+    d->r.candidate_state.randomized_election_timeout =
+        (unsigned)(base + spread * 2 * base / d->cfg.election_ms);
+}
+
 static int step_once(struct driver *d,
                      struct raft_event *ev,
                      const struct driver_source *src)
 {
+    unsigned wait = candidate_wait(d);
     struct raft_update u;
     int rv;
 
@@ -393,6 +421,7 @@ static int step_once(struct driver *d,
     ev->capacity = 0;
     memset(&u, 0, sizeof u);
     rv = raft_step(&d->r, ev, &u);
+    hasten_candidate(d, wait);
     if (d->conf_lent != NULL) {
         d->r.configuration = *d->conf_lent;
         d->conf_lent = NULL;
@@ -561,6 +590,9 @@ static uint64_t next_timeout(struct driver *d, bool was_timeout)
     if (d->transfer_to != 0) {
         at = min_u64(at, d->transfer_until);
     }
+    if (d->early_at != 0) {
+        at = min_u64(at, d->early_at);
+    }
     if (d->probe.active) {
         at = min_u64(at, d->probe.resend_at);
     }
@@ -626,8 +658,8 @@ void driver_leave(struct driver *d, bool was_timeout)
 void driver_config_default(struct driver_config *c)
 {
     memset(c, 0, sizeof *c);
-    c->election_ms = 300;
-    c->heartbeat_ms = 50;
+    c->election_ms = LIM_ELECTION_MS;
+    c->heartbeat_ms = LIM_HEARTBEAT_MS;
     c->install_ms = 1000;
     c->catch_up_ms = 60000;
     c->max_inflight = 4096;
@@ -891,6 +923,81 @@ static void calm_candidate(struct driver *d)
     }
 }
 
+void driver_note_contact(struct driver *d)
+{
+    uint64_t silence = d->now - d->contact;
+
+    if (driver_leader(d) != 0 && silence > d->silence_max) {
+        d->silence_max = silence;
+    }
+    d->contact = d->now;
+    d->hastened = 0;
+    if (!mutant(DRV_LOSTKEPT)) {
+        d->lost = 0;
+        d->early_at = 0;
+    }
+}
+
+/* This node's place among the voters that may follow @leader; LIM_NODES: it
+ * is none of them. */
+static unsigned heir_rank(struct driver *d, uint64_t leader)
+{
+    unsigned rank = 0;
+    bool voter = false;
+
+    for (unsigned i = 0; i < d->r.configuration.n; i++) {
+        const struct raft_server *s = &d->r.configuration.servers[i];
+
+        voter |= s->id == d->id && s->role == RAFT_VOTER;
+        rank += s->role == RAFT_VOTER && s->id < d->id && s->id != leader;
+    }
+    return voter ? rank : LIM_NODES;
+}
+
+/* The leader's process has ended, so its election timeout is over now. One
+ * after the other, so that they do not split the votes; with its log on disk,
+ * else the engine does not stand and waits another timeout. */
+static void stand_early(struct driver *d)
+{
+    if (d->early_at == 0 || d->now < d->early_at) {
+        return;
+    }
+    d->early_at = 0;
+    if (raft_state(&d->r) != RAFT_FOLLOWER || d->lost != driver_leader(d)) {
+        return;
+    }
+    if (d->installing.index != 0 ||
+        (d->durable != driver_last(d) && !mutant(DRV_EARLYLOG))) {
+        d->early_at = d->now + DRIVER_EARLY_STEP_MS;
+        return;
+    }
+    d->r.follower_state.randomized_election_timeout = 0;
+    if (mutant(DRV_EARLYVOTE)) {
+        d->r.pre_vote = false;
+    }
+}
+
+void driver_peer_died(struct driver *d, uint64_t now_ms, uint64_t id)
+{
+    if (!driver_enter(d, now_ms)) {
+        return;
+    }
+    if (mutant(DRV_LOSTANY)) {
+        id = driver_leader(d);
+    }
+    if (id != 0 && raft_state(&d->r) == RAFT_FOLLOWER &&
+        id == driver_leader(d) && d->lost != id) {
+        unsigned rank = heir_rank(d, id);
+
+        d->lost = id;
+        if (rank < LIM_NODES) {
+            d->early_at =
+                d->now + DRIVER_EARLY_FIRST_MS + rank * DRIVER_EARLY_STEP_MS;
+        }
+    }
+    driver_leave(d, false);
+}
+
 /* Mutant: as if every voter had answered just now. */
 static void pretend_contact(struct driver *d)
 {
@@ -923,6 +1030,7 @@ void driver_timeout(struct driver *d, uint64_t now_ms)
     if (!driver_enter(d, now_ms)) {
         return;
     }
+    stand_early(d);
     if (d->transfer_to != 0 && d->now >= d->transfer_until) {
         d->transfer_to = 0; /* the target is too far behind: go on here */
     }
@@ -940,13 +1048,6 @@ void driver_timeout(struct driver *d, uint64_t now_ms)
         settle(d);
     }
     driver_leave(d, true);
-}
-
-void driver_peer_died(struct driver *d, uint64_t now_ms, uint64_t id)
-{
-    (void)d;
-    (void)now_ms;
-    (void)id;
 }
 
 /* ---- disk ---- */

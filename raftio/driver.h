@@ -45,12 +45,16 @@ enum {
                                    timer, with messages in between */
     DRIVER_HELD_MAX = 32,         /* messages waiting for our own write of a
                                      CHANGE; beyond, dropped */
+    DRIVER_EARLY_FIRST_MS = 3,    /* after the leader's process ended the first
+                                     of its followers stands, ... */
+    DRIVER_EARLY_STEP_MS = 12,    /* ... so much later each of the others */
+    DRIVER_HASTENED_MAX = 2,      /* short rounds of a candidate */
     DRIVER_CHANGES_MAX = 65536,   /* CHANGE entries since the snapshot; beyond,
                                      driver_change() says HF_ELIMIT */
 };
 
 struct driver_config {
-    uint32_t election_ms;
+    uint32_t election_ms; /* a follower waits one to two of these */
     uint32_t heartbeat_ms;
     uint32_t install_ms;      /* a named snapshot is named again after this */
     uint32_t catch_up_ms;     /* one round of driver_catch_up() */
@@ -193,8 +197,12 @@ struct driver {
     bool barrier_wanted;
     bool barrier_applied;
 
-    uint64_t lone_term; /* term already raised for a self-election */
-    uint64_t contact;   /* when a leader was last heard */
+    uint64_t lone_term;   /* term already raised for a self-election */
+    uint64_t contact;     /* when a leader was last heard */
+    uint64_t silence_max; /* of a leader that was then heard again */
+    uint64_t lost;        /* not heard since its process ended; 0: none */
+    uint64_t early_at;    /* then stand for election; 0: no */
+    unsigned hastened;    /* rounds as candidate since a leader was heard */
     uint64_t transfer_to;
     uint64_t transfer_until;
     uint8_t ae_version; /* of the engine's own AppendEntries */
@@ -217,7 +225,7 @@ struct driver {
 };
 
 /* ---- lifecycle ---- */
-/* Election 300 ms, heartbeat 50 ms, pre-vote, 32 MiB of cache. seed is 0 and
+/* LIM_ELECTION_MS, LIM_HEARTBEAT_MS, pre-vote, 32 MiB of cache. seed is 0 and
  * must be set. */
 void driver_config_default(struct driver_config *c);
 
@@ -274,8 +282,11 @@ void driver_read_done(struct driver *d,
                       uint64_t token,
                       const struct entry *e,
                       unsigned n);
-/* The connection to @id broke. Nothing is concluded from it (an election
- * takes more than one opinion). */
+/* The operating system at @id's address says that no process of it listens
+ * there. If @id leads, this node stands for election after a moment instead of
+ * an election timeout, and grants votes at once. It may be wrong: the election
+ * begins with a pre-vote, which a majority grants only if none of it has heard
+ * the leader since. */
 void driver_peer_died(struct driver *d, uint64_t now_ms, uint64_t id);
 
 /* ---- requests ---- */

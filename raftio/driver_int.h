@@ -50,6 +50,8 @@ void driver_forget_changes(struct driver *d, uint64_t upto);
 void driver_conf_of_engine(const struct raft_configuration *c,
                            struct conf *out);
 bool driver_is_lone_voter(const struct driver *d);
+/* A leader of our term or a later one was heard. */
+void driver_note_contact(struct driver *d);
 
 /* ---- sending ---- */
 void driver_send_update(struct driver *d,

@@ -206,7 +206,8 @@ static void step_piece(struct driver *d,
                        const struct append_rest *r,
                        unsigned k)
 {
-    const struct entry *e = r->m->entries + r->done;
+    /* NULL has no offsets, not even 0: a heartbeat has no entries. */
+    const struct entry *e = k > 0 ? r->m->entries + r->done : NULL;
     struct driver_source src = {e, r->prev_index + 1, k, in->stale};
     struct raft_append_entries *a = &in->rm.append_entries;
     void *token = k > 0 ? raft_malloc(1) : NULL;
@@ -278,7 +279,7 @@ static void receive_append(struct driver *d,
     }
     incoming_init(&in, d, from, m);
     if (m->term >= term) {
-        d->contact = d->now;
+        driver_note_contact(d);
         anchor_at_snapshot(d, &r);
     }
     feed_pieces(d, &in, &r);
@@ -343,14 +344,27 @@ static void step_vote_lent(struct driver *d, struct incoming *in)
     struct raft_server self = {d->id, d->name, RAFT_VOTER};
     struct raft_configuration own = d->r.configuration;
 
-    if (d->now - d->contact >= d->cfg.election_ms) {
-        in->rm.request_vote.disrupt_leader = true;
-    }
     d->r.configuration.servers = &self;
     d->r.configuration.n = 1;
     d->conf_lent = &own; /* step_once() puts it back */
     incoming_step(in, d);
     hf_assert(d->conf_lent == NULL);
+}
+
+/* The engine's follower refuses votes until its own, random timeout, so the
+ * slower one of a majority decides when a leader is replaced. What protects a
+ * leader is that those who hear it refuse: a follower that has not heard it
+ * for an election timeout, or knows that its process has ended, need not. A
+ * heartbeat less, since the candidate may have heard it that much earlier. */
+static bool hears_leader(struct driver *d)
+{
+    uint64_t patience = d->cfg.election_ms - d->cfg.heartbeat_ms;
+
+    if (mutant(DRV_HEARD)) {
+        return false;
+    }
+    return d->now - d->contact < patience &&
+           (d->lost == 0 || d->lost != driver_leader(d));
 }
 
 static void receive_vote(struct driver *d,
@@ -373,6 +387,10 @@ static void receive_vote(struct driver *d,
     v->last_log_term = m->vote.last_term;
     v->disrupt_leader = m->vote.disrupt_leader;
     v->pre_vote = m->vote.pre_vote;
+    if (raft_state(&d->r) == RAFT_FOLLOWER && !hears_leader(d) &&
+        !mutant(DRV_STICKY)) {
+        v->disrupt_leader = true;
+    }
     if (raft_state(&d->r) == RAFT_FOLLOWER && raft_role(&d->r) != RAFT_VOTER &&
         !mutant(DRV_NVVOTE)) {
         step_vote_lent(d, &in);
@@ -436,7 +454,7 @@ static void receive_install(struct driver *d,
         return;
     }
     if (m->term >= raft_current_term(&d->r)) {
-        d->contact = d->now;
+        driver_note_contact(d);
     }
     /* The engine frees this, or hands it back when it installs. */
     offered = raft_malloc(sizeof *offered);

@@ -199,6 +199,35 @@ int identity_open(struct disk *d,
     return rv;
 }
 
+int identity_read(struct disk *d, struct identity *out, struct errmsg *em)
+{
+    uint8_t *raw = file_buf(DISK_ALIGN);
+    int64_t n = file_read_head(d, file_name, raw, DISK_ALIGN);
+    int rv = n < 0 ? file_err(em, n, "read", file_name)
+                   : identity_decode(raw, (size_t)n, file_name, out, em);
+
+    free(raw);
+    return rv;
+}
+
+int identity_renew(struct disk *d,
+                   struct identity *id,
+                   const uint8_t dir_id[ID_BYTES],
+                   struct errmsg *em)
+{
+    struct identity want;
+    int rv;
+
+    hf_assert(memcmp(dir_id, no_id, ID_BYTES) != 0);
+    memset(&want, 0, sizeof want);
+    memcpy(want.dir_id, dir_id, ID_BYTES);
+    rv = save(d, &want, em);
+    if (rv == 0) {
+        *id = want;
+    }
+    return rv;
+}
+
 int identity_assign(struct disk *d,
                     struct identity *id,
                     const uint8_t cluster_id[ID_BYTES],

@@ -51,6 +51,16 @@ int identity_assign(struct disk *d,
  * Only without a node id (asserted). */
 int identity_forget(struct disk *d, struct identity *id, struct errmsg *em);
 
+/* Read it again; the directory is locked already. */
+int identity_read(struct disk *d, struct identity *out, struct errmsg *em);
+
+/* The member is given up: the directory gets the id @dir_id and is blank from
+ * then on (raftio/repair.h moves the member's files aside). */
+int identity_renew(struct disk *d,
+                   struct identity *id,
+                   const uint8_t dir_id[ID_BYTES],
+                   struct errmsg *em);
+
 /* Pure halves, for tests and fuzzing. @name goes into messages. */
 void identity_encode(const struct identity *id, uint8_t out[IDENTITY_BYTES]);
 int identity_decode(const uint8_t *p,

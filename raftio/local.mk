@@ -23,6 +23,8 @@ raftio_libraftio_a_SOURCES = \
 	raftio/peer_frame.c \
 	raftio/peer_frame.h \
 	raftio/peer_int.h \
+	raftio/repair.c \
+	raftio/repair.h \
 	raftio/snap.c \
 	raftio/snap.h \
 	raftio/snap_meta.h \
@@ -34,4 +36,5 @@ raftio_libraftio_a_SOURCES = \
 	raftio/wal.h \
 	raftio/wal_format.c \
 	raftio/wal_int.h \
-	raftio/wal_recover.c
+	raftio/wal_recover.c \
+	raftio/wal_survey.c

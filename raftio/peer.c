@@ -12,7 +12,9 @@
 enum {
     FEED_MARK = 64 << 10,    /* socket bytes above which BULK waits its turn */
     STABLE_US = 1000 * 1000, /* up this long: the next redial is at once */
-    REDIAL_SOON_US = 10 * 1000,
+    DIAL_LONG = 4,           /* every so manieth dial is patient */
+    DIAL_NEW_US = 20 * 1000, /* a younger dial is left to itself */
+    REDIAL_SOON_US = 2 * 1000, /* a refusal of it may start an election */
 };
 
 /* ---- members ---- */
@@ -51,6 +53,8 @@ static void redial_cb(struct env_timer *t)
     struct peer_net *p = m->p;
     const char *addr = m->use_hint && m->hint[0] != '\0' ? m->hint : m->addr;
 
+    uint64_t patience = p->silence_ms * 500ULL;
+
     hf_assert(m->id != 0 && m->out == NULL);
     m->out =
         pconn_new(p,
@@ -58,8 +62,14 @@ static void redial_cb(struct env_timer *t)
                               p->bind_host[0] != '\0' ? p->bind_host : NULL),
                   true);
     m->out->m = m;
-    /* The connect has its own time-out; the handshake starts after it. */
-    m->out->deadline_us += NET_CONNECT_TIMEOUT_MS * 1000ULL;
+    /* A dial into a cut wire is given up soon: the kernel would try again only
+     * after a second. Each few a longer one, for slow names and far nodes,
+     * which has only the connect's own time-out; the handshake starts after
+     * that. */
+    if (m->dials++ % DIAL_LONG == DIAL_LONG - 1) {
+        patience = NET_CONNECT_TIMEOUT_MS * 1000ULL + PEER_HANDSHAKE_MS * 1000;
+    }
+    m->out->deadline_us = env_now_us(p->env) + patience;
 }
 
 static void redial_in(struct member *m, uint64_t us)
@@ -68,6 +78,19 @@ static void redial_in(struct member *m, uint64_t us)
         return;
     }
     env_timer_start(m->p->env, &m->redial, env_now_us(m->p->env) + us);
+}
+
+/* Does it hold a connection to us? */
+static bool member_talks(const struct member *m)
+{
+    for (struct pconn *pc = m->p->conns; pc != NULL; pc = pc->next) {
+        if (!pc->dialled && pc->state == PCONN_UP &&
+            pc->other.purpose == HELLO_MEMBER &&
+            pc->other.who.node_id == m->id) {
+            return !mutant(PEER_REFUSED_TALKS);
+        }
+    }
+    return false;
 }
 
 void member_up(struct member *m)
@@ -120,7 +143,8 @@ void member_lost(struct member *m, bool refused_connect, const char *why)
             p->cbs->on_down(p->data, id);
         }
     }
-    if (refused_connect && p->cbs->on_refused_connect != NULL) {
+    if (refused_connect && !member_talks(m) &&
+        p->cbs->on_refused_connect != NULL) {
         p->cbs->on_refused_connect(p->data, id);
     }
 }
@@ -129,7 +153,15 @@ void member_reachable(struct peer_net *p, uint64_t id)
 {
     struct member *m = member_find(p, id);
 
-    if (m != NULL && m->out == NULL && env_timer_armed(&m->redial)) {
+    if (m == NULL) {
+        return;
+    }
+    if (m->out != NULL && m->out->state == PCONN_CONNECTING &&
+        env_now_us(p->env) - m->out->last_in_us > DIAL_NEW_US) {
+        pconn_kill(m->out); /* into a wire that was cut and no longer is */
+        redial_in(m, 0);
+    }
+    if (m->out == NULL && env_timer_armed(&m->redial)) {
         redial_in(m, 0);
     }
 }

@@ -49,7 +49,7 @@ enum {
     PEER_ANSWER_MS = 2000,      /* for an asker to take its answer */
     PEER_PARTS_MAX = 8,         /* of peer_send() */
     PEER_REDIAL_MIN_MS = 50,
-    PEER_REDIAL_MAX_MS = 500,
+    PEER_REDIAL_MAX_MS = 100,
     PEER_REASON_MAX = 200, /* bytes of a refusal's reason */
     PEER_LOG_BURST = 20,   /* lines on foreign behaviour per 10 s */
 };
@@ -93,8 +93,9 @@ struct peer_cbs {
     /* The own connection to @id can carry messages / no longer can. */
     void (*on_up)(void *data, uint64_t id);
     void (*on_down)(void *data, uint64_t id);
-    /* A dial to @id was answered by "connection refused": its host is alive,
-     * its process is not. */
+    /* A dial to @id was answered by "connection refused", and it holds no
+     * connection to us (it may have moved): its host is alive, its process is
+     * not. */
     void (*on_refused_connect)(void *data, uint64_t id);
     /* @id (of this cluster, with the right directory) announced @addr, which
      * is not the address of its record. It is dialled there, too. */

@@ -64,6 +64,7 @@ struct member {
     struct pconn *out; /* NULL: waiting to redial */
     struct env_timer redial;
     uint32_t backoff_ms;
+    unsigned dials;
     uint64_t up_since_us;
     struct queued *head, *tail;
     size_t queued_bytes;

@@ -340,6 +340,7 @@ static int writer_run(struct writer *w,
     }
     m->file_bytes = w->written;
     m->data_bytes = w->data_bytes;
+    m->hash = get_u32(foot + FOOT_HASH_AT);
     return rv;
 }
 
@@ -562,6 +563,7 @@ static int read_pieces(struct stream *s,
         stream_use(s, PIECE_HEAD + n);
         pieces++;
     }
+    m->hash = s->hash;
     if (rv == 0 || (s->acc.n == 0 && mutant(SNAP_FOOTER_UNCHECKED))) {
         rv = check_foot(s, data, pieces, chain, s->hash, frame_end);
     }
@@ -690,6 +692,7 @@ struct snap_list {
     size_t n;
     bool tmp_write;
     bool tmp_in;
+    bool part; /* says how much of it is good */
 };
 
 static int list_one(void *data, const char *name)
@@ -703,6 +706,8 @@ static int list_one(void *data, const char *name)
         l->tmp_write = true;
     } else if (strcmp(name, "in.tmp") == 0) {
         l->tmp_in = true;
+    } else if (strcmp(name, "in.part") == 0) {
+        l->part = true;
     } else if (sscanf(name, "%16llx-%16llx%7s", &index, &term, tail) == 3 &&
                strcmp(tail, ".snap") == 0) {
         if (l->n == SNAP_LIST_MAX) {
@@ -760,6 +765,7 @@ static int peek_file(struct stream *s,
     }
     m->file_bytes = (uint64_t)size;
     m->data_bytes = get_u64(foot + FOOT_DATA_AT);
+    m->hash = get_u32(foot + FOOT_HASH_AT);
     return 0;
 }
 
@@ -809,7 +815,7 @@ static int prepare_dir(struct disk *d, struct snap_list *l, struct errmsg *em)
         return rv;
     }
     rv = l->tmp_write ? disk_unlink(d, write_tmp) : 0;
-    if (rv == 0 && l->tmp_in) {
+    if (rv == 0 && l->tmp_in && !l->part) {
         rv = disk_unlink(d, in_tmp);
     }
     if (rv < 0) {
@@ -836,6 +842,19 @@ int snap_open(struct disk *d,
     if (rv == HF_ECORRUPT && mutant(SNAP_OLD_FALLBACK) && l.n > 1) {
         rv = peek(d, id, l.v[l.n - 2].index, l.v[l.n - 2].term, m, em);
     }
+    return rv;
+}
+
+int snap_newest(struct disk *d,
+                uint64_t *index,
+                uint64_t *term,
+                struct errmsg *em)
+{
+    struct snap_list l;
+    int rv = list_snaps(d, &l, em);
+
+    *index = rv == 0 && l.n > 0 ? l.v[l.n - 1].index : 0;
+    *term = rv == 0 && l.n > 0 ? l.v[l.n - 1].term : 0;
     return rv;
 }
 

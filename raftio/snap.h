@@ -37,12 +37,14 @@ struct snap_file {
     uint64_t log_no;        /* writer's wal_durable_no(), at least at @index */
     uint64_t file_bytes;    /* set by reading functions */
     uint64_t data_bytes;    /* before compression; set by reading functions */
+    uint32_t hash;          /* of its bytes; set by all of them */
     struct blob *conf_blob; /* owns @conf in what reading functions return */
 };
 void snap_file_release(struct snap_file *m); /* harmless twice */
 
 /* ---- at start ---- */
-/* Remove temporary files, make the directory, and find the newest snapshot:
+/* Remove temporary files (not a part of an incoming one that snapxfer.h can go
+ * on with), make the directory, and find the newest snapshot:
  * its header and footer are checked, the rest by snap_read(). No snapshot:
  * m->index is 0. A newest file that is damaged is refused (HF_ECORRUPT) even
  * if an older one is whole: the log between them may be gone. */
@@ -50,6 +52,13 @@ int snap_open(struct disk *d,
               const struct identity *id,
               struct snap_file *m,
               struct errmsg *em);
+
+/* Index and term in the name of the newest one, whatever state it is in; 0: no
+ * snapshot. For a repair: what snap_open() refused. */
+int snap_newest(struct disk *d,
+                uint64_t *index,
+                uint64_t *term,
+                struct errmsg *em);
 
 /* ---- writing ---- */
 struct snap_source {

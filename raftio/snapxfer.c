@@ -7,6 +7,7 @@
 #include "base/crc32c.h"
 #include "base/err.h"
 #include "base/mutant.h"
+#include "raftio/file_int.h"
 
 /* Messages: u8 kind, u64 index, u64 term, u32 tag, then
  *   OFFER   u64 size, u32 file_crc, u32 length + meta
@@ -52,11 +53,18 @@ struct sending {
 
 /* ---- receiving side ---- */
 
-/*  IDLE --offer--> PULLING --all written--> FINISHING --verified--> HELD
- *    ^                |                         |                    |
- *    '--- DROPPING <--+----- other offer, abort, failure, done ------'   */
-enum rx_state { RX_IDLE, RX_PULLING, RX_FINISHING, RX_HELD, RX_DROPPING };
-enum rx_op { RX_WRITE, RX_FINISH, RX_DROP };
+/*  IDLE --offer--> LOOKING --> PULLING --all written--> FINISHING --> HELD
+ *    ^                |            |                        |          |
+ *    '--- DROPPING <--+------------+-- other offer, abort, failure, done   */
+enum rx_state {
+    RX_IDLE,
+    RX_LOOKING, /* is a part of it here from before a restart? */
+    RX_PULLING,
+    RX_FINISHING,
+    RX_HELD,
+    RX_DROPPING,
+};
+enum rx_op { RX_LOOK, RX_WRITE, RX_FINISH, RX_DROP };
 
 struct slot {
     bool used;
@@ -87,6 +95,7 @@ struct receiving {
     struct blob *writing;
     uint64_t write_off;
     uint64_t unsynced;
+    uint64_t found; /* bytes that a restart left */
     int rv;
 };
 
@@ -95,6 +104,7 @@ struct snapxfer {
     struct disk *disk;
     struct logger *log;
     char tmp_name[DISK_NAME_MAX];
+    char part_name[DISK_NAME_MAX]; /* "": none */
     uint64_t rate;
     const struct snapx_cbs *cbs;
     void *data;
@@ -107,7 +117,9 @@ struct snapxfer {
     void *closed_data;
 };
 
-enum { PROGRESS_LOG_US = 5 * 1000 * 1000 };
+static const uint8_t part_magic[8] = {'H', 'F', 'P', 'A', 'R', 'T', '1', '\n'};
+
+enum { PART_VERSION = 1, PROGRESS_LOG_US = 5 * 1000 * 1000 };
 
 static void step(struct snapxfer *x);
 
@@ -367,6 +379,69 @@ static void got_result(struct snapxfer *x, struct sending *t, struct reader *r)
 
 /* ---- receiving: work ---- */
 
+/* How much of which file is synced. */
+static void part_write(const struct receiving *r,
+                       struct snapxfer *x,
+                       uint64_t bytes)
+{
+    uint8_t b[SNAPX_PART_BYTES] = {0};
+    char tmp[DISK_NAME_MAX + 4];
+
+    if (x->part_name[0] == '\0') {
+        return;
+    }
+    memcpy(b, part_magic, sizeof part_magic);
+    put_u32(b + 8, PART_VERSION);
+    put_u32(b + 12, r->offer.tag);
+    put_u64(b + 16, r->offer.o.index);
+    put_u64(b + 24, r->offer.o.term);
+    put_u64(b + 32, r->offer.o.size);
+    put_u64(b + 40, bytes);
+    put_u32(b + SNAPX_PART_BYTES - 4, crc32c(0, b, SNAPX_PART_BYTES - 4));
+    snprintf(tmp, sizeof tmp, "%s.tmp", x->part_name);
+    /* Without it a restart begins afresh, no more. */
+    (void)file_replace(x->disk, tmp, x->part_name, b, sizeof b, NULL);
+}
+
+static uint64_t part_read(const struct receiving *r, struct snapxfer *x)
+{
+    uint8_t *b = file_buf(DISK_ALIGN);
+    int64_t n = file_read_head(x->disk, x->part_name, b, DISK_ALIGN);
+    uint64_t bytes = 0;
+
+    if (n == SNAPX_PART_BYTES &&
+        memcmp(b, part_magic, sizeof part_magic) == 0 &&
+        get_u32(b + SNAPX_PART_BYTES - 4) ==
+            crc32c(0, b, SNAPX_PART_BYTES - 4) &&
+        get_u32(b + 8) == PART_VERSION &&
+        (get_u32(b + 12) == r->offer.tag || mutant(SNAPX_ANY_PART)) &&
+        get_u64(b + 16) == r->offer.o.index &&
+        get_u64(b + 24) == r->offer.o.term &&
+        get_u64(b + 32) == r->offer.o.size &&
+        get_u64(b + 40) <= r->offer.o.size) {
+        bytes = get_u64(b + 40);
+    }
+    free(b);
+    return bytes;
+}
+
+static void look_fn(struct receiving *r, struct snapxfer *x)
+{
+    r->found = x->part_name[0] != '\0' ? part_read(r, x) : 0;
+    if (r->found == 0) {
+        return;
+    }
+    if (disk_open(x->disk, x->tmp_name, DISK_WRITE, &r->file) != 0) {
+        r->file = NULL;
+        r->found = 0;
+    } else if (disk_size(r->file) < (int64_t)r->found) {
+        disk_close(r->file);
+        r->file = NULL;
+        r->found = 0;
+    }
+    r->unsynced = 0;
+}
+
 static void write_fn(struct receiving *r, struct snapxfer *x)
 {
     if (r->file == NULL) {
@@ -384,6 +459,9 @@ static void write_fn(struct receiving *r, struct snapxfer *x)
     if (r->rv == 0 && r->unsynced >= SNAPX_SYNC_BYTES) {
         r->rv = disk_sync(r->file);
         r->unsynced = 0;
+        if (r->rv == 0) {
+            part_write(r, x, r->write_off + r->writing->n);
+        }
     }
 }
 
@@ -396,6 +474,9 @@ static void finish_fn(struct receiving *r, struct snapxfer *x)
     r->file = NULL;
     if (r->rv == 0 && size != (int64_t)r->offer.o.size) {
         r->rv = HF_ECORRUPT;
+    }
+    if (r->rv == 0) {
+        part_write(r, x, r->offer.o.size);
     }
     if (r->rv == 0 && x->cbs->verify != NULL) {
         r->rv = x->cbs->verify(x->data, x->disk, x->tmp_name, r->offer.o.index,
@@ -410,6 +491,9 @@ static void rx_fn(struct env_work *w)
 
     r->rv = 0;
     switch (r->op) {
+        case RX_LOOK:
+            look_fn(r, x);
+            break;
         case RX_WRITE:
             write_fn(r, x);
             break;
@@ -420,6 +504,9 @@ static void rx_fn(struct env_work *w)
             disk_close(r->file);
             r->file = NULL;
             (void)disk_unlink(x->disk, x->tmp_name);
+            if (x->part_name[0] != '\0') {
+                (void)disk_unlink(x->disk, x->part_name);
+            }
             break;
     }
 }
@@ -475,7 +562,7 @@ static void rx_begin(struct snapxfer *x,
     if (r->offer.tag != before) {
         r->tries = 0;
     }
-    r->state = RX_PULLING;
+    r->state = RX_LOOKING;
     r->from = from;
     r->next_off = r->written = 0;
     r->last_new_us = now;
@@ -483,6 +570,30 @@ static void rx_begin(struct snapxfer *x,
     log_info(x->log, "snapshot at %llu (%llu bytes) comes from node %llu",
              (unsigned long long)o->index, (unsigned long long)o->size,
              (unsigned long long)from);
+    rx_submit(x, RX_LOOK);
+}
+
+/* What was found is gone on with. */
+static void rx_looked(struct snapxfer *x)
+{
+    struct receiving *r = &x->rx;
+
+    r->state = RX_PULLING;
+    r->next_off = r->written = r->found;
+    if (r->found > 0) {
+        log_info(x->log, "snapshot at %llu: %llu bytes are here already",
+                 (unsigned long long)r->offer.o.index,
+                 (unsigned long long)r->found);
+    }
+}
+
+/* Another node has the very same file: on from there. */
+static void rx_switch(struct receiving *r, uint64_t from)
+{
+    r->from = from;
+    for (size_t i = 0; i < SNAPX_PULLS; i++) {
+        r->slots[i].sent_us = 0; /* what is waited for is pulled again */
+    }
 }
 
 static void tell_result(struct snapxfer *x,
@@ -545,6 +656,8 @@ static void rx_done(struct env_work *w)
         rx_failed(x, "writing");
     } else if (r->op == RX_FINISH) {
         rx_finished(x);
+    } else if (r->op == RX_LOOK) {
+        rx_looked(x);
     }
     step(x);
 }
@@ -687,7 +800,9 @@ static void got_offer(struct snapxfer *x,
         (x->cbs->accept != NULL && !x->cbs->accept(x->data, from, o))) {
         return;
     }
-    if (r->state == RX_IDLE && !r->busy) {
+    if (r->state == RX_PULLING && r->offer.tag == tag && o->file_crc != 0) {
+        rx_switch(r, from);
+    } else if (r->state == RX_IDLE && !r->busy) {
         rx_begin(x, from, o);
     } else if (rx_give_up(x, o)) {
         rx_drop(x); /* begins with the sender's next reminder */
@@ -920,6 +1035,10 @@ struct snapxfer *snapx_new(const struct snapx_config *c)
         x->rate = SNAPX_RATE_MIN;
     }
     snprintf(x->tmp_name, sizeof x->tmp_name, "%s", c->tmp_name);
+    if (c->part_name != NULL) {
+        hf_assert(strlen(c->part_name) + 4 < sizeof x->part_name);
+        snprintf(x->part_name, sizeof x->part_name, "%s", c->part_name);
+    }
     env_timer_init(&x->timer, timer_cb, x);
     for (size_t i = 0; i < LIM_NODES; i++) {
         x->tx[i].x = x;

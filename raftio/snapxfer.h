@@ -8,9 +8,10 @@
  *
  * The follower pulls, so it sets the pace: a bounded number of pulls in
  * flight, at most rate bytes per second, lost ones pulled again. It resumes
- * after any break while the offer stays the same and starts afresh when the
- * offer changes. The file counts only when all of it has been synced and
- * verified from disk by the owner's verify(). File reads, writes and
+ * after any break, also at another sender of the very same file, and with
+ * part_name after a restart, while the offer stays the same, and starts afresh
+ * when the offer changes. The file counts only when all of it has been synced
+ * and verified from disk by the owner's verify(). File reads, writes and
  * verification run on ENV_POOL. Memory: SNAPX_PULLS * SNAPX_CHUNK per side
  * and follower.
  *
@@ -39,6 +40,7 @@ enum {
     SNAPX_RATE_MIN = 32 << 20,
     SNAPX_RATE_DEFAULT = 64 << 20,
     SNAPX_SYNC_BYTES = 8 << 20, /* written between two syncs */
+    SNAPX_PART_BYTES = 64,      /* of the file of part_name */
     SNAPX_BURST_US = 20000,     /* of pulls at once after a pause */
     SNAPX_VERIFY_TRIES = 3, /* of one offer; beyond: refused until it changes */
 };
@@ -92,8 +94,12 @@ struct snapx_config {
     struct env *env; /* its disk is used */
     struct logger *log;
     const char *tmp_name; /* where a received file grows; copied */
-    uint64_t rate;        /* bytes per second; 0: SNAPX_RATE_DEFAULT; raised to
-                             SNAPX_RATE_MIN */
+    /* Where it is written down how much of it is synced; copied. NULL: a
+     * restart begins afresh. What it says is only believed when the whole file
+     * is verified. */
+    const char *part_name;
+    uint64_t rate; /* bytes per second; 0: SNAPX_RATE_DEFAULT; raised to
+                      SNAPX_RATE_MIN */
     const struct snapx_cbs *cbs;
     void *data;
 };

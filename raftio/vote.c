@@ -275,6 +275,23 @@ int vote_open(struct vote *v,
     return settle(v, kind, s, good, em);
 }
 
+/* Both slots, one after the other. */
+static int store(struct vote *v, const struct vote_state *s, struct errmsg *em)
+{
+    int rv = mutant(VOTE_NOT_PERSISTED) ? 0 : slot_write(v, 0, s, em);
+
+    if (rv == 0 && !mutant(VOTE_ONE_SLOT) && !mutant(VOTE_NOT_PERSISTED)) {
+        rv = slot_write(v, 1, s, em);
+    }
+    if (rv < 0) {
+        v->failed = true;
+        return errmsg_wrap(em, rv, "store term %llu",
+                           (unsigned long long)s->term);
+    }
+    v->now = *s;
+    return 0;
+}
+
 int vote_set(struct vote *v,
              uint64_t term,
              uint64_t vote,
@@ -282,11 +299,14 @@ int vote_set(struct vote *v,
              struct errmsg *em)
 {
     struct vote_state s = v->now;
-    int rv;
 
     hf_assert(!v->failed);
     hf_assert(term >= s.term);
     if (term == s.term && (vote == 0 || vote == s.vote)) {
+        if (mutant(VOTE_CLEARED)) {
+            s.vote = 0;
+            return store(v, &s, em);
+        }
         return 0;
     }
     hf_assert(term > s.term || s.vote == 0);
@@ -294,14 +314,18 @@ int vote_set(struct vote *v,
     s.term = term;
     s.vote = vote;
     s.log_no = log_no > s.log_no ? log_no : s.log_no;
-    rv = mutant(VOTE_NOT_PERSISTED) ? 0 : slot_write(v, 0, &s, em);
-    if (rv == 0 && !mutant(VOTE_ONE_SLOT) && !mutant(VOTE_NOT_PERSISTED)) {
-        rv = slot_write(v, 1, &s, em);
+    return store(v, &s, em);
+}
+
+int vote_note(struct vote *v, uint64_t log_no, struct errmsg *em)
+{
+    struct vote_state s = v->now;
+
+    hf_assert(!v->failed);
+    if (log_no <= s.log_no) {
+        return 0;
     }
-    if (rv < 0) {
-        v->failed = true;
-        return errmsg_wrap(em, rv, "store term %llu", (unsigned long long)term);
-    }
-    v->now = s;
-    return 0;
+    s.seq++;
+    s.log_no = log_no;
+    return store(v, &s, em);
 }

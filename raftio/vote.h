@@ -54,6 +54,12 @@ int vote_set(struct vote *v,
              uint64_t log_no,
              struct errmsg *em);
 
+/* Make only the witness for the log durable; nothing if it is no newer than
+ * what is stored. Once, before anything of a log is acknowledged of which no
+ * witness speaks: else its loss as a whole would go unnoticed. Errors as of
+ * vote_set(). */
+int vote_note(struct vote *v, uint64_t log_no, struct errmsg *em);
+
 /* Pure halves, for tests and fuzzing. */
 void vote_encode(const struct vote_state *s,
                  const struct identity *id,

@@ -79,7 +79,8 @@ struct group {
     bool turn;
     uint64_t spare_id;
     struct seg_head head;
-    uint64_t number; /* segment written to */
+    struct wal_seg before; /* the one that it follows; number 0: none */
+    uint64_t number;       /* segment written to */
     int rv;
     struct errmsg em;
 };
@@ -212,6 +213,14 @@ static struct wal_op *op_new(enum op_kind kind,
     op->n = n;
     op->token = token;
     return op;
+}
+
+/* Bytes that frames may still take in @seg. */
+static uint64_t seg_left(const struct wal_seg *seg)
+{
+    uint64_t used = seg->end + SEG_SEAL;
+
+    return seg->size > used ? seg->size - used : 0;
 }
 
 static struct wal_seg *active(struct wal *w)
@@ -416,7 +425,9 @@ static bool plan_op(struct wal *w, struct wal_op *op, uint64_t limit)
         w->plan_term = w->before_term = op->term;
         plan_frame(w, FRAME_RESET, op->first, op->term);
     } else {
-        plan_frame(w, FRAME_MARK, 0, 0)->f.flags = op->clean ? FRAME_CLEAN : 0;
+        /* Its place tells a survey of a damaged log where the log ended. */
+        plan_frame(w, FRAME_MARK, w->plan_next, w->plan_term)->f.flags =
+            op->clean ? FRAME_CLEAN : 0;
     }
     return true;
 }
@@ -425,7 +436,7 @@ static bool plan_op(struct wal *w, struct wal_op *op, uint64_t limit)
 static size_t spare_find(const struct wal *w, uint64_t need)
 {
     for (size_t i = 0; i < w->spares_n; i++) {
-        if (w->spares[i].size >= need + SEG_HEADER) {
+        if (w->spares[i].size >= need + SEG_HEADER + SEG_SEAL) {
             return i;
         }
     }
@@ -439,6 +450,10 @@ static void plan_turn(struct wal *w, size_t spare, uint64_t need)
     struct wal_seg *seg;
 
     memset(&g->head, 0, sizeof g->head);
+    memset(&g->before, 0, sizeof g->before);
+    if (old != NULL) {
+        g->before = *old;
+    }
     g->turn = true;
     g->spare_id = w->spares[spare].id;
     g->head.id = w->cfg.id;
@@ -510,7 +525,7 @@ static bool plan_segment(struct wal *w)
     uint64_t need = head_need(w);
     size_t spare;
 
-    if (seg != NULL && !w->new_segment && seg->end + need <= seg->size &&
+    if (seg != NULL && !w->new_segment && need <= seg_left(seg) &&
         need <= seg->flight) {
         return true;
     }
@@ -546,8 +561,7 @@ static void group_start(struct wal *w)
     g->salt = seg->salt;
     g->number = seg->number;
     g->chain = w->chain;
-    limit =
-        seg->size - seg->end < seg->flight ? seg->size - seg->end : seg->flight;
+    limit = seg_left(seg) < seg->flight ? seg_left(seg) : seg->flight;
     /* Truncating what the same write appends would need two indexes. */
     while (w->queue.head != NULL) {
         struct wal_op *op = w->queue.head;
@@ -596,6 +610,45 @@ static int read_old_salt(struct group *g, const char *name, uint8_t *raw)
     return 0;
 }
 
+/* Behind the end of the segment before: that the log goes on in this one.
+ * Without it nobody would miss the file if it got lost. The file has its name
+ * for good already, and nothing in it is acknowledged yet; a power cut leaves
+ * either no seal or a segment that it speaks of. */
+static int seal_before(struct group *g)
+{
+    const struct wal_seg *seg = &g->before;
+    struct frame f = {.kind = FRAME_MARK, .flags = FRAME_SEALED};
+    struct disk_file *file;
+    char name[WAL_PATH_MAX];
+    uint8_t *raw;
+    int rv;
+
+    if (seg->number == 0 || seg->size - seg->end < SEG_SEAL ||
+        mutant(NO_SEAL)) {
+        return 0; /* older versions filled segments to the last byte */
+    }
+    seg_path(seg->number, name);
+    rv = disk_open(g->w->env->disk, name, open_flags(), &file);
+    if (rv < 0) {
+        return file_err(&g->em, rv, "open", name);
+    }
+    raw = file_buf(SEG_SEAL);
+    f.no = g->head.first_no;
+    f.first = g->head.first_index;
+    f.last = f.first - 1;
+    f.term = g->head.prev_term;
+    f.salt = seg->salt;
+    f.durable_no = f.no - 1;
+    f.prev = g->head.pred_chain;
+    memset(raw, 0, SEG_SEAL);
+    wal_frame_encode(&f, raw);
+    rv = disk_pwrite(file, raw, SEG_SEAL, seg->end);
+    rv = rv < 0 ? file_err(&g->em, rv, "write and sync", name) : 0;
+    disk_close(file);
+    free(raw);
+    return rv;
+}
+
 static int turn_segment(struct group *g)
 {
     struct disk *d = g->w->env->disk;
@@ -631,6 +684,7 @@ static int turn_segment(struct group *g)
     }
     rv = mutant(NO_DIR_SYNC) ? 0 : disk_sync_dir(d, wal_dir);
     rv = rv < 0 ? file_err(&g->em, rv, "sync directory", wal_dir) : 0;
+    rv = rv == 0 ? seal_before(g) : rv;
     g->chain = g->head.crc;
 free_raw:
     free(raw);
@@ -683,6 +737,9 @@ static void group_fn(struct env_work *work)
     }
     group_encode(g);
     g->rv = disk_pwrite(g->w->file, g->buf, g->bytes, g->off);
+    if (g->rv < 0 && mutant(SYNC_RETRIED)) {
+        g->rv = disk_sync(g->w->file);
+    }
     if (g->rv < 0 && !mutant(WRITE_ERROR_IGNORED)) {
         g->rv = file_err(&g->em, g->rv, "write and sync", name);
         errmsg_wrap(&g->em, g->rv, "at offset %llu",
@@ -1050,7 +1107,7 @@ static void retry_cb(struct env_timer *t)
 static bool recyclable(const struct wal *w, const struct wal_seg *seg)
 {
     return seg->size == w->cfg.segment_bytes && w->spares_n < WAL_SPARES &&
-           seg->end + seg->flight >= seg->size;
+           seg->end + seg->flight + SEG_SEAL >= seg->size;
 }
 
 /* Size of the file to prepare now; 0 for none. */
@@ -1071,8 +1128,9 @@ static uint64_t prepare_size(const struct wal *w)
     if (first && size > WAL_FIRST_BYTES) {
         size = WAL_FIRST_BYTES;
     }
-    if (size < need + SEG_HEADER) {
-        size = (need + SEG_HEADER + DISK_ALIGN - 1) / DISK_ALIGN * DISK_ALIGN;
+    need += SEG_HEADER + SEG_SEAL;
+    if (size < need) {
+        size = (need + DISK_ALIGN - 1) / DISK_ALIGN * DISK_ALIGN;
     }
     return size;
 }
@@ -1492,10 +1550,10 @@ uint64_t wal_reserved_room(const struct wal *w)
     uint64_t n = 0;
 
     if (w->segs_n > 0 && !w->new_segment) {
-        n = w->segs[w->segs_n - 1].size - w->segs[w->segs_n - 1].end;
+        n = seg_left(&w->segs[w->segs_n - 1]);
     }
     for (size_t i = 0; i < w->spares_n; i++) {
-        n += w->spares[i].size - SEG_HEADER;
+        n += w->spares[i].size - SEG_HEADER - SEG_SEAL;
     }
     return n;
 }
@@ -1525,7 +1583,7 @@ enum wal_room wal_room(const struct wal *w, uint64_t n)
         return WAL_ROOM;
     }
     if (w->wants_room) {
-        return have >= need + WAL_SPARES * (segment - SEG_HEADER)
+        return have >= need + WAL_SPARES * (segment - SEG_HEADER - SEG_SEAL)
                    ? WAL_ROOM
                    : WAL_ROOM_NONE;
     }

@@ -56,6 +56,9 @@ struct wal_recover_in {
     uint64_t snap_term;
     uint64_t durable_no; /* the largest of vote_state.log_no and the local
                             snapshot's log_no: frames that must be there */
+    /* The log was given up for the snapshot (raftio/repair.h): there may be
+     * no segment yet, and its first frame comes after durable_no. */
+    bool emptied;
 };
 
 struct wal_seg; /* private */
@@ -101,6 +104,25 @@ int wal_recover(struct disk *d,
                 struct wal_recovered *out,
                 struct errmsg *em);
 void wal_recovered_release(struct wal_recovered *r);
+
+/* Where did a log end that wal_recover() found to be damaged? */
+struct wal_survey {
+    bool known; /* @last is the last index the log held when the
+                   process ended: as certain as for a whole log */
+    uint64_t last;
+    uint64_t last_no; /* no frame number was larger, as far as is known */
+    bool any;         /* there is a segment */
+};
+/* Read only. Looks at the end of the log alone: the newest segment's header
+ * tells the place at its start, frames behind a damaged one are found by the
+ * segment's salt, and the end is judged as for a whole log. What makes it
+ * unknown: a newest segment that is missing, has no good header or is cut
+ * short; a durable frame of which not even the header can be read at the very
+ * end. 0, or HF_EIDENTITY, HF_EVERSION, HF_EIO ... */
+int wal_survey(struct disk *d,
+               const struct wal_recover_in *in,
+               struct wal_survey *out,
+               struct errmsg *em);
 
 /* True when directory "log" has a segment: for vote_open(). */
 int wal_exists(struct disk *d, bool *out, struct errmsg *em);

@@ -21,7 +21,14 @@ enum frame_kind {
     FRAME_RESET = 3,    /* all entries are gone; @first is the next */
     FRAME_MARK = 4,     /* nothing; a witness for what came before */
 };
-enum { FRAME_CLEAN = 1 }; /* flag of a mark: the log was closed in order */
+/* Flags of a mark. */
+enum {
+    FRAME_CLEAN = 1,  /* the log was closed in order */
+    FRAME_SEALED = 2, /* it is behind the segment's end: another segment goes
+                         on, and was durable when this was written */
+};
+/* Kept free at the end of a segment for that mark. */
+enum { SEG_SEAL = FRAME_ALIGN };
 
 struct frame {
     uint16_t kind;
@@ -111,5 +118,16 @@ extern const char wal_dir[];
 extern const char wal_tmp_path[];
 
 void wal_cfg_defaults(struct wal_cfg *cfg);
+
+/* What is in the directory: numbers of segments in order, ids of prepared
+ * ones. free() both lists. */
+struct wal_listing {
+    uint64_t *segs;
+    size_t segs_n;
+    uint64_t *spares;
+    size_t spares_n;
+    bool tmp;
+};
+int wal_list(struct disk *d, struct wal_listing *l, struct errmsg *em);
 
 #endif

@@ -50,17 +50,9 @@ struct scan {
 
 /* ---- listing ---- */
 
-struct listing {
-    uint64_t *segs;
-    size_t segs_n;
-    uint64_t *spares;
-    size_t spares_n;
-    bool tmp;
-};
-
 static int list_one(void *data, const char *name)
 {
-    struct listing *l = data;
+    struct wal_listing *l = data;
     unsigned long long v;
     char tail[8] = "";
 
@@ -81,7 +73,7 @@ static int list_one(void *data, const char *name)
     return 0;
 }
 
-static int list_log(struct disk *d, struct listing *l, struct errmsg *em)
+int wal_list(struct disk *d, struct wal_listing *l, struct errmsg *em)
 {
     int rv = disk_list(d, wal_dir, list_one, l);
 
@@ -93,8 +85,8 @@ static int list_log(struct disk *d, struct listing *l, struct errmsg *em)
 
 int wal_exists(struct disk *d, bool *out, struct errmsg *em)
 {
-    struct listing *l = hf_calloc(1, sizeof *l);
-    int rv = list_log(d, l, em);
+    struct wal_listing *l = hf_calloc(1, sizeof *l);
+    int rv = wal_list(d, l, em);
 
     if (rv == 0) {
         *out = l->segs_n > 0;
@@ -132,7 +124,7 @@ static bool spare_fits(struct scan *s, const char *name)
 }
 
 /* Keep prepared segments that fit the setting, remove the rest. */
-static void adopt_spares(struct scan *s, const struct listing *l)
+static void adopt_spares(struct scan *s, const struct wal_listing *l)
 {
     struct wal_recovered *out = s->out;
     char name[WAL_PATH_MAX];
@@ -296,7 +288,7 @@ static int replay_entries(struct scan *s, const struct frame *f, uint64_t off)
     struct entry e;
 
     if (f->first != s->next || f->count == 0 || f->term < s->last_term ||
-        f->last != f->first + f->count - 1) {
+        f->last != f->first + f->count - 1 || f->last < f->first) {
         return damaged(s, off, "frame out of order");
     }
     for (uint64_t i = f->first; i <= f->last; i++) {
@@ -326,6 +318,9 @@ static int replay(struct scan *s, const struct frame *f, uint64_t off)
     int rv = 0;
 
     s->clean = false;
+    if (f->first == 0 && f->kind != FRAME_MARK) {
+        return damaged(s, off, "frame out of order");
+    }
     switch (f->kind) {
         case FRAME_ENTRIES:
             rv = replay_entries(s, f, off);
@@ -481,6 +476,10 @@ static int scan_segment(struct scan *s,
             seg->end = off;
             return judge_tail(s, h, off);
         }
+        if (rv == 1 && next == NULL && f.kind == FRAME_MARK &&
+            (f.flags & FRAME_SEALED) != 0) {
+            return damaged(s, off, "the segment that follows it is missing");
+        }
         if (rv == 0 || (rv == 1 && off + f.len > stop)) {
             rv = damaged(s, off, "the next segment says that it goes on");
         }
@@ -502,7 +501,7 @@ static int scan_segment(struct scan *s,
 
 /* ---- all segments ---- */
 
-static int read_heads(struct scan *s, const struct listing *l)
+static int read_heads(struct scan *s, const struct wal_listing *l)
 {
     uint8_t *raw = file_buf(SEG_HEADER);
     char name[WAL_PATH_MAX];
@@ -560,6 +559,9 @@ static int open_segment(struct scan *s, size_t i, char name[WAL_PATH_MAX])
     seg->size = h->size;
     seg->salt = h->salt;
     seg->flight = h->flight;
+    if (h->first_index == 0) {
+        return damaged(s, 0, "it begins before the first entry");
+    }
     if (i == 0) {
         s->first = s->next = h->first_index;
         s->before_term = s->last_term = h->prev_term;
@@ -634,13 +636,13 @@ static int reconcile(struct scan *s)
     return 0;
 }
 
-static int recover(struct scan *s, const struct listing *l)
+static int recover(struct scan *s, const struct wal_listing *l)
 {
     int rv;
 
     s->first = s->next = s->in->snap_index + 1;
     s->before_term = s->last_term = s->in->snap_term;
-    s->next_no = 1;
+    s->next_no = s->in->emptied ? s->in->durable_no + 1 : 1;
     s->name = wal_dir;
     s->out->segs = hf_calloc(l->segs_n + 1, sizeof *s->out->segs);
     rv = read_heads(s, l);
@@ -650,7 +652,7 @@ static int recover(struct scan *s, const struct listing *l)
     if (rv < 0) {
         return rv;
     }
-    if (l->segs_n == 0 && s->in->durable_no > 0) {
+    if (l->segs_n == 0 && s->in->durable_no > 0 && !s->in->emptied) {
         return damaged(s, 0, "all segments are missing");
     }
     rv = l->segs_n == 0 ? 0 : disk_sync_dir(s->disk, wal_dir);
@@ -669,7 +671,7 @@ int wal_recover(struct disk *d,
                 struct wal_recovered *out,
                 struct errmsg *em)
 {
-    struct listing *l = hf_calloc(1, sizeof *l);
+    struct wal_listing *l = hf_calloc(1, sizeof *l);
     struct scan s;
     int rv;
 
@@ -683,7 +685,7 @@ int wal_recover(struct disk *d,
     wal_cfg_defaults(&s.cfg);
     out->first_index = in->snap_index + 1;
     out->next_name = 1;
-    rv = list_log(d, l, em);
+    rv = wal_list(d, l, em);
     if (rv == 0) {
         rv = recover(&s, l);
     }

@@ -35,7 +35,11 @@ case "${1:-}" in
             'CFLAGS=-O1 -g'
         ;;
     mutants) build_dir build-mutants --enable-developer --enable-mutants ;;
-    fuzz) build_dir build-fuzz --enable-fuzz CC=clang 'CFLAGS=-O1 -g' ;;
+    fuzz)
+        build_goals=fuzzers
+        build_dir build-fuzz --enable-developer --enable-fuzz CC=clang \
+            'CFLAGS=-O1 -g'
+        ;;
     fast) build_fast ;;
     *)
         echo "usage: ./dev build [asan|mutants|fuzz|fast]" >&2

@@ -78,17 +78,25 @@ node_pid() {
     echo "$pid"
 }
 
+# What stands in front of node $1's holdfastd; a script may have its own.
+node_wrap() { echo "$CL_WRAP"; }
+
+# The words of node $1's command line, one a line.
+node_words() {
+    # shellcheck disable=SC2046,SC2086  # lists of words
+    printf '%s\n' $(node_in "$1") $(node_wrap "$1") "$CL_BIN/holdfastd" \
+        --data-dir "$CL_DIR/n$1" --listen "$(node_at "$1")" \
+        --peer-listen "$(node_peer_at "$1")" \
+        --join "$(cluster_peers)" ${CL_NET:+--insecure} $CL_FLAGS
+}
+
 # Start node $1; returns when the process runs, not when it is ready.
 node_start() {
     if node_pid "$1" >/dev/null; then
         return 0
     fi
-    # shellcheck disable=SC2046,SC2086  # lists of words
-    setsid $(node_in "$1") $CL_WRAP "$CL_BIN/holdfastd" \
-        --data-dir "$CL_DIR/n$1" --listen "$(node_at "$1")" \
-        --peer-listen "$(node_peer_at "$1")" \
-        --join "$(cluster_peers)" ${CL_NET:+--insecure} $CL_FLAGS \
-        >>"$(node_log "$1")" 2>&1 </dev/null &
+    # shellcheck disable=SC2046  # a list of words
+    setsid $(node_words "$1") >>"$(node_log "$1")" 2>&1 </dev/null &
     started=$!
     echo "$started" >"$CL_DIR/n$1.pid"
     # Until it has become holdfastd it does not look like one.
@@ -118,6 +126,25 @@ node_wait_gone() {
 node_kill() {
     node_signal "$1" KILL || return 0
     node_wait_gone "$1" 5
+}
+
+# node_pause I, and node_resume I: it stands still and goes on.
+node_pause() { node_signal "$1" STOP; }
+node_resume() { node_signal "$1" CONT; }
+
+# node_wipe I: killed, and all it held is gone; its log stays.
+node_wipe() {
+    node_kill "$1"
+    rm -rf "${CL_DIR:?}/n$1"
+}
+
+# node_upgrade I DIR: ended in order, and started with DIR/holdfastd.
+node_upgrade() {
+    node_stop "$1"
+    upgrade_from=$CL_BIN
+    CL_BIN=$2
+    node_start "$1"
+    CL_BIN=$upgrade_from
 }
 
 # In order: it hands leadership over first.
@@ -295,16 +322,17 @@ net_down() {
     done
 }
 
-# net_cut I: nothing passes between node I and the other nodes.
+# net_cut I: nothing passes between node I and the other nodes; all at once.
 net_cut() {
-    for k in $(cluster_nodes); do
-        [ "$k" != "$1" ] || continue
-        for way in "-s $(node_host "$1") -d $(node_host "$k")" \
-            "-s $(node_host "$k") -d $(node_host "$1")"; do
-            # shellcheck disable=SC2086  # a list of words
-            ip netns exec "$CL_NET-hub" iptables -w -A FORWARD $way -j DROP
+    {
+        echo '*filter'
+        for k in $(cluster_nodes); do
+            [ "$k" != "$1" ] || continue
+            echo "-A FORWARD -s $(node_host "$1") -d $(node_host "$k") -j DROP"
+            echo "-A FORWARD -s $(node_host "$k") -d $(node_host "$1") -j DROP"
         done
-    done
+        echo COMMIT
+    } | ip netns exec "$CL_NET-hub" iptables-restore -w --noflush
 }
 
 # How many packets the cuts have swallowed: none means they did not work.

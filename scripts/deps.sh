@@ -10,13 +10,15 @@ set -eu
 
 packages="autoconf automake make gcc libc6-dev pkg-config libuv1-dev
     liblz4-dev libssl-dev libinih-dev libedit-dev libcmocka-dev
-    libjemalloc-dev redis-tools"
+    libjansson-dev libjemalloc-dev redis-tools"
 case "${1:-}" in
     --lint)
         packages="$packages clang clang-format clang-tidy universal-ctags
             shellcheck"
         ;;
-    --test) packages="$packages iproute2 iptables strace xfsprogs" ;;
+    --test)
+        packages="$packages iproute2 iptables clang strace xfsprogs e2fsprogs"
+        ;;
     --bench) packages="$packages redis-server etcd-server etcd-client" ;;
 esac
 
@@ -36,7 +38,18 @@ raft_good() {
     pkg-config --exists 'raft >= 0.22.1 raft < 0.23' 2>/dev/null
 }
 
-if [ -z "$missing" ] && raft_good; then
+# What clang's sanitizers and its fuzzer link is a package of its own, with
+# clang's number in its name: only what clang depends on tells it.
+clang_runtime_good() {
+    [ "${1:-}" != --test ] || find /usr/lib/llvm-*/lib/clang /usr/lib/clang \
+        -name 'libclang_rt.fuzzer*' 2>/dev/null | grep -q .
+}
+clang_runtime() {
+    apt-cache depends clang |
+        sed -n 's/^ *Depends: clang-\([0-9]*\)$/libclang-rt-\1-dev/p'
+}
+
+if [ -z "$missing" ] && raft_good && clang_runtime_good "$@"; then
     exit 0
 fi
 
@@ -87,30 +100,6 @@ raft_offered() {
         done
 }
 
-# The address of the source that gives this release its main part, whatever
-# file and format it is written in.
-own_mirror() {
-    apt-get indextargets \
-        --format '$(CREATED_BY)|$(CODENAME)|$(COMPONENT)|$(REPO_URI)' |
-        awk -F '|' -v c="$1" '$1 == "Packages" && $2 == c && $3 == "main" {
-            sub("/$", "", $4); print $4; exit }'
-}
-
-# What that source says of its signature, as options of a one-line source.
-own_trust() {
-    set -- "$1" "$(grep -lsF -e "$1" /etc/apt/sources.list \
-        /etc/apt/sources.list.d/*.list /etc/apt/sources.list.d/*.sources |
-        head -n 1)"
-    [ -n "$2" ] || return 0
-    key=$(sed -n 's/^Signed-By: *\(\/.*\)/\1/p
-        s/^deb .*[[ ]signed-by=\([^] ]*\).*/\1/p' "$2" | head -n 1)
-    if [ -n "$key" ]; then
-        echo "[signed-by=$key]"
-    elif grep -qiE '^Trusted: *yes|[[ ]trusted=yes' "$2"; then
-        echo "[trusted=yes]"
-    fi
-}
-
 add_backports() {
     codename=$(. /etc/os-release && echo "${VERSION_CODENAME:-}")
     [ -n "$codename" ] || die "/etc/os-release names no VERSION_CODENAME"
@@ -127,6 +116,7 @@ add_backports() {
 
 say "installing:$missing$(raft_good || echo ' libraft-dev')"
 apt_get update || die "apt-get update failed"
+clang_runtime_good "$@" || missing="$missing $(clang_runtime)"
 if [ -n "$missing" ]; then
     # shellcheck disable=SC2086  # a list of words
     install_packages $missing || die "apt-get install failed"

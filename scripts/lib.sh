@@ -42,7 +42,7 @@ bootstrap() {
 }
 
 # build_dir DIR CONFIGURE-ARGUMENT...: configure (once, or when the arguments
-# change) and make everything in DIR under the tree's top.
+# change) and make everything, or $build_goals, in DIR under the tree's top.
 build_dir() {
     dir=$HF_ROOT/$1
     shift
@@ -53,7 +53,8 @@ build_dir() {
         (cd "$dir" && "$HF_ROOT/configure" --quiet "$@")
         printf '%s\n' "$*" >"$dir/.arguments"
     fi
-    make -C "$dir" --no-print-directory -j"$(nproc)"
+    # shellcheck disable=SC2086  # a list of words
+    make -C "$dir" --no-print-directory -j"$(nproc)" ${build_goals:-}
 }
 
 # The commit of the tree, with "+changes" where git can tell; a machine
@@ -71,4 +72,28 @@ commit_name() {
         c=$(printf %.12s "$c")
     fi
     echo "${c:-unknown}"
+}
+
+# The address of the source that gives this release its main part, whatever
+# file and format it is written in.
+own_mirror() {
+    apt-get indextargets \
+        --format '$(CREATED_BY)|$(CODENAME)|$(COMPONENT)|$(REPO_URI)' |
+        awk -F '|' -v c="$1" '$1 == "Packages" && $2 == c && $3 == "main" {
+            sub("/$", "", $4); print $4; exit }'
+}
+
+# What that source says of its signature, as options of a one-line source.
+own_trust() {
+    set -- "$1" "$(grep -lsF -e "$1" /etc/apt/sources.list \
+        /etc/apt/sources.list.d/*.list /etc/apt/sources.list.d/*.sources |
+        head -n 1)"
+    [ -n "$2" ] || return 0
+    key=$(sed -n 's/^Signed-By: *\(\/.*\)/\1/p
+        s/^deb .*[[ ]signed-by=\([^] ]*\).*/\1/p' "$2" | head -n 1)
+    if [ -n "$key" ]; then
+        echo "[signed-by=$key]"
+    elif grep -qiE '^Trusted: *yes|[[ ]trusted=yes' "$2"; then
+        echo "[trusted=yes]"
+    fi
 }

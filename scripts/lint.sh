@@ -11,7 +11,7 @@ out=$(mktemp)
 trap 'rm -f "$out"' EXIT
 
 sources() {
-    find base resp client raftio server bench tests -name "$1" | sort
+    find base resp client raftio server bench jepsen-lite tests -name "$1" | sort
 }
 
 FUNCTION_LINES_MAX=70

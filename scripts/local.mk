@@ -5,6 +5,11 @@ EXTRA_DIST += \
 	scripts/demo.sh \
 	scripts/deps.sh \
 	scripts/down.sh \
+	scripts/jepsen.sh \
+	scripts/engine.sh \
+	scripts/failover.awk \
+	scripts/failover.sh \
+	scripts/fuzz.sh \
 	scripts/ledger.sh \
 	scripts/lib.sh \
 	scripts/lint.sh \
@@ -13,5 +18,6 @@ EXTRA_DIST += \
 	scripts/protocol \
 	scripts/prove.sh \
 	scripts/sim.sh \
+	scripts/storage.sh \
 	scripts/test.sh \
 	scripts/up.sh

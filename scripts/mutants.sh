@@ -2,12 +2,13 @@
 # ./dev mutants [--part PART] [NAME...]: put each deliberate fault in, one at
 # a time, and show which test catches it. One line a mutant:
 #   NAME  caught by TEST: CASE, SECONDS (what is wrong)   or   NOT CAUGHT
-# PART is one of driver log peer store node edge client. Exit 1 if one is not
-# caught.
+# PART is one of driver log peer store node edge client jepsen. Exit 1 if one
+# is not caught.
 #
 # The tests most likely to catch it come first, then the other unit tests,
-# then simulated clusters. A test that does not end within its time counts as
-# one that caught it; simulated clusters notice by themselves what hangs.
+# then (for log) storage faults, then simulated clusters. A test that does not
+# end within its time counts as one that caught it; simulated clusters notice
+# by themselves what hangs.
 #   HF_MUTANT_SEEDS=N  simulated seeds for each (300)
 #   HF_MUTANT_JOBS=N   mutants at once (2)
 set -eu
@@ -16,7 +17,7 @@ set -eu
 dir=$HF_ROOT/build-mutants
 out=$dir/mutants
 seeds=${HF_MUTANT_SEEDS:-300}
-parts="driver log peer store node edge client"
+parts="driver log peer store node edge client jepsen"
 unit_seconds=60
 sim_seconds=600
 
@@ -38,6 +39,9 @@ likely() {
         node) echo "test_node test_bounds" ;;
         edge) echo "test_conn test_bounds test_command test_machine" ;;
         client) echo "test_client test_resp test_kv" ;;
+        jepsen) find "$dir/tests/unit" -type f -perm -u+x \
+            \( -name 'test_check*' -o -name 'test_history_out' \) |
+            sed 's,.*/,,' ;;
     esac
 }
 
@@ -101,21 +105,67 @@ drivers() {
     return 1
 }
 
+# Storage faults: the sweeps, a sample of each.
+storm() {
+    for sweep in "files" "flips --points 20000" "errors --points 600" \
+        "cuts --points 50000"; do
+        status=0
+        # shellcheck disable=SC2086  # words
+        (cd "$dir" && timeout "$unit_seconds" ./holdfast-storm $sweep \
+            --quiet --jobs 1 --mutant "$2" || exit $?) >"$1" 2>&1 || status=$?
+        case $status in
+            0) ;;
+            2 | 126 | 127) die "see $1" ;;
+            *)
+                echo "holdfast-storm ${sweep%% *}"
+                return 0
+                ;;
+        esac
+    done
+    return 1
+}
+
 clusters() {
     sim "$1" "$2" "$dir/holdfast-sim" --seeds "$seeds" --stop --jobs 1
+}
+
+# A short run of real nodes that must not pass: a fault that does not bite
+# makes it void.
+harness() {
+    rm -rf "$out/jepsen-$2"
+    status=0
+    "$HF_ROOT/scripts/jepsen.sh" --bin "$dir" --nodes 3 --seconds 20 \
+        --workload counter --nemesis kill-any,isolate-any --seed 4 \
+        --dir "$out/jepsen-$2" >"$1" 2>&1 || status=$?
+    case $status in
+        0) return 1 ;;
+        77) die "$(tail -n 1 "$1")" ;;
+    esac
+    why=$(sed -n 's/^nemesis: //p' "$1")
+    echo "jepsen.sh: ${why:-$(tail -n 3 "$1" | head -n 1)}"
 }
 
 # What catches mutant $2 of part $1.
 caught_by() {
     log=$out/$2.log
     tried=
-    for t in $(in_order "$1"); do
+    tests=$(in_order "$1")
+    # The rest knows nothing of the harness.
+    [ "$1" != jepsen ] || tests=$(likely jepsen)
+    for t in $tests; do
         HF_MUTANT=$2 unit "$log" "$t" && return 0
         if [ "$1" = driver ] && [ -z "$tried" ]; then
             tried=yes
             drivers "$log" "$2" && return 0
         fi
     done
+    if [ "$1" = jepsen ]; then
+        HF_MUTANT=$2 harness "$log" "$2"
+        return
+    fi
+    if [ "$1" = log ]; then
+        storm "$log" "$2" && return 0
+    fi
     clusters "$log" "$2"
 }
 
@@ -193,6 +243,9 @@ done
 rm -f "$out"/*.result
 at_once=${HF_MUTANT_JOBS:-2}
 unit_tests | xargs -n 1 -P "$at_once" "$0" --baseline
+if grep -q '^jepsen ' "$out/list" && by=$(harness "$out/jepsen.log" none); then
+    die "without a mutant: $by"
+fi
 xargs -n 2 -P "$at_once" "$0" --one <"$out/list"
 total=$(wc -l <"$out/list")
 missed=$(cat "$out"/*.result | grep -c ' NOT CAUGHT,' || true)

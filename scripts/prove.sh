@@ -4,14 +4,16 @@
 # should do nothing else, since some of them measure time. As root (network
 # namespaces, small disks).
 #   failover cutoff cold_start big_start powercut powercut_mutant seat stale
-#   stale_mutant refuse loopcut powercut_names powercut_alone powercut_ext4
+#   stale_mutant refuse minority_damage lossy loopcut
+#   powercut_names powercut_alone powercut_ext4
 #   powercut_xfs stalled_disk readonly_disk syscalls (hours: not by default)
 # The whole output of each is kept in build/prove-NAME.log.
 set -eu
 . "$(dirname "$0")/lib.sh"
 
 names='failover cutoff cold_start big_start powercut powercut_mutant seat stale
-stale_mutant refuse loopcut powercut_names powercut_alone powercut_ext4
+stale_mutant refuse minority_damage lossy loopcut
+powercut_names powercut_alone powercut_ext4
 powercut_xfs stalled_disk readonly_disk'
 wanted=${*:-$names}
 failed=0
@@ -103,6 +105,10 @@ for proof in $wanted; do
                 HF_MUTANT=READ_LOCAL
             ;;
         refuse) run refuse build refuse ;;
+        lossy) run lossy build lossy HF_SECONDS=300 ;;
+        minority_damage)
+            run minority_damage build minority_damage HF_ROUNDS=50
+            ;;
         *) die "no such proof: $proof ($names)" ;;
     esac
 done

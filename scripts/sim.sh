@@ -6,10 +6,17 @@
 # are done (10 minutes), beside whatever else the machine does. Failed seeds
 # are recorded and listed; --stop ends at the first piece that has one.
 #   HF_SIM_PIECE=N   seeds of a piece (1000)
+# ./dev sim --engine-asserts ...: the same against an engine with its
+# assertions on; with --seeds N also N seeds of the driver alone (raft_sim).
+# An assertion that fires ends its seed, which failed.
 set -eu
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/ledger.sh"
 
+if [ "${1:-}" = --engine-asserts ]; then
+    shift
+    exec "$HF_ROOT/scripts/engine.sh" --sim "$@"
+fi
 sim=$HF_ROOT/build/holdfast-sim
 [ -x "$sim" ] || "$HF_ROOT/scripts/build.sh"
 HF_COMMIT=$(commit_name)

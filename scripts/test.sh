@@ -1,23 +1,35 @@
 #!/bin/sh
-# ./dev test: everything that must hold, from nothing to the last line
+# ./dev test: everything that must hold for a change, from nothing to the last
+# line
 #   N passed, N failed, N skipped
-# Exit 0 only if nothing failed. Twelve minutes at most on two cores.
+# Exit 0 only if nothing failed. About twenty minutes on two idle cores; no
+# step fails because the machine is slow. Each step tells its counts and its
+# time; what it printed is in build/test-STEP.log.
 #
 # What counts as one: a case of a unit test, a test of real processes, a
-# simulated seed that ran to its end.
+# simulated seed that ran to its end, a fuzz target, a mutant; each other step
+# as a whole.
+#   ./dev test --steps     list the steps
+#   ./dev test STEP...     only these
 #   HF_TEST_SEEDS=N   seeds to simulate (2000)
-#   HF_TEST_ASAN=no   leave the sanitizer run out
+#   HF_TEST_FUZZ=S    seconds for each fuzz target (60); 0: none
+#   HF_TEST_CUTS=N    power cuts (50); 0: none
+#   HF_TEST_JEPSEN=S  seconds of real nodes under faults (180); 0: none
+#   HF_TEST_ASAN=no   leave the sanitizer runs out
 set -eu
 . "$(dirname "$0")/lib.sh"
+
+# "check" is what the others build upon.
+steps='check sim cuts failover jepsen mutants fuzz sanitizers'
 
 passed=0
 failed=0
 skipped=0
-
-step() { printf '\n== %s\n' "$*"; }
+table=
 
 # Every end has its last line, also one that comes early.
 finish() {
+    [ -z "$table" ] || printf '\n%s\n' "$table"
     printf '%d passed, %d failed, %d skipped\n' "$passed" "$failed" "$skipped"
 }
 abort() {
@@ -25,6 +37,25 @@ abort() {
     failed=$((failed + 1))
     finish
     exit 1
+}
+
+minutes() { printf '%dm%02d' $(($1 / 60000)) $(($1 / 1000 % 60)); }
+
+# step NAME TITLE FUNCTION: run it; say what it added, and how long it took.
+step() {
+    case " $chosen " in *" $1 "*) ;; *) return 0 ;; esac
+    step_ms=$(now_ms)
+    step_p=$passed
+    step_f=$failed
+    step_s=$skipped
+    printf '\n== %s\n' "$2"
+    "$3"
+    step_time=$(minutes $(($(now_ms) - step_ms)))
+    step_line=$(printf '%5d passed %3d failed %3d skipped' \
+        $((passed - step_p)) $((failed - step_f)) $((skipped - step_s)))
+    printf '== %s: %s (%s)\n' "$2" "$(echo "$step_line" | xargs)" "$step_time"
+    table="$table$(printf '%-12s %s %7s' "$1" "$step_line" "$step_time")
+"
 }
 
 # Sum of the numbers in the lines of $2 that match $1, or $3 without any.
@@ -56,17 +87,18 @@ add_checks() {
     done
 }
 
-# check DIR BUILD-WORDS...: build and run the tests in DIR.
-check() {
+# check_in DIR GOAL BUILD-WORD...: build in DIR, make the checks of GOAL.
+check_in() {
     dir=$HF_ROOT/$1
-    shift
+    goal=$2
+    shift 2
     mkdir -p "$dir"
     find "$dir" -name '*.trs' -delete
     "$HF_ROOT/scripts/build.sh" "$@" >"$dir/build.log" 2>&1 || {
         tail -n 40 "$dir/build.log" >&2
         abort "the build in $dir failed"
     }
-    make -C "$dir" --no-print-directory -k -j"$(nproc)" check \
+    make -C "$dir" --no-print-directory -k -j"$(nproc)" "$goal" \
         >"$dir/check.log" 2>&1 || true
     if grep -E '(error:|: undefined reference)' "$dir/check.log"; then
         abort "tests in $dir did not build"
@@ -78,15 +110,34 @@ check() {
     add_checks "$dir"
 }
 
-# The simulator says for itself how many seeds passed and failed.
-simulate() {
-    out=$HF_ROOT/build/sim.log
+# logged NAME COMMAND...: its status in $status, its output in $out; the last
+# lines are shown, more of them when it failed.
+logged() {
+    out=$HF_ROOT/build/test-$1.log
+    shift
     status=0
-    "$HF_ROOT/scripts/sim.sh" --seeds "${HF_TEST_SEEDS:-2000}" \
-        >"$out" 2>&1 || status=$?
-    tail -n 25 "$out"
-    p=$(sed -n 's/^seeds: \([0-9]*\) passed.*/\1/p' "$out" | tail -n 1)
-    f=$(sed -n 's/^seeds:.* \([0-9]*\) failed.*/\1/p' "$out" | tail -n 1)
+    "$@" >"$out" 2>&1 || status=$?
+    case $status in
+        0 | 77) tail -n "${show:-3}" "$out" ;;
+        *) tail -n 40 "$out" ;;
+    esac
+}
+
+# whole NAME COMMAND...: counts as one; 77: it could not be run here.
+whole() {
+    logged "$@"
+    case $status in
+        0) passed=$((passed + 1)) ;;
+        77) skipped=$((skipped + 1)) ;;
+        *) failed=$((failed + 1)) ;;
+    esac
+}
+
+# The first number after "P passed" words of the last line that matches $1:
+# what a command says of itself. A failure that it does not count counts.
+said() {
+    p=$(sed -n "s/^$1.*[^0-9]\([0-9][0-9]*\) $2.*/\1/p" "$out" | tail -n 1)
+    f=$(sed -n "s/^$1.*[^0-9]\([0-9][0-9]*\) $3.*/\1/p" "$out" | tail -n 1)
     passed=$((passed + ${p:-0}))
     failed=$((failed + ${f:-0}))
     if [ "$status" != 0 ] && [ "${f:-0}" = 0 ]; then
@@ -94,21 +145,109 @@ simulate() {
     fi
 }
 
-# Without root the test that cuts a node off is skipped, and needs nothing.
+# ---- the steps ----
+
+do_check() {
+    check_in build check
+}
+
+do_sim() {
+    show=25
+    logged sim "$HF_ROOT/scripts/sim.sh" --seeds "${HF_TEST_SEEDS:-2000}"
+    show=
+    said 'seeds:' passed failed
+}
+
+do_cuts() {
+    [ "${HF_TEST_CUTS:-50}" != 0 ] || return 0
+    whole cuts "$HF_ROOT/scripts/powercuts.sh" --method undo \
+        --rounds "${HF_TEST_CUTS:-50}"
+}
+
+# Twenty: four of each fault.
+do_failover() {
+    show=12
+    whole failover "$HF_ROOT/scripts/failover.sh" --runs 4
+    show=
+}
+
+do_jepsen() {
+    [ "${HF_TEST_JEPSEN:-180}" != 0 ] || return 0
+    [ -x "$HF_ROOT/build/holdfast-check" ] || return 0
+    seed=$(date +%s)
+    echo "seed $seed"
+    show=40
+    whole jepsen "$HF_ROOT/scripts/jepsen.sh" --nodes 5 --workload all \
+        --nemesis all --seconds "${HF_TEST_JEPSEN:-180}" --seed "$seed"
+    show=
+}
+
+# Five others each day, until all had their turn.
+todays_mutants() {
+    sed -n 's/^ *M(\([A-Z0-9_]*\),.*/\1/p' "$HF_ROOT"/base/mutants_*.def.h |
+        awk -v day="$(($(date +%s) / 86400))" '{ m[NR] = $1 }
+            END { for (i = 0; i < 5; i++) print m[(day * 5 + i) % NR + 1] }'
+}
+
+do_mutants() {
+    show=6
+    # shellcheck disable=SC2046  # a list of words
+    logged mutants "$HF_ROOT/scripts/mutants.sh" $(todays_mutants)
+    show=
+    said '[0-9]* mutants,' caught 'not caught'
+}
+
+do_fuzz() {
+    [ "${HF_TEST_FUZZ:-60}" != 0 ] || return 0
+    show=9
+    logged fuzz "$HF_ROOT/scripts/fuzz.sh" --seconds "${HF_TEST_FUZZ:-60}"
+    show=
+    said 'fuzz:' passed failed
+}
+
+# In the build of the fuzzers: another compiler, so its warnings count, too.
+# Of the tests of real processes those that reach most code in little time.
+do_sanitizers() {
+    [ "${HF_TEST_ASAN:-yes}" = yes ] || return 0
+    check_in build-fuzz check-again fuzz
+    for t in refuse powercut failover; do
+        whole "sanitized-$t" env srcdir="$HF_ROOT" HF_ROUNDS=1 sh -c \
+            "cd '$HF_ROOT/build-fuzz' && sh '$HF_ROOT/tests/fault/$t.sh'"
+    done
+}
+
+chosen=${*:-$steps}
+case $chosen in
+    --steps)
+        echo "$steps" | tr ' ' '\n'
+        exit
+        ;;
+    -*) die "./dev test [--steps | STEP...]" ;;
+esac
+for name in $chosen; do
+    case " $steps " in
+        *" $name "*) ;;
+        *) die "no such step: $name ($steps)" ;;
+    esac
+done
+
+begun_ms=$(now_ms)
+# Without root the tests that need networks of their own are skipped, and what
+# is missing is told by the step that needs it.
 tools=
 [ "$(id -u)" != 0 ] || tools=--test
 # shellcheck disable=SC2086  # one word or none
 "$HF_ROOT/scripts/deps.sh" $tools || abort "what the build needs is not installed"
-step "Build and unit tests"
-check build
-if [ -x "$HF_ROOT/build/holdfast-sim" ]; then
-    step "Simulated clusters"
-    simulate
-fi
-if [ "${HF_TEST_ASAN:-yes}" = yes ]; then
-    step "The same tests under the address and undefined-behaviour sanitizers"
-    check build-asan asan
-fi
-echo
+mkdir -p "$HF_ROOT/build"
+step check "Unit tests and real processes" do_check
+step sim "Simulated clusters" do_sim
+step cuts "Power cuts of real nodes" do_cuts
+step failover "Failovers" do_failover
+step jepsen "Real nodes under faults (jepsen-lite)" do_jepsen
+step mutants "Five deliberate faults" do_mutants
+step fuzz "Strange bytes for every parser" do_fuzz
+step sanitizers "Again under the address and undefined-behaviour sanitizers" \
+    do_sanitizers
+table="$table$(printf '%-47s %7s' all "$(minutes $(($(now_ms) - begun_ms)))")"
 finish
 [ "$failed" = 0 ]

@@ -47,6 +47,8 @@ server_libserver_node_a_SOURCES = \
 	server/node/ctime.h \
 	server/node/leader.c \
 	server/node/leader.h \
+	server/node/load.c \
+	server/node/load.h \
 	server/node/member.c \
 	server/node/member.h \
 	server/node/node.c \
@@ -57,6 +59,8 @@ server_libserver_node_a_SOURCES = \
 	server/node/peers_file.h \
 	server/node/read.c \
 	server/node/read.h \
+	server/node/repair.c \
+	server/node/repair.h \
 	server/node/session.c \
 	server/node/session.h \
 	server/node/snapshot.c \

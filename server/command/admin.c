@@ -304,6 +304,9 @@ static void cluster_keyslot(const struct ask *a)
 static const char *member_state(const struct node_view *v,
                                 const struct member_view *m)
 {
+    if (m->repairing) {
+        return "repairing";
+    }
     if (!m->alive && !m->self) {
         return "down";
     }

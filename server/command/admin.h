@@ -29,6 +29,7 @@ struct member_view {
     bool voter; /* else a learner (spare) */
     bool alive; /* heard of within an election timeout */
     bool self;
+    bool repairing;       /* its directory is damaged; it takes no part yet */
     uint64_t match_index; /* 0: unknown (only a leader knows) */
     uint64_t lag;         /* entries behind the leader */
     uint32_t seat;        /* from 1; 0: in no seat */
@@ -71,9 +72,11 @@ struct node_view {
     uint64_t applied_index;
     uint64_t snapshot_index;
     uint64_t leader_changes; /* seen since the start */
-    bool loading;            /* reading its data */
-    bool init;               /* belongs to a cluster */
-    int tolerates_loss;      /* voters that may fail now; <0: unknown */
+    /* The longest time without hearing a leader that was then heard again. */
+    uint64_t leader_silence_max_ms;
+    bool loading;       /* reading its data */
+    bool init;          /* belongs to a cluster */
+    int tolerates_loss; /* voters that may fail now; <0: unknown */
     /* sizes */
     uint64_t disk_bytes;
     uint64_t log_bytes;

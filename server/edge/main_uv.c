@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -287,6 +288,7 @@ static int start_node(struct server *v, struct errmsg *em)
         .segment_bytes = v->s.segment_size,
         .snapshot_floor = v->s.snapshot_floor,
         .snapshot_rate = v->s.snapshot_rate,
+        .repair_refuse = strcmp(v->s.repair, "refuse") == 0,
         .log_budget = v->s.log_budget,
         .cache_bytes = v->s.entry_cache,
         .memory_limit = v->s.memory_limit,

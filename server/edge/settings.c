@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "base/limits.h"
 #include "base/log.h"
 #include "server/edge/hostport.h"
 
@@ -35,6 +36,8 @@ struct row {
 };
 
 #define AT(f) offsetof(struct settings, f), sizeof(((struct settings *)0)->f)
+#define TEXT_OF_(x) #x
+#define TEXT_OF(x) TEXT_OF_(x)
 
 /* Names never change their meaning; docs/OPERATIONS.md points here. */
 static const struct row table[] = {
@@ -58,9 +61,10 @@ static const struct row table[] = {
      "numeric address to dial the other nodes from"},
     {"insecure", BOOL, AT(insecure), "", 0, 0, "no",
      "allow listening beyond loopback, without encryption"},
-    {"election-timeout", INT, AT(election_timeout_ms), "ms", 50, 60000, "250",
-     "silence after which a leader is replaced"},
-    {"heartbeat", INT, AT(heartbeat_ms), "ms", 5, 10000, "50",
+    {"election-timeout", INT, AT(election_timeout_ms), "ms", 50, 60000,
+     TEXT_OF(LIM_ELECTION_MS), "silence after which a leader is replaced"},
+    {"heartbeat", INT, AT(heartbeat_ms), "ms", 5, 10000,
+     TEXT_OF(LIM_HEARTBEAT_MS),
      "a leader's sign of life; at most a third of election-timeout"},
     {"request-timeout", INT, AT(request_timeout_ms), "ms", 100, 600000, "4000",
      "deadline of a request"},
@@ -88,6 +92,8 @@ static const struct row table[] = {
      "64m", "no snapshot before the log has this size"},
     {"snapshot-rate", INT, AT(snapshot_rate), "bytes/s", 32 * MIB, 64 * GIB,
      "128m", "speed of sending a snapshot"},
+    {"repair", TEXT, AT(repair), "auto|refuse", 0, 0, "auto",
+     "a damaged data directory: repair it from the other nodes, or refuse"},
     {"log-level", LEVEL, AT(log_level), "LEVEL", 0, 0, "info",
      "debug, info, warn or error"},
     {"config", TEXT, AT(config), "FILE", 0, 0, "",
@@ -532,6 +538,11 @@ static int resolve(struct settings *s, struct errmsg *em)
         (rv = announce(s->announce_peer, s->peer_listen, "announce-peer",
                        em)) != 0) {
         return rv;
+    }
+    if (strcmp(s->repair, "auto") != 0 && strcmp(s->repair, "refuse") != 0) {
+        return errmsg_set(em, HF_EINVAL,
+                          "--repair: \"%s\" is neither auto nor refuse",
+                          s->repair);
     }
     if (s->heartbeat_ms * 3 > s->election_timeout_ms) {
         return errmsg_set(em, HF_EINVAL,

@@ -48,6 +48,7 @@ struct settings {
     uint64_t entry_cache;
     uint64_t snapshot_floor;
     uint64_t snapshot_rate;
+    char repair[16];          /* auto or refuse */
     bool given[SETTINGS_MAX]; /* by flag or file, by row of the table */
 };
 

@@ -76,7 +76,8 @@ static void admin_member(struct node *n,
     snprintf(v->peer_address, sizeof v->peer_address, "%s", m->peer);
     v->voter = cm != NULL && cm->role == CONF_VOTER;
     v->self = m->id == n->id;
-    v->alive = node_alive(n, m->id);
+    v->repairing = m->id != n->id && repair_of_peer(n, m->id);
+    v->alive = node_alive(n, m->id) && !v->repairing;
     v->match_index = node_match(n, m->id);
     v->lag = last > v->match_index ? last - v->match_index : 0;
     v->seat = admin_seat(n, m);
@@ -100,6 +101,10 @@ static void admin_message(struct node *n,
 {
     if (n->loading) {
         snprintf(out, NODE_MESSAGE_MAX, "reading its data directory");
+    } else if (repair_active(&n->repair)) {
+        snprintf(out, NODE_MESSAGE_MAX,
+                 "its data directory is damaged: it takes no part until it is "
+                 "repaired from the others (see its log)");
     } else if (n->id == 0) {
         snprintf(out, NODE_MESSAGE_MAX,
                  "in no cluster yet: run kv init once, or wait to "
@@ -167,6 +172,7 @@ unsigned node_view_fill(struct node *n,
     v->cluster_ms = node_time_ms(n);
     v->cluster_us = now % 1000;
     v->leader_changes = n->leader_changes;
+    v->leader_silence_max_ms = n->driver_made ? n->driver.silence_max : 0;
     if (n->running) {
         driver_members(&n->driver, &c);
         /* The one that MOVED names: the two must agree at every instant. */

@@ -533,6 +533,18 @@ static bool leader_time_entry(struct node *n)
     return true;
 }
 
+void leader_fill(struct node *n, uint64_t upto)
+{
+    for (int i = 0; i < LEADER_FILL_MAX && leader_still(n) &&
+                    leader_has_place(n) && driver_last(&n->driver) < upto;
+         i++) {
+        leader_close(n);
+        leader_batch(n);
+        leader_close(n);
+        leader_submit(n);
+    }
+}
+
 bool leader_log_deadlines(struct node *n, uint64_t *index)
 {
     struct leader *l = &n->leader;

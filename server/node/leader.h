@@ -24,6 +24,7 @@ enum {
     LEADER_CLOSED_BYTES = 64 << 20, /* of those; the same */
     LEADER_GATHER_MAX = 4,  /* times a batch waits for other tasks of the
                                same turn */
+    LEADER_FILL_MAX = 64,   /* empty entries of one leader_fill() */
     LEADER_TIME_MS = 10,    /* at most one time entry in so long */
     LEADER_EXPIRE_MS = 100, /* idle check for passed deadlines */
     LEADER_STATE_MS = 1500, /* so old may be what a member told */
@@ -84,6 +85,8 @@ void leader_open_session(struct node *n,
                          const uint8_t nonce[16]);
 /* Add one record (as in the log entry) to the batch. HF_ENOLEADER. */
 int leader_record(struct node *n, struct bytes record);
+/* Log empty entries, LEADER_FILL_MAX at most, until the log reaches @upto. */
+void leader_fill(struct node *n, uint64_t upto);
 /* See to it that every deadline up to now is logged. *@index: what a read
  * has to wait for (0: nothing). False: not yet, try again in a moment. */
 bool leader_log_deadlines(struct node *n, uint64_t *index);

@@ -125,7 +125,7 @@ static bool get_answer(struct bytes body, struct answer *a)
             a->members[a->members_n++] = m;
         }
     }
-    return reader_done(&r) && a->status <= ANSWER_REMOVED;
+    return reader_done(&r) && a->status <= ANSWER_DAMAGED;
 }
 
 static bool is_zero(const uint8_t *p)
@@ -172,6 +172,24 @@ static void member_refused(struct node *n, const char *from, const char *reason)
     }
 }
 
+static void member_told_repair(struct node *n,
+                               unsigned seat,
+                               const struct answer *a)
+{
+    bool ours = memcmp(a->cluster_id, n->ident.cluster_id, ID_BYTES) == 0;
+    struct repair_answer r = {
+        .seat = seat,
+        .granted = a->status == ANSWER_OK && a->id != 0 && ours,
+        .refused = a->status == ANSWER_REFUSED,
+        .damaged = a->status == ANSWER_DAMAGED,
+        .reason = a->reason,
+        .members = a->members,
+        .members_n = ours ? a->members_n : 0,
+    };
+
+    repair_answered(n, &r);
+}
+
 static void member_asked(void *data,
                          int code,
                          const struct peer_ident *who,
@@ -188,6 +206,11 @@ static void member_asked(void *data,
     s->ask = NULL;
     if (code != 0 || type != NASK_ANSWER ||
         !get_answer(blob_bytes(payload), &a)) {
+        return;
+    }
+    if (repair_active(&n->repair) &&
+        (a.status != ANSWER_REMOVED || n->repair.mode != REPAIR_FETCH)) {
+        member_told_repair(n, s->seat, &a);
         return;
     }
     switch (a.status) {
@@ -211,19 +234,18 @@ static void member_asked(void *data,
             break;
         case ANSWER_LATER:
         case ANSWER_BLANK:
+        case ANSWER_DAMAGED:
             break;
     }
 }
 
-/* Ask every seat but the own one to let this node in (or, with an id,
- * whether it still belongs). */
-static void member_ask_seats(struct node *n)
+void member_ask_seats(struct node *n, uint64_t id, const uint8_t *dir_id)
 {
     struct buf b = BUF_INIT;
 
     node_envelope(n, &b);
-    buf_u64(&b, n->id);
-    buf_append(&b, n->ident.dir_id, ID_BYTES);
+    buf_u64(&b, id);
+    buf_append(&b, dir_id, ID_BYTES);
     buf_append(&b, n->ident.cluster_id, ID_BYTES);
     put_addresses(n, &b);
     for (unsigned i = 0; i < (unsigned)n->cfg.join_n; i++) {
@@ -250,7 +272,7 @@ static void member_ask_timer(struct env_timer *t)
     }
     if (n->id == 0) {
         if (m->phase == INIT_NONE) {
-            member_ask_seats(n);
+            member_ask_seats(n, n->id, n->ident.dir_id);
         }
         if (now - m->wait_logged_us >= MEMBER_WAIT_LOG_MS * 1000) {
             m->wait_logged_us = now;
@@ -260,7 +282,7 @@ static void member_ask_timer(struct env_timer *t)
         }
     } else if (m->no_leader_us != 0 &&
                now - m->no_leader_us > MEMBER_LOST_MS * 1000) {
-        member_ask_seats(n);
+        member_ask_seats(n, n->id, n->ident.dir_id);
     }
     env_timer_start(n->env, t, now + MEMBER_ASK_MS * 1000);
 }
@@ -445,6 +467,10 @@ static void member_on_join(struct node *n,
 
     if (n->id == 0) {
         member_answer(n, h, ANSWER_BLANK, 0, "this seat is blank, too");
+        return;
+    }
+    if (repair_active(&n->repair)) {
+        member_answer(n, h, ANSWER_DAMAGED, 0, "this node is damaged, too");
         return;
     }
     if (!is_zero(j->cluster_id) &&

@@ -44,6 +44,7 @@ enum member_answer {
     ANSWER_LATER = 2,   /* not now: no leader here, or under way */
     ANSWER_BLANK = 3,   /* this seat waits for kv init, too */
     ANSWER_REMOVED = 4, /* the asking member was removed */
+    ANSWER_DAMAGED = 5, /* this node is being repaired */
 };
 
 struct seat_ask {
@@ -84,6 +85,9 @@ void member_release(struct node *n);
  */
 void member_blank(struct node *n);
 void member_tick(struct node *n);
+/* Ask every seat but the own one to let directory @dir_id in; with an id,
+ * whether that member still belongs. */
+void member_ask_seats(struct node *n, uint64_t id, const uint8_t *dir_id);
 void member_lead(struct node *n); /* began to lead */
 bool member_majority_has_room(struct node *n);
 /* LEADER_NOSPACE, LEADER_HOLD or 0. */

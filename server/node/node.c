@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "server/command/command.h"
+#include "server/node/load.h"
 #include "server/node/node_int.h"
 #include "server/node/peers_file.h"
 
@@ -14,6 +15,7 @@ static void node_start_engine(struct node *n,
                               size_t k,
                               const struct snap_meta *snap);
 static void node_exit_task(struct env_task *t);
+static void node_settled(struct node *n);
 static void node_stop_timer(struct env_timer *t);
 
 /* ---- small services ---- */
@@ -459,6 +461,7 @@ static void log_read_done(void *data, const struct wal_read_result *r)
     if (!n->ended) {
         if (r->status != 0) {
             log_error(n->log, "read the log back: %s", r->em->text);
+            n->snapshot.unreadable |= r->status == HF_ECORRUPT;
             k = 0;
         }
         driver_read_done(&n->driver, node_now_ms(n), lr->token, r->entries, k);
@@ -534,6 +537,9 @@ static void op_timer(void *o, uint64_t at_ms)
 {
     struct node *n = o;
 
+    if (at_ms * 1000 > env_now_us(n->env)) {
+        n->timer_was_late = false; /* another time than the one that passed */
+    }
     env_timer_start(n->env, &n->driver_timer, at_ms * 1000);
 }
 
@@ -573,24 +579,52 @@ static void node_driver_timer(struct env_timer *t)
 {
     struct node *n = t->data;
 
-    if (n->running) {
-        driver_timeout(&n->driver, node_now_ms(n));
+    uint64_t now = env_now_us(n->env);
+
+    if (!n->running) {
+        return;
     }
+    /* After a stall of this process the leader's messages lie unread in the
+     * sockets: they come first, or a leader that never failed is replaced. */
+    if (now - t->at_us > NODE_LATE_MS * 1000 && !n->timer_was_late &&
+        !mutant(LATE_TIMER_ACTS)) {
+        n->timer_was_late = true;
+        env_timer_start(n->env, t, now + 1000);
+        return;
+    }
+    n->timer_was_late = false;
+    driver_timeout(&n->driver, node_now_ms(n));
 }
 
 /* ---- the log's callbacks ---- */
+
+/* The log's first write is durable: from now on it is missed if it is lost.
+ * A witness as good comes with every change of term. False: the node ends. */
+static bool log_noted(struct node *n)
+{
+    struct errmsg em = {{0}};
+
+    if (n->vote.now.log_no > 0 || mutant(LOG_NOT_NOTED) ||
+        vote_note(&n->vote, wal_durable_no(n->wal), &em) == 0) {
+        return true;
+    }
+    node_fail(n, NODE_EXIT_DISK, "%s", em.text);
+    return false;
+}
 
 static void on_durable(void *data, uint64_t token)
 {
     struct node *n = data;
 
-    if (n->ended) {
+    if (n->ended || !log_noted(n)) {
         return;
     }
     if (token == NODE_TOKEN_RESET) {
         snapshot_log_reset(n);
     } else if (token == NODE_TOKEN_FORM) {
         node_formed(n);
+    } else if (token == NODE_TOKEN_SETTLE) {
+        node_settled(n);
     } else {
         driver_appended(&n->driver, node_now_ms(n), token);
     }
@@ -890,6 +924,31 @@ static void node_dispatch(struct node *n,
     }
 }
 
+/* The mutant's: a node in repair grants what it is asked for. */
+static void vote_for_anybody(struct node *n,
+                             uint64_t from,
+                             struct blob *b,
+                             struct bytes at)
+{
+    struct raft_msg m;
+    struct raft_msg a;
+
+    if (raft_msg_decode(b, at, &m) != 0) {
+        return;
+    }
+    if (m.kind == RMSG_VOTE) {
+        memset(&a, 0, sizeof a);
+        a.kind = RMSG_VOTE_RESULT;
+        a.version = m.version;
+        a.to = from;
+        a.term = m.term;
+        a.vote_result.granted = true;
+        a.vote_result.pre_vote = m.vote.pre_vote;
+        op_send(n, &a);
+    }
+    raft_msg_release(&m);
+}
+
 static void on_message(void *data,
                        uint64_t from,
                        uint8_t type,
@@ -901,10 +960,22 @@ static void on_message(void *data,
     uint64_t wall = rd_u64(&r);
     struct peer_state *p;
 
+    if (repair_active(&n->repair) && type == NMSG_SNAP && reader_ok(&r)) {
+        snapx_receive(n->snapshot.xfer, from, bytes_of(r.p, r.n));
+    }
+    if (repair_active(&n->repair) && type == NMSG_RAFT && reader_ok(&r) &&
+        mutant(REPAIR_VOTES)) {
+        vote_for_anybody(n, from, payload, bytes_of(r.p, r.n));
+    }
     if (!n->running || !reader_ok(&r)) {
         return;
     }
+    if (type == NMSG_REPAIR) {
+        repair_on_message(n, from, &r); /* no sign of life of a member */
+        return;
+    }
     p = node_peer_state(n, from);
+    p->repair_us = 0;
     p->heard_us = env_now_us(n->env);
     ctime_observe(n, from, estimate, wall);
     node_dispatch(n, from, type, payload, &r);
@@ -935,7 +1006,7 @@ static void on_up(void *data, uint64_t id)
     }
 }
 
-static void on_down(void *data, uint64_t id)
+static void on_refused_connect(void *data, uint64_t id)
 {
     struct node *n = data;
 
@@ -948,7 +1019,7 @@ static const struct peer_cbs node_peer_cbs = {
     .on_message = on_message,
     .on_anon = on_anon,
     .on_up = on_up,
-    .on_down = on_down,
+    .on_refused_connect = on_refused_connect,
 };
 
 /* ---- housekeeping ---- */
@@ -982,7 +1053,10 @@ static void node_tick(struct env_timer *t)
         return;
     }
     if (n->running) {
-        node_watch_disk(n);
+        /* A write that seems not to return may be done: this process slept. */
+        if (env_now_us(n->env) - t->at_us < n->cfg.election_ms * 500) {
+            node_watch_disk(n);
+        }
         snapshot_tick(n);
         leader_applied(n);
         node_garbage(n);
@@ -1008,6 +1082,13 @@ static int node_peers_start(struct node *n, struct errmsg *em)
     struct peer_config c;
     int rv;
 
+    if (n->peers != NULL) { /* after a repair */
+        struct peer_ident self;
+
+        node_peer_self(n, &self);
+        peer_set_self(n->peers, &self);
+        return 0;
+    }
     memset(&c, 0, sizeof c);
     c.env = n->env;
     c.log = n->log;
@@ -1195,118 +1276,6 @@ static void node_start_engine(struct node *n,
 
 /* ---- loading ---- */
 
-struct node_loader {
-    struct env_work work;
-    struct node *node;
-    struct disk *disk;
-    uint64_t started_us;
-    uint64_t segment_bytes;
-    uint8_t fresh[ID_BYTES];
-    struct identity ident;
-    struct vote vote;
-    struct snap_file snap;
-    struct wal_recovered wal;
-    bool have_wal;
-    struct machine_load *load;
-    struct machine *machine;
-    struct peer_member peers[LIM_NODES];
-    unsigned peers_n;
-    int status;
-    struct errmsg em;
-};
-
-static int load_feed(void *dst, struct bytes b)
-{
-    struct node_loader *l = dst;
-
-    return machine_load_feed(l->load, b, &l->em);
-}
-
-static int load_snapshot(struct node_loader *l)
-{
-    struct snap_sink sink = {load_feed, l};
-    struct snap_file f;
-    int rv;
-
-    if (l->snap.index == 0) {
-        return 0;
-    }
-    memset(&f, 0, sizeof f);
-    l->load = machine_load_begin();
-    rv = snap_read(l->disk, &l->ident, l->snap.index, l->snap.term, &sink, &f,
-                   &l->em);
-    snap_file_release(&f);
-    if (rv == 0) {
-        rv = machine_load_finish(l->load, &l->machine, &l->em);
-    }
-    if (rv != 0) {
-        machine_load_abort(l->load);
-    }
-    l->load = NULL;
-    return rv;
-}
-
-static int load_member(struct node_loader *l)
-{
-    struct wal_recover_in in;
-    int rv;
-
-    rv = snap_open(l->disk, &l->ident, &l->snap, &l->em);
-    if (rv != 0) {
-        return rv;
-    }
-    rv = vote_open(&l->vote, l->disk, &l->ident, true, &l->em);
-    if (rv != 0) {
-        return rv;
-    }
-    memset(&in, 0, sizeof in);
-    in.cfg.id = l->ident;
-    in.cfg.segment_bytes = l->segment_bytes;
-    in.snap_index = l->snap.index;
-    in.snap_term = l->snap.term;
-    /* A snapshot that a leader sent says nothing of this log. */
-    in.durable_no = l->vote.now.log_no;
-    if (l->snap.node_id == l->ident.node_id && l->snap.log_no > in.durable_no) {
-        in.durable_no = l->snap.log_no;
-    }
-    rv = wal_recover(l->disk, &in, &l->wal, &l->em);
-    if (rv != 0) {
-        return rv;
-    }
-    l->have_wal = true;
-    l->peers_n = peers_file_load(l->disk, l->peers, LIM_NODES);
-    return load_snapshot(l);
-}
-
-static void load_fn(struct env_work *w)
-{
-    struct node_loader *l = w->data;
-
-    l->status = identity_open(l->disk, l->fresh, &l->ident, &l->em);
-    if (l->status != 0) {
-        return;
-    }
-    if (identity_has_node(&l->ident)) {
-        l->status = load_member(l);
-    } else {
-        /* A crash while becoming a member leaves a log that was never part
-         * of a cluster. */
-        l->status = peers_file_wipe_unborn(l->disk, &l->em);
-    }
-}
-
-static void loader_free(struct node_loader *l)
-{
-    if (l->have_wal) {
-        wal_recovered_release(&l->wal);
-    }
-    snap_file_release(&l->snap);
-    if (l->machine != NULL) {
-        machine_free(l->machine);
-    }
-    free(l);
-}
-
 static enum node_exit load_exit(int status)
 {
     switch (status) {
@@ -1321,6 +1290,33 @@ static enum node_exit load_exit(int status)
     }
 }
 
+/* A repaired member has nothing but its snapshot. That its log begins behind
+ * it is made durable before the mark of the repair goes and it takes part. */
+static void node_settle(struct node *n, const struct snap_meta *snap)
+{
+    snap_meta_set(&n->settling, snap);
+    wal_reset(n->wal, snap->index + 1, snap->term, NODE_TOKEN_SETTLE);
+}
+
+static void node_settled(struct node *n)
+{
+    struct errmsg em = {{0}};
+
+    /* The snapshot may be of a term that this node never saw. Raising it
+     * without a vote is always right. */
+    if (n->settling.term > n->vote.now.term &&
+        vote_set(&n->vote, n->settling.term, 0, wal_durable_no(n->wal), &em) !=
+            0) {
+        node_fail(n, NODE_EXIT_DISK, "store the term: %s", em.text);
+        return;
+    }
+    repair_settled(n);
+    if (!n->ended) {
+        node_start_engine(n, n->settling.index + 1, NULL, 0, &n->settling);
+    }
+    snap_meta_release(&n->settling);
+}
+
 static void node_loaded_member(struct node *n, struct node_loader *l)
 {
     struct wal_cbs cbs = {on_durable, on_log_fatal, n};
@@ -1331,7 +1327,6 @@ static void node_loaded_member(struct node *n, struct node_loader *l)
     memset(&wc, 0, sizeof wc);
     wc.id = l->ident;
     wc.segment_bytes = n->cfg.segment_bytes;
-    n->id = l->ident.node_id;
     n->vote = l->vote;
     log_info(n->log,
              "node %llu: recovered %zu entries (%llu bytes) behind snapshot "
@@ -1354,6 +1349,7 @@ static void node_loaded_member(struct node *n, struct node_loader *l)
         n->snapshot.term = snap.term;
         n->snapshot.last_bytes = l->snap.data_bytes;
         n->snapshot.file_bytes = l->snap.file_bytes;
+        n->snapshot.file_crc = l->snap.hash;
         if (n->cfg.observer != NULL && n->cfg.observer->on_state != NULL) {
             n->cfg.observer->on_state(n->cfg.observer->self, n->id, snap.index,
                                       snap.term, machine_sum(n->machine),
@@ -1361,6 +1357,11 @@ static void node_loaded_member(struct node *n, struct node_loader *l)
         }
     }
     peer_set_members(n->peers, l->peers, l->peers_n);
+    if (l->mark.kind == REPAIR_LOG) {
+        node_settle(n, &snap);
+        snap_meta_release(&snap);
+        return;
+    }
     node_start_engine(n, l->wal.first_index, l->wal.entries, l->wal.n,
                       snap.index != 0 ? &snap : NULL);
     if (l->peers_n > 0) {
@@ -1371,6 +1372,19 @@ static void node_loaded_member(struct node *n, struct node_loader *l)
     snap_meta_release(&snap);
 }
 
+/* Started without --join: where its peers were known to be last. */
+static void node_know_seats(struct node *n, const struct node_loader *l)
+{
+    if (n->cfg.join_n > 0 ||
+        (l->verdict == LOAD_START && identity_has_node(&l->ident))) {
+        return;
+    }
+    for (unsigned i = 0; i < l->peers_n && n->cfg.join_n < LIM_SEATS; i++) {
+        snprintf(n->cfg.join[n->cfg.join_n++], LIM_ADDR, "%s",
+                 l->peers[i].addr);
+    }
+}
+
 static void load_done(struct env_work *w)
 {
     struct node_loader *l = w->data;
@@ -1379,33 +1393,41 @@ static void load_done(struct env_work *w)
 
     n->loader = NULL;
     if (n->ended) {
-        loader_free(l);
+        load_free(l);
         return;
     }
     if (l->status != 0) {
         node_fail(n, load_exit(l->status), "%s", l->em.text);
-        loader_free(l);
+        load_free(l);
         return;
     }
     n->ident = l->ident;
+    n->id = l->ident.node_id;
+    if (n->machine != NULL) {
+        machine_free(n->machine); /* empty: of a node in repair */
+    }
     n->machine = l->machine != NULL ? l->machine : machine_new();
     l->machine = NULL;
     node_machine_hooks(n, n->machine);
     n->loading = false;
+    node_know_seats(n, l);
     if (node_peers_start(n, &em) != 0) {
         node_fail(n, NODE_EXIT_USAGE, "%s", em.text);
+    } else if (l->verdict != LOAD_START) {
+        repair_begin(n, l);
     } else if (identity_has_node(&n->ident)) {
         node_loaded_member(n, l);
     } else {
         member_blank(n);
     }
-    loader_free(l);
-    if (!n->ended && n->cbs.on_ready != NULL) {
+    load_free(l);
+    if (!n->ended && !n->told_ready && n->cbs.on_ready != NULL) {
+        n->told_ready = true;
         n->cbs.on_ready(n->cbs.data);
     }
 }
 
-static void node_load(struct node *n)
+static void node_load(struct node *n, bool again)
 {
     struct node_loader *l = hf_calloc(1, sizeof *l);
 
@@ -1413,6 +1435,9 @@ static void node_load(struct node *n)
     l->disk = n->env->disk;
     l->started_us = env_now_us(n->env);
     l->segment_bytes = n->cfg.segment_bytes;
+    l->wall_s = env_wall_ms(n->env) / 1000;
+    l->again = again;
+    l->repair = !n->cfg.repair_refuse;
     env_random(n->env, l->fresh, sizeof l->fresh);
     l->work.fn = load_fn;
     l->work.done = load_done;
@@ -1420,6 +1445,11 @@ static void node_load(struct node *n)
     n->loader = l;
     n->loading = true;
     env_work(n->env, ENV_POOL, &l->work);
+}
+
+void node_reload(struct node *n)
+{
+    node_load(n, true);
 }
 
 /* ---- life ---- */
@@ -1430,8 +1460,8 @@ static void node_defaults(struct node_config *c)
         size_t at;
         uint64_t value;
     } d[] = {
-        {offsetof(struct node_config, election_ms), 300},
-        {offsetof(struct node_config, heartbeat_ms), 50},
+        {offsetof(struct node_config, election_ms), LIM_ELECTION_MS},
+        {offsetof(struct node_config, heartbeat_ms), LIM_HEARTBEAT_MS},
         {offsetof(struct node_config, request_timeout_ms), 4000},
         {offsetof(struct node_config, silence_ms), 3000},
         {offsetof(struct node_config, segment_bytes), 64 << 20},
@@ -1481,7 +1511,8 @@ int node_start(struct env *e,
     read_init(n);
     member_init(n);
     snapshot_init(n);
-    node_load(n);
+    repair_init(n);
+    node_load(n, false);
     env_timer_start(e, &n->tick, n->started_us + NODE_TICK_MS * 1000);
     *out = n;
     return 0;
@@ -1513,6 +1544,7 @@ static void node_stop_timer(struct env_timer *t)
         return;
     }
     if (n->loader != NULL || n->snapshot.installing != NULL ||
+        n->repair.job != NULL || n->settling.index != 0 ||
         (leads && ms < NODE_STOP_TRANSFER_MS &&
          !mutant(STOP_WITHOUT_TRANSFER)) ||
         (n->session.base < n->session.next && !mutant(STOP_WITHOUT_DRAIN) &&
@@ -1554,6 +1586,8 @@ void node_free(struct node *n)
     leader_release(n);
     member_release(n);
     snapshot_release(n);
+    repair_release(n);
+    snap_meta_release(&n->settling);
     if (n->peers != NULL) {
         peer_free(n->peers);
     }
@@ -1567,7 +1601,7 @@ void node_free(struct node *n)
         log_read_free(n->log_reads); /* their answers never come */
     }
     if (n->loader != NULL) {
-        loader_free(n->loader);
+        load_free(n->loader);
     }
     peers_file_release(n);
     if (n->old_machine != NULL) {

@@ -8,6 +8,8 @@
  *   ctime.c     cluster time
  *   member.c    init, join, seats, promotion, removal, transfer
  *   snapshot.c  taking, sending, installing snapshots
+ *   load.c      reading the data directory
+ *   repair.c    a damaged data directory
  *   node.c      start, stop, and the wiring of log, vote, peers and engine
  *
  * Everything here runs on the loop thread. */
@@ -51,8 +53,8 @@ struct node_config {
     char join[LIM_SEATS][LIM_ADDR];  /* peer addresses of all seats */
     int join_n;
 
-    uint64_t election_ms;        /* 300 */
-    uint64_t heartbeat_ms;       /* 50 */
+    uint64_t election_ms;        /* LIM_ELECTION_MS */
+    uint64_t heartbeat_ms;       /* LIM_HEARTBEAT_MS */
     uint64_t request_timeout_ms; /* 4000 */
     uint64_t silence_ms;         /* 3000: a seat's holder may be replaced */
     uint64_t segment_bytes;      /* 64 MiB */
@@ -62,6 +64,7 @@ struct node_config {
     uint64_t cache_bytes;        /* entry payloads kept in memory, 32 MiB */
     uint64_t memory_limit;       /* bytes of keys and values; 0 = none */
     uint64_t request_max;        /* bytes of one request, LIM_REQUEST */
+    bool repair_refuse;          /* a damaged directory is refused */
 
     /* For INFO and CONFIG GET; may be NULL. Kept, not copied. */
     const struct config_view *settings;

@@ -19,6 +19,7 @@
 #include "server/node/member.h"
 #include "server/node/node.h"
 #include "server/node/read.h"
+#include "server/node/repair.h"
 #include "server/node/session.h"
 #include "server/node/snapshot.h"
 #include "server/node/walker.h"
@@ -41,6 +42,7 @@ enum node_msg {
     NMSG_SNAP = 11,    /* snapshot transfer */
     NMSG_STATE = 12,   /* what a follower has: room, applied index */
     NMSG_ADDRESS = 13, /* this member's addresses are others now */
+    NMSG_REPAIR = 14,  /* damaged: u8 wants a snapshot, u64 at least at */
     /* questions between nodes that need not know each other */
     NASK_JOIN = 32,
     NASK_PREPARE = 33,
@@ -56,6 +58,7 @@ struct peer_state {
     bool no_room;
     uint64_t log_bytes; /* of its log */
     uint64_t state_us;  /* when it said so; 0: never */
+    uint64_t repair_us; /* when it said that it is in repair; 0: it is not */
     /* What the leader last announced of it (on followers). */
     uint64_t told_us; /* when; 0: never */
     uint64_t told_match;
@@ -101,8 +104,12 @@ struct node {
     struct ctime ctime;
     struct membership member;
     struct snapshotter snapshot;
+    struct node_repair repair;
+    struct snap_meta settling; /* index 0: no repair is being ended */
+    bool told_ready;           /* on_ready() was called */
 
     struct env_timer driver_timer;
+    bool timer_was_late;
     struct env_timer tick; /* housekeeping every NODE_TICK_MS */
     struct env_timer stop_timer;
     struct env_task changed_task; /* role, leader or configuration changed */
@@ -130,9 +137,10 @@ struct node {
 
 enum {
     NODE_TICK_MS = 50,
-    NODE_GARBAGE_STEP = 64,        /* pieces freed at a time, ... */
-    NODE_GARBAGE_STEPS = 64,       /* ... so often in a turn at most, ... */
-    NODE_GARBAGE_US = 2000,        /* ... and no longer than that */
+    NODE_LATE_MS = 20,       /* a timer as late as that: first the sockets */
+    NODE_GARBAGE_STEP = 64,  /* pieces freed at a time, ... */
+    NODE_GARBAGE_STEPS = 64, /* ... so often in a turn at most, ... */
+    NODE_GARBAGE_US = 2000,  /* ... and no longer than that */
     NODE_REPLY_BYTES = 64 << 20,   /* replies not taken yet; then no read is
                                       evaluated */
     NODE_APPEND_BYTES = 128 << 20, /* entries of a leader that wait for the
@@ -146,6 +154,7 @@ enum {
 /* Tokens of log writes that are not the driver's. */
 #define NODE_TOKEN_RESET (UINT64_MAX - 1)
 #define NODE_TOKEN_FORM (UINT64_MAX - 2)
+#define NODE_TOKEN_SETTLE (UINT64_MAX - 3)
 
 /* ---- node.c ---- */
 void node_fail(struct node *n, enum node_exit status, const char *fmt, ...)
@@ -178,6 +187,8 @@ int node_join(struct node *n,
               const uint8_t cluster[ID_BYTES],
               uint64_t id,
               struct errmsg *em);
+/* Read the data directory again: its repair has changed it. */
+void node_reload(struct node *n);
 void node_machine_swap(struct node *n, struct machine *m);
 /* A snapshot was installed or loaded: tell the parts. */
 void node_restored(struct node *n, const struct snap_meta *m);

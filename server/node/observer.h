@@ -21,6 +21,8 @@ enum node_event {
     NODE_EV_EXPIRE,     /* a = keys removed by time, b = index */
     NODE_EV_TRANSFER,   /* a = id that leadership is handed to */
     NODE_EV_NOSPACE,    /* writes are refused for want of room */
+    NODE_EV_REPAIR,     /* b = 0: whole again by the snapshot at a; 1: as a
+                           new member */
     NODE_EV_COUNT
 };
 

@@ -65,6 +65,21 @@ static void peers_written(struct env_work *w)
     job_free(j);
 }
 
+void peers_file_encode(struct buf *b, const struct peer_member *m, unsigned k)
+{
+    size_t at = b->n;
+
+    buf_u32(b, 0); /* checksum of what follows */
+    buf_u32(b, PEERS_FILE_VERSION);
+    buf_u32(b, k);
+    for (unsigned i = 0; i < k; i++) {
+        buf_u64(b, m[i].id);
+        buf_append(b, m[i].dir_id, PEER_ID_BYTES);
+        buf_lbytes(b, bytes_str(m[i].addr));
+    }
+    put_u32(b->p + at, crc32c(0, b->p + at + 4, b->n - at - 4));
+}
+
 void peers_file_store(struct node *n, const struct peer_member *m, unsigned k)
 {
     struct peers_job *j;
@@ -76,15 +91,7 @@ void peers_file_store(struct node *n, const struct peer_member *m, unsigned k)
     j = hf_calloc(1, sizeof *j);
     j->node = n;
     j->disk = n->env->disk;
-    buf_u32(&j->bytes, 0); /* checksum of what follows */
-    buf_u32(&j->bytes, PEERS_FILE_VERSION);
-    buf_u32(&j->bytes, k);
-    for (unsigned i = 0; i < k; i++) {
-        buf_u64(&j->bytes, m[i].id);
-        buf_append(&j->bytes, m[i].dir_id, PEER_ID_BYTES);
-        buf_lbytes(&j->bytes, bytes_str(m[i].addr));
-    }
-    put_u32(j->bytes.p, crc32c(0, j->bytes.p + 4, j->bytes.n - 4));
+    peers_file_encode(&j->bytes, m, k);
     j->work.fn = peers_write;
     j->work.done = peers_written;
     j->work.data = j;
@@ -122,7 +129,8 @@ static unsigned peers_parse(struct bytes b, struct peer_member *m, unsigned max)
         m[i].id = rd_u64(&r);
         dir = rd_bytes(&r, PEER_ID_BYTES);
         addr = rd_lbytes(&r);
-        if (!reader_ok(&r) || addr.n >= LIM_ADDR) {
+        if (!reader_ok(&r) || addr.n >= LIM_ADDR ||
+            (addr.n > 0 && memchr(addr.p, 0, addr.n) != NULL)) {
             return 0;
         }
         memcpy(m[i].dir_id, dir.p, PEER_ID_BYTES);

@@ -4,7 +4,8 @@
 
 #include "server/node/node_int.h"
 
-static const char snapshot_tmp[] = "snap/in.tmp";
+const char snapshot_tmp[] = "snap/in.tmp";
+static const char snapshot_part[] = "snap/in.part";
 
 static struct snapshot_job *job_new(struct node *n)
 {
@@ -98,7 +99,7 @@ static uint64_t take_trailing(struct node *n, uint64_t index)
             from = has + 1;
         }
     }
-    if (from + SNAPSHOT_TRAILING_MIN > index + 1) {
+    if (from + SNAPSHOT_TRAILING_MIN > index + 1 || n->snapshot.unreadable) {
         return SNAPSHOT_TRAILING_MIN;
     }
     return index - from + 1;
@@ -120,8 +121,10 @@ static void take_count(struct node *n, struct snapshot_job *j)
     }
     s->index = j->meta.index;
     s->term = j->meta.term;
+    s->unreadable = false;
     s->last_bytes = j->file.data_bytes;
     s->file_bytes = j->file.file_bytes;
+    s->file_crc = j->file.hash;
     log_info(n->log, "snapshot at %llu: %llu bytes in %llu ms",
              (unsigned long long)s->index, (unsigned long long)s->file_bytes,
              (unsigned long long)ms);
@@ -177,6 +180,9 @@ static void snapshot_take(struct node *n)
     j->work.done = take_done;
     s->taking = j;
     env_work(n->env, ENV_POOL, &j->work);
+    if (mutant(TRIM_EARLY)) {
+        wal_trim(n->wal, j->meta.index);
+    }
 }
 
 /* The next one is due when the log has grown to 0.75 of the last one's size,
@@ -206,17 +212,21 @@ static bool snapshot_due(struct node *n)
                snapshot_due_bytes(n);
 }
 
-void snapshot_tick(struct node *n)
+static bool snapshot_possible(struct node *n)
 {
     struct snapshotter *s = &n->snapshot;
 
-    if (!n->running || s->taking != NULL || s->installing != NULL ||
-        driver_installing(&n->driver) || n->stopping ||
-        env_now_us(n->env) < s->retry_us || !snapshot_due(n) ||
-        (snapx_sending(s->xfer) && !mutant(SNAPSHOT_DURING_SEND))) {
-        return;
+    return n->running && s->taking == NULL && s->installing == NULL &&
+           !driver_installing(&n->driver) && !n->stopping &&
+           env_now_us(n->env) >= s->retry_us &&
+           (!snapx_sending(s->xfer) || mutant(SNAPSHOT_DURING_SEND));
+}
+
+void snapshot_tick(struct node *n)
+{
+    if (snapshot_possible(n) && (snapshot_due(n) || n->snapshot.unreadable)) {
+        snapshot_take(n);
     }
-    snapshot_take(n);
 }
 
 /* ---- sending ---- */
@@ -239,29 +249,99 @@ static void snapshot_note_sent(struct node *n, uint64_t to, uint64_t index)
     *oldest = (struct snapshot_sent){to, index, env_now_us(n->env)};
 }
 
-void snapshot_send(struct node *n, const struct raft_msg *m)
+static void snapshot_offer(struct node *n,
+                           uint64_t to,
+                           const struct snap_meta *m)
 {
     struct snapx_offer o;
     char name[DISK_NAME_MAX];
     struct buf meta = BUF_INIT;
 
     memset(&o, 0, sizeof o);
-    snap_name(m->install.index, m->install.term, name);
-    buf_u64(&meta, m->install.conf_index);
-    buf_lbytes(&meta, blob_bytes(m->install.conf));
-    o.index = m->install.index;
-    o.term = m->install.term;
+    snap_name(m->index, m->term, name);
+    buf_u64(&meta, m->conf_index);
+    buf_lbytes(&meta, blob_bytes(m->conf));
+    o.index = m->index;
+    o.term = m->term;
     o.size = n->snapshot.file_bytes;
+    o.file_crc = n->snapshot.file_crc;
     o.meta = buf_bytes(&meta);
     if (n->snapshot.index == o.index && n->snapshot.term == o.term) {
-        if (snapx_send(n->snapshot.xfer, m->to, &o, name) == 0) {
-            snapshot_note_sent(n, m->to, o.index);
+        if (snapx_send(n->snapshot.xfer, to, &o, name) == 0) {
+            snapshot_note_sent(n, to, o.index);
         } else {
             log_debug(n->log, "snapshot for node %llu has to wait",
-                      (unsigned long long)m->to);
+                      (unsigned long long)to);
         }
     }
     buf_release(&meta);
+}
+
+void snapshot_send(struct node *n, const struct raft_msg *m)
+{
+    struct snap_meta s = {m->install.index, m->install.term,
+                          m->install.conf_index, m->install.conf};
+
+    snapshot_offer(n, m->to, &s);
+}
+
+void snapshot_serve(struct node *n, uint64_t to, uint64_t need)
+{
+    const struct snap_meta *m = driver_snapshot(&n->driver);
+
+    if (n->snapshot.index >= need && n->snapshot.index != 0 &&
+        !n->snapshot.unreadable && m->index == n->snapshot.index) {
+        snapshot_offer(n, to, m);
+    } else if (driver_applied(&n->driver) >= need) {
+        if (snapshot_possible(n)) {
+            snapshot_take(n);
+        }
+    } else {
+        leader_fill(n, need); /* what it acknowledged may be lost elsewhere */
+    }
+}
+
+static void check_fn(struct env_work *w)
+{
+    struct snapshot_job *j = w->data;
+    struct snap_sink none = {NULL, NULL};
+
+    j->status = snap_read(j->disk, &j->ident, j->meta.index, j->meta.term,
+                          &none, &j->file, &j->em);
+}
+
+static void check_done(struct env_work *w)
+{
+    struct snapshot_job *j = w->data;
+    struct node *n = j->node;
+
+    n->snapshot.checking = NULL;
+    if (!n->ended && j->status != 0 && j->meta.index == n->snapshot.index) {
+        log_error(n->log, "%s: making another snapshot", j->em.text);
+        n->snapshot.unreadable = true;
+    }
+    job_free(j);
+}
+
+/* A follower could not use it: because of its own disk, or because the file
+ * here has rotted? Then another one replaces it. */
+static void xfer_sent(void *data, uint64_t to, uint64_t index, int code)
+{
+    struct node *n = data;
+    struct snapshot_job *j;
+
+    (void)to;
+    if (index != n->snapshot.index || n->snapshot.checking != NULL ||
+        (code != HF_ECORRUPT && code != HF_EIO)) {
+        return;
+    }
+    j = job_new(n);
+    j->meta.index = n->snapshot.index;
+    j->meta.term = n->snapshot.term;
+    j->work.fn = check_fn;
+    j->work.done = check_done;
+    n->snapshot.checking = j;
+    env_work(n->env, ENV_POOL, &j->work);
 }
 
 static bool xfer_send(void *data,
@@ -309,6 +389,10 @@ static void xfer_received(void *data,
 
     (void)from;
     (void)name;
+    if (repair_active(&n->repair)) {
+        repair_received(n, o);
+        return;
+    }
     s->received = true;
     s->received_index = o->index;
     s->received_term = o->term;
@@ -331,6 +415,9 @@ static bool xfer_accept(void *data, uint64_t from, const struct snapx_offer *o)
 {
     struct node *n = data;
 
+    if (!n->running) {
+        return repair_accepts(n, o);
+    }
     return n->snapshot.installing == NULL && !n->stopping &&
            !driver_installing(&n->driver) &&
            from == driver_leader(&n->driver) &&
@@ -341,6 +428,7 @@ static const struct snapx_cbs xfer_cbs = {
     .send = xfer_send,
     .verify = xfer_verify,
     .on_received = xfer_received,
+    .on_sent = xfer_sent,
     .on_dropped = xfer_dropped,
     .accept = xfer_accept,
 };
@@ -353,6 +441,7 @@ void snapshot_init(struct node *n)
     c.env = n->env;
     c.log = n->log;
     c.tmp_name = snapshot_tmp;
+    c.part_name = snapshot_part;
     c.rate = n->cfg.snapshot_rate;
     c.cbs = &xfer_cbs;
     c.data = n;
@@ -460,6 +549,7 @@ void snapshot_log_reset(struct node *n)
     s->term = j->meta.term;
     s->last_bytes = j->file.data_bytes;
     s->file_bytes = j->file.file_bytes;
+    s->file_crc = j->file.hash;
     snapx_received_done(s->xfer, 0);
     wal_trim(n->wal, j->meta.index);
     node_machine_swap(n, j->machine);
@@ -475,6 +565,11 @@ void snapshot_log_reset(struct node *n)
 void snapshot_release(struct node *n)
 {
     struct snapshotter *s = &n->snapshot;
+
+    if (s->checking != NULL) {
+        job_free(s->checking);
+        s->checking = NULL;
+    }
 
     if (s->xfer != NULL) {
         snapx_free_crashed(s->xfer);

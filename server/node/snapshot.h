@@ -55,16 +55,20 @@ struct snapshot_sent {
     uint64_t at_us;
 };
 
+extern const char snapshot_tmp[]; /* where a received file grows */
+
 struct snapshotter {
     struct snapxfer *xfer;
     struct snapshot_job *taking;     /* NULL: none */
     struct snapshot_job *installing; /* NULL: none */
+    struct snapshot_job *checking;   /* the newest is read; NULL: not */
     uint64_t last_bytes;             /* size of the last one, uncompressed */
     uint64_t file_bytes;             /* size of its file */
-    uint64_t file_crc;
-    uint64_t index; /* of the newest durable one; 0: none */
+    uint32_t file_crc;               /* snap_file.hash */
+    uint64_t index;                  /* of the newest durable one; 0: none */
     uint64_t term;
     uint64_t retry_us; /* not before */
+    bool unreadable;   /* it, or the log behind it: another is due */
     bool received;     /* a fetched, verified file is at hand */
     uint64_t received_index;
     uint64_t received_term;
@@ -81,6 +85,9 @@ uint64_t snapshot_due_bytes(const struct node *n);
 uint64_t snapshot_log_budget(const struct node *n);
 /* The leader's engine names a snapshot to @to. */
 void snapshot_send(struct node *n, const struct raft_msg *m);
+/* Member @to is damaged and needs a snapshot at @need or later: offer it, make
+ * it, or see to it that the log reaches so far. Asked again until it has it. */
+void snapshot_serve(struct node *n, uint64_t to, uint64_t need);
 /* An RMSG_INSTALL arrived: what is held of another snapshot is of no use any
  * more, and would keep the place of the one named now. */
 void snapshot_named(struct node *n, uint64_t index, uint64_t term);

@@ -5,13 +5,8 @@
  *   first byte odd    the rest is a state stream, fed in pieces; its
  *                     checksums are put right, so that what is behind them is
  *                     reached */
-#include <stdlib.h>
-
-#include "base/assert.h"
-#include "base/crc32c.h"
 #include "server/store/machine.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+#include "tests/fuzz/fuzz.h"
 
 /* Commands: verb, key length, key, value; enough to reach every call. */
 static void run(void *ctx,
@@ -94,29 +89,6 @@ static void fuzz_entries(const uint8_t *p, size_t n)
     machine_free(m);
 }
 
-/* Put right the checksums of head (its last 4 bytes) and end record. */
-static void mend(uint8_t *p, size_t n)
-{
-    uint32_t crc = 0;
-    size_t at = 0;
-
-    while (n - at >= 5) {
-        uint8_t *rec = p + at;
-        size_t k = get_u32(rec + 1);
-
-        if (k > n - at - 5) {
-            return;
-        }
-        if (rec[0] == 1 && k >= 4) {
-            put_u32(rec + 5 + k - 4, crc32c(0, rec + 5, k - 4));
-        } else if (rec[0] == 6 && k == 4) {
-            put_u32(rec + 5, crc);
-        }
-        crc = crc32c(crc, rec, 5 + k);
-        at += 5 + k;
-    }
-}
-
 static void use_loaded(struct machine *m)
 {
     uint64_t digest = machine_digest(m);
@@ -143,7 +115,7 @@ static void fuzz_stream(const uint8_t *p, size_t n, size_t step)
     if (n > 0) {
         memcpy(copy, p, n);
     }
-    mend(copy, n);
+    fuzz_mend_stream(copy, n);
     for (size_t at = 0; at < n && rv == 0; at += step) {
         size_t k = n - at < step ? n - at : step;
 

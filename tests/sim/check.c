@@ -409,8 +409,8 @@ static void on_state(void *self,
 }
 
 static const char *const event_names[NODE_EV_COUNT] = {
-    "truncate", "install", "snapshot", "membership", "torn",
-    "resend",   "void",    "expire",   "transfer",   "nospace"};
+    "truncate", "install", "snapshot", "membership", "torn",  "resend",
+    "void",     "expire",  "transfer", "nospace",    "repair"};
 
 static void on_event(void *self,
                      uint64_t id,

@@ -53,6 +53,13 @@ struct machine_slot {
     uint64_t start_at;
 };
 
+/* Does it take part? Not one that waits for its repair. */
+static bool running(const struct machine_slot *m)
+{
+    return m->node != NULL && !m->ended && m->node->running &&
+           m->node->machine != NULL;
+}
+
 /* ---- between the node and the checks ---- */
 
 static void tune(struct machine_slot *m)
@@ -112,12 +119,7 @@ static void on_event(void *self,
                      uint64_t id,
                      enum node_event what,
                      uint64_t a,
-                     uint64_t b)
-{
-    struct machine_slot *m = self;
-
-    m->inner->on_event(m->inner->self, id, what, a, b);
-}
+                     uint64_t b);
 
 static const struct node_observer *observe(struct machine_slot *m,
                                            struct check *c)
@@ -220,7 +222,8 @@ static void warm_update(struct cluster *cl)
     for (int i = 0; i < cl->cfg.nodes; i++) {
         const struct machine_slot *m = &cl->m[i];
 
-        warm += m->env != NULL && now - m->started_us > WARM_US;
+        warm += m->env != NULL && now - m->started_us > WARM_US &&
+                !(m->node != NULL && repair_active(&m->node->repair));
     }
     if (warm * 2 <= cl->cfg.nodes) {
         cl->warm_since = UINT64_MAX;
@@ -447,6 +450,21 @@ static void check_warm(void *data)
     warm_update(data);
 }
 
+static void on_event(void *self,
+                     uint64_t id,
+                     enum node_event what,
+                     uint64_t a,
+                     uint64_t b)
+{
+    struct machine_slot *m = self;
+
+    m->inner->on_event(m->inner->self, id, what, a, b);
+    if (what == NODE_EV_REPAIR) { /* it knows the time from here on only */
+        m->started_us = sim_now_us(m->cl->cfg.s);
+        sim_at(m->cl->cfg.s, m->started_us + WARM_US + 1000, check_warm, m->cl);
+    }
+}
+
 void cluster_start(struct cluster *cl, int i)
 {
     struct machine_slot *m = &cl->m[i];
@@ -516,6 +534,11 @@ void cluster_wipe(struct cluster *cl, int i)
     m->wipe = false;
     disk_sim_wipe(m->disk);
     check_wiped(cl->cfg.c, i);
+}
+
+struct disk *cluster_disk(struct cluster *cl, int i)
+{
+    return cl->m[i].disk;
 }
 
 void cluster_disk_speed(struct cluster *cl, int i, uint64_t factor)
@@ -596,7 +619,7 @@ bool cluster_whole(const struct cluster *cl)
     for (int i = 0; i < cl->cfg.nodes; i++) {
         uint64_t id = cluster_node_id(cl, i);
 
-        if (id == 0 || !check_is_voter(cl->cfg.c, id)) {
+        if (id == 0 || !running(&cl->m[i]) || !check_is_voter(cl->cfg.c, id)) {
             return false;
         }
     }
@@ -604,12 +627,6 @@ bool cluster_whole(const struct cluster *cl)
 }
 
 /* ---- what the members know of each other's addresses ---- */
-
-static bool running(const struct machine_slot *m)
-{
-    return m->node != NULL && !m->ended && m->node->running &&
-           m->node->machine != NULL;
-}
 
 bool cluster_addresses_known(const struct cluster *cl)
 {

@@ -42,6 +42,9 @@ void cluster_start_later(struct cluster *cl, int i, uint64_t us);
 /* The data directory is gone. Only while it is down. */
 void cluster_wipe(struct cluster *cl, int i);
 
+/* To look at and to spoil while it is down. */
+struct disk *cluster_disk(struct cluster *cl, int i);
+
 void cluster_disk_speed(struct cluster *cl, int i, uint64_t factor);
 /* Leave @bytes free; UINT64_MAX: plenty. */
 void cluster_disk_room(struct cluster *cl, int i, uint64_t bytes);

@@ -20,6 +20,7 @@ struct inode {
     size_t vol_n;
     size_t dur_n;
     size_t cap;
+    struct inode *twin; /* while disk_sim_twin() runs */
 };
 
 struct name {
@@ -63,6 +64,9 @@ struct sim_disk {
     uint64_t mib_us;
     uint64_t cost_us;
     struct rng rng; /* how much of a failing write arrives */
+    bool short_writes;
+    void (*on_change)(void *data);
+    void *on_change_data;
 };
 
 struct disk_file {
@@ -363,6 +367,14 @@ static int changing(struct sim_disk *s)
     return 0;
 }
 
+/* A changing call has had its effect on what readers see. */
+static void midway(struct sim_disk *s)
+{
+    if (s->on_change != NULL) {
+        s->on_change(s->on_change_data);
+    }
+}
+
 static bool stale(const struct disk_file *f)
 {
     return f->gen != sim_of(f->head.disk)->gen;
@@ -439,6 +451,7 @@ static int sim_create(struct sim_disk *s,
             memset(ino->dirty, 1, (ino->vol_n + DISK_SECTOR - 1) / DISK_SECTOR);
         }
         ino->vol_n = 0;
+        midway(s);
         *out = file_new(s, ino, flags);
         return 0;
     }
@@ -447,6 +460,7 @@ static int sim_create(struct sim_disk *s,
     }
     ino = inode_new();
     dir_change(s, "", name, ino);
+    midway(s);
     *out = file_new(s, ino, flags);
     inode_unref(ino);
     return 0;
@@ -526,10 +540,13 @@ static int sim_pwrite(struct disk_file *f,
     }
     rv = changing(s);
     cost_move(s, n);
-    if (rv < 0) { /* some of its first sectors may have arrived */
-        inode_write(
-            f->ino, p,
-            (size_t)rng_below(&s->rng, n / DISK_SECTOR + 1) * DISK_SECTOR, off);
+    if (rv < 0) { /* its first sectors or bytes may have arrived */
+        uint64_t part =
+            s->short_writes
+                ? rng_below(&s->rng, n + 1)
+                : rng_below(&s->rng, n / DISK_SECTOR + 1) * DISK_SECTOR;
+
+        inode_write(f->ino, p, (size_t)part, off);
         return rv;
     }
     if (rv == 1) {
@@ -540,6 +557,7 @@ static int sim_pwrite(struct disk_file *f,
         return -ENOSPC;
     }
     inode_write(f->ino, p, n, off);
+    midway(s);
     if (f->dsync) {
         cost_sync(s);
         if (!s->dying) {
@@ -559,6 +577,9 @@ static int sim_sync(struct disk_file *f)
     }
     rv = changing(s);
     cost_sync(s);
+    if (rv == 0) {
+        midway(s);
+    }
     if (rv < 0 && f->direct) {
         inode_lose(f->ino, &s->rng);
         return rv;
@@ -598,6 +619,7 @@ static int sim_rename(struct disk *d, const char *from, const char *to)
         return -ENOENT;
     }
     dir_change(s, from, to, ino);
+    midway(s);
     return 0;
 }
 
@@ -613,6 +635,7 @@ static int sim_unlink(struct disk *d, const char *name)
         return -ENOENT;
     }
     dir_change(s, name, "", NULL);
+    midway(s);
     return 0;
 }
 
@@ -631,6 +654,7 @@ static int sim_mkdir(struct disk *d, const char *name)
     ino = inode_new();
     ino->is_dir = true;
     dir_change(s, "", name, ino);
+    midway(s);
     inode_unref(ino);
     return 0;
 }
@@ -648,6 +672,7 @@ static int sim_sync_dir(struct disk *d, const char *dir)
     if (dir[0] != '\0' && names_get(&s->vol, dir) == NULL) {
         return -ENOENT;
     }
+    midway(s);
     for (size_t i = 0; i < s->ops_n; i++) {
         if (!in_dir(op_name(&s->ops[i]), dir)) {
             s->ops[kept++] = s->ops[i];
@@ -788,6 +813,77 @@ struct disk *disk_sim_clone(struct disk *d)
     return copy;
 }
 
+/* The copy of @i, made at the first call for it. */
+static struct inode *twin_of(struct inode *i)
+{
+    struct inode *t = i->twin;
+
+    if (t != NULL) {
+        return t;
+    }
+    t = i->twin = inode_new();
+    t->is_dir = i->is_dir;
+    t->vol_n = i->vol_n;
+    t->dur_n = i->dur_n;
+    if (i->cap > 0) {
+        t->cap = i->cap;
+        t->vol = hf_malloc(i->cap);
+        t->dur = hf_malloc(i->cap);
+        t->dirty = hf_malloc(i->cap / DISK_SECTOR);
+        memcpy(t->vol, i->vol, i->cap);
+        memcpy(t->dur, i->dur, i->cap);
+        memcpy(t->dirty, i->dirty, i->cap / DISK_SECTOR);
+    }
+    return t;
+}
+
+static void twin_names(struct names *to, const struct names *from)
+{
+    to->n = from->n;
+    to->v = hf_calloc(from->n + 1, sizeof *to->v);
+    for (size_t i = 0; i < from->n; i++) {
+        to->v[i] = from->v[i];
+        to->v[i].ino = inode_ref(twin_of(from->v[i].ino));
+    }
+}
+
+/* Drop the references that making the twins took. */
+static void twin_end(struct inode *i)
+{
+    inode_unref(i->twin);
+    i->twin = NULL;
+}
+
+struct disk *disk_sim_twin(struct disk *d)
+{
+    struct sim_disk *s = sim_of(d);
+    struct disk *copy = disk_sim_new();
+    struct sim_disk *c = sim_of(copy);
+
+    twin_names(&c->vol, &s->vol);
+    twin_names(&c->dur, &s->dur);
+    c->ops = hf_calloc(s->ops_n + 1, sizeof *c->ops);
+    c->ops_n = s->ops_n;
+    for (size_t i = 0; i < s->ops_n; i++) {
+        c->ops[i] = s->ops[i];
+        if (s->ops[i].ino != NULL) {
+            c->ops[i].ino = inode_ref(twin_of(s->ops[i].ino));
+        }
+    }
+    for (size_t i = 0; i < s->ops_n; i++) {
+        if (s->ops[i].ino != NULL) {
+            twin_end(s->ops[i].ino);
+        }
+    }
+    for (size_t i = 0; i < s->vol.n; i++) {
+        twin_end(s->vol.v[i].ino);
+    }
+    for (size_t i = 0; i < s->dur.n; i++) {
+        twin_end(s->dur.v[i].ino);
+    }
+    return copy;
+}
+
 static void new_life(struct sim_disk *s)
 {
     s->gen++;
@@ -797,6 +893,7 @@ static void new_life(struct sim_disk *s)
     s->dies_after = UINT64_MAX;
     s->fail_at = 0;
     s->read_fail_at = 0;
+    s->short_writes = false;
 }
 
 void disk_sim_kill(struct disk *d)
@@ -873,6 +970,18 @@ void disk_sim_fail_read_at(struct disk *d, uint64_t k, int err)
     sim_of(d)->read_fail_err = err;
 }
 
+void disk_sim_on_change(struct disk *d, void (*cb)(void *data), void *data)
+{
+    sim_of(d)->on_change = cb;
+    sim_of(d)->on_change_data = data;
+}
+
+void disk_sim_set_short(struct disk *d, uint64_t seed)
+{
+    sim_of(d)->short_writes = true;
+    sim_of(d)->rng.s = seed;
+}
+
 void disk_sim_set_room(struct disk *d, uint64_t bytes)
 {
     sim_of(d)->room = bytes;
@@ -908,6 +1017,60 @@ int disk_sim_cut(struct disk *d, const char *name, uint64_t n)
         memset(i->dur + n, 0, i->cap - n);
     }
     i->vol_n = i->dur_n = n;
+    return 0;
+}
+
+static void rename_ino(struct sim_disk *s, const char *name, struct inode *ino)
+{
+    names_set(&s->vol, name, ino);
+    names_set(&s->dur, name, ino);
+}
+
+int disk_sim_swap(struct disk *d, const char *a, const char *b)
+{
+    struct sim_disk *s = sim_of(d);
+    struct inode *x = names_get(&s->vol, a);
+    struct inode *y = names_get(&s->vol, b);
+
+    if (x == NULL || y == NULL) {
+        return -ENOENT;
+    }
+    inode_ref(x);
+    rename_ino(s, a, y);
+    rename_ino(s, b, x);
+    inode_unref(x);
+    return 0;
+}
+
+int disk_sim_lose(struct disk *d, const char *name)
+{
+    struct sim_disk *s = sim_of(d);
+
+    if (names_get(&s->vol, name) == NULL) {
+        return -ENOENT;
+    }
+    names_del(&s->vol, name);
+    names_del(&s->dur, name);
+    return 0;
+}
+
+int disk_sim_replace(struct disk *d,
+                     const char *name,
+                     struct disk *from,
+                     const char *other)
+{
+    struct inode *ino = names_get(&sim_of(from)->vol, other);
+    struct inode *copy;
+
+    if (ino == NULL) {
+        return -ENOENT;
+    }
+    copy = inode_new();
+    copy->is_dir = ino->is_dir;
+    inode_write(copy, ino->vol, ino->vol_n, 0);
+    inode_sync(copy, 0, copy->cap);
+    rename_ino(sim_of(d), name, copy);
+    inode_unref(copy);
     return 0;
 }
 

@@ -23,6 +23,9 @@ struct disk *disk_sim_new(void);
 void disk_sim_free(struct disk *d);
 /* A disk with the same contents; no faults, no open files, no lock. */
 struct disk *disk_sim_clone(struct disk *d);
+/* A disk in the same state, what is not durable included: what a power cut
+ * may leave of @d can be tried on it. No faults, no open files, no lock. */
+struct disk *disk_sim_twin(struct disk *d);
 
 /* ---- the node dies ---- */
 /* Power cut: each unsynced sector is kept, dropped or torn (half new, half
@@ -52,6 +55,13 @@ bool disk_sim_dead(const struct disk *d);
 void disk_sim_fail_at(struct disk *d, uint64_t k, int err, bool sticky);
 /* The same for reading calls (open without CREATE, pread, size, list). */
 void disk_sim_fail_read_at(struct disk *d, uint64_t k, int err);
+/* In the middle of every changing call, when readers would see what it does
+ * and nothing of it is durable yet: the moment at which power may fail. @cb
+ * may make twins and use them, arm faults, set the room; not use @d's files.
+ * NULL: none. */
+void disk_sim_on_change(struct disk *d, void (*cb)(void *data), void *data);
+/* A write that fails leaves any number of its bytes, not whole sectors. */
+void disk_sim_set_short(struct disk *d, uint64_t seed);
 /* Bytes that files may take in all; writes that grow beyond get -ENOSPC. */
 void disk_sim_set_room(struct disk *d, uint64_t bytes);
 /* Flip one bit of a file, volatile and durable. -ENOENT, -EINVAL (beyond its
@@ -59,6 +69,14 @@ void disk_sim_set_room(struct disk *d, uint64_t bytes);
 int disk_sim_flip(struct disk *d, const char *name, uint64_t bit);
 /* Cut a file to @n bytes, volatile and durable. */
 int disk_sim_cut(struct disk *d, const char *name, uint64_t n);
+/* Change names, durably: @a and @b trade places; @name is gone; @name is what
+ * @other of another disk is. -ENOENT or 0. */
+int disk_sim_swap(struct disk *d, const char *a, const char *b);
+int disk_sim_lose(struct disk *d, const char *name);
+int disk_sim_replace(struct disk *d,
+                     const char *name,
+                     struct disk *from,
+                     const char *other);
 
 /* ---- looking in ---- */
 int64_t disk_sim_size(struct disk *d, const char *name);

@@ -11,7 +11,8 @@ enum {
     SEG_MAX = 64 << 10,  /* bytes of one segment */
     DRAIN_AT = 64 << 10, /* see on_drain in base/env.h */
     TURN_US = 8,         /* what a turn costs, its disk calls aside */
-    WAKE_US = 2,         /* from readiness to the turn */
+    TIMERS_LATE_US = 10000,
+    WAKE_US = 2, /* from readiness to the turn */
     POOL_SLOW_PERMILLE = 50,
 };
 
@@ -1154,9 +1155,17 @@ static void conn_callbacks(struct simconn *sc)
 
 static void turn_body(struct simenv *se, void *p)
 {
-    size_t n = se->in_n; /* what comes in meanwhile is for the next turn */
+    uint64_t now = env_now_us(&se->e);
+    uint64_t next = env_next_us(&se->e);
+    size_t n;
 
     (void)p;
+    /* A real loop looks at its timers before it looks at its sockets; it only
+     * matters after a pause. */
+    if (next != UINT64_MAX && next + TIMERS_LATE_US < now) {
+        env_turn(&se->e);
+    }
+    n = se->in_n; /* what comes in meanwhile is for the next turn */
     for (size_t i = 0; i < n; i++) {
         struct in_item it = se->inbox[i];
 

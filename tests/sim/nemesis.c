@@ -4,11 +4,13 @@
 #include <stdlib.h>
 
 #include "base/assert.h"
+#include "tests/sim/rot.h"
 
 enum {
     HOSTS_MAX = CLUSTER_MAX + CLUSTER_CLIENT_HOSTS,
     SAFE_GAP_US = 6000000,   /* between two removals */
     WIPE_GAP_US = 1500000,   /* from a wiped seat to a removal */
+    ROT_GAP_US = 3000000,    /* between damage, and from it to a wipe */
     OUTAGE_MS = 2 * 3600000, /* what the clocks show after a long one */
 };
 
@@ -28,6 +30,8 @@ struct nemesis {
     int moves;     /* members that may still get other addresses */
     uint64_t last_removal;
     uint64_t last_wipe;
+    uint64_t last_rot;
+    uint64_t rots;
     uint64_t faults;
     int hosts;
     uint32_t lat_max; /* of a link without trouble */
@@ -388,7 +392,8 @@ static void membership(struct nemesis *n)
 {
     uint64_t now = sim_now_us(n->s);
     bool whole = cluster_whole(n->cl) && cluster_addresses_known(n->cl) &&
-                 now > n->last_removal + SAFE_GAP_US;
+                 now > n->last_removal + SAFE_GAP_US &&
+                 (n->last_rot == 0 || now > n->last_rot + ROT_GAP_US);
     int v = any_node(n);
     uint64_t x = pick(n, 4);
 
@@ -409,6 +414,39 @@ static void membership(struct nemesis *n)
     } else {
         member_command(n, "TRANSFER", v);
     }
+}
+
+/* ---- damage ---- */
+
+/* One machine's files, and only while all members are whole: what the others
+ * have must be enough. */
+static void rot(struct nemesis *n)
+{
+    uint64_t now = sim_now_us(n->s);
+    int v = victim(n);
+    char what[ROT_TEXT] = "";
+
+    if (!cluster_whole(n->cl) || !cluster_addresses_known(n->cl) ||
+        now < n->last_rot + ROT_GAP_US || now < n->last_wipe + ROT_GAP_US ||
+        now < n->last_removal + SAFE_GAP_US) {
+        return;
+    }
+    if (pick(n, 2) == 0) {
+        cluster_kill(n->cl, v);
+    } else {
+        cluster_power_cut(n->cl, v);
+    }
+    if (rot_apply(cluster_disk(n->cl, v), sim_rng(n->s), what)) {
+        n->last_rot = now;
+        n->rots++;
+        say(n, what, v, 0);
+    }
+    cluster_start_later(n->cl, v, 1000 + pick(n, 1000000));
+}
+
+uint64_t nemesis_rots(const struct nemesis *n)
+{
+    return n->rots;
 }
 
 /* ---- the course of it ---- */
@@ -444,8 +482,10 @@ static void next_fault(void *data)
         orderly(n);
     } else if (x < 81) {
         disk_trouble(n);
-    } else if (x < 85) {
+    } else if (x < 84) {
         clocks(n);
+    } else if (x < 91) {
+        rot(n);
     } else {
         membership(n);
     }

@@ -18,6 +18,7 @@ struct nemesis *nemesis_new(struct sim *s,
                             bool verbose);
 /* No more faults; the network is whole, everything is started. */
 void nemesis_heal(struct nemesis *n);
+uint64_t nemesis_rots(const struct nemesis *n); /* damaged directories */
 uint64_t nemesis_faults(const struct nemesis *n);
 void nemesis_free(struct nemesis *n);
 

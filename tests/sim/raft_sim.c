@@ -46,6 +46,7 @@ enum kind {
     EV_CHURN,
     EV_TRANSFER,
     EV_HEAL,
+    EV_DIED, /* node is told that the process of from has ended */
 };
 
 struct event {
@@ -949,11 +950,23 @@ static void churn(struct node *n)
     w.tally.changes += rv == 0;
 }
 
+/* @of does not run, or so the operating system says to @to. */
+static void tell_died(unsigned to, unsigned of, uint64_t delay_us)
+{
+    push((struct event){
+        .at = w.now + delay_us, .kind = EV_DIED, .node = to, .from = of});
+}
+
 static void crash(unsigned id, bool clean, uint64_t down_us)
 {
     if (w.nodes[id].up) {
         w.tally.crashes += !clean;
         node_stop(id, clean);
+        for (unsigned i = 1; i <= NODES; i++) {
+            if (!w.blocked[i][id] && permille(800)) {
+                tell_died(i, id, below(20000));
+            }
+        }
         push_in(1000 + below(down_us), EV_RESTART, id, 0);
     }
 }
@@ -1013,6 +1026,10 @@ static void fault(void)
             break;
         default:
             w.nodes[a].slow = permille(500) ? 0 : 1 + (unsigned)below(100);
+    }
+    /* A port that refuses is no proof: firewalls say so of living nodes. */
+    if (permille(200)) {
+        tell_died(b, permille(700) ? newest_leader() : a, below(20000));
     }
     for (unsigned i = 1; w.scenario == 2 && i <= NODES; i++) {
         w.nodes[i].slow = 1 + (unsigned)below(40);
@@ -1291,6 +1308,11 @@ static void handle(const struct event *ev)
         case EV_RESTART:
             if (!n->up) {
                 node_start(ev->node);
+            }
+            break;
+        case EV_DIED:
+            if (n->up && ev->from != 0 && n->paused_until <= w.now) {
+                driver_peer_died(n->d, w.now / 1000, ev->from);
             }
             break;
         default:

@@ -56,7 +56,9 @@ static const char *const count_names[SEED_COUNTS] = {"faults",
                                                      "answers with MOVED",
                                                      "idle sessions ended",
                                                      "newcomers refused",
-                                                     "inits with a crash"};
+                                                     "inits with a crash",
+                                                     "damaged directories",
+                                                     "repairs"};
 
 const char *seed_count_name(enum seed_count what)
 {
@@ -394,6 +396,7 @@ static void counts(const struct run *r, struct seed_result *out)
         {SEED_VOIDS, NODE_EV_VOID},
         {SEED_EXPIRIES, NODE_EV_EXPIRE},
         {SEED_TRANSFERS, NODE_EV_TRANSFER},
+        {SEED_REPAIRS, NODE_EV_REPAIR},
     };
 
     for (size_t i = 0; i < sizeof map / sizeof map[0]; i++) {
@@ -401,6 +404,7 @@ static void counts(const struct run *r, struct seed_result *out)
     }
     out->count[SEED_MEMBERSHIP] -= r->forming;
     out->count[SEED_FAULTS] = r->n == NULL ? 0 : nemesis_faults(r->n);
+    out->count[SEED_ROTS] = r->n == NULL ? 0 : nemesis_rots(r->n);
     out->count[SEED_ACKNOWLEDGED] = hist_acknowledged(r->h);
     out->count[SEED_REFUSED] = hist_refused(r->h);
     out->count[SEED_UNKNOWN] = hist_unknowns(r->h);

@@ -29,6 +29,8 @@ enum seed_count {
     SEED_SESSIONS,
     SEED_NEWCOMERS,
     SEED_INITS,
+    SEED_ROTS,
+    SEED_REPAIRS,
     SEED_COUNTS
 };
 

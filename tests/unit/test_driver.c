@@ -13,7 +13,7 @@
 #include "base/err.h"
 #include "raftio/driver.h"
 
-enum { SENT_MAX = 256, TOKENS_MAX = 64, ELECTION_MS = 300 };
+enum { SENT_MAX = 256, TOKENS_MAX = 64, ELECTION_MS = LIM_ELECTION_MS };
 
 struct fixture {
     struct driver d;
@@ -634,6 +634,186 @@ static void unanswered_leader_stands_down(void **state)
         tick(f);
     }
     assert_int_not_equal(driver_role(&f->d), DRIVER_LEADER);
+    end(f);
+}
+
+/* ---- a leader that is gone ---- */
+
+/* Node 1 of three, following node 2 in term 1, which it has just heard. */
+static void follow(struct fixture *f)
+{
+    begin(f, 1, 3, 0);
+    f->now += 5000;
+    receive(f, 2, append_msg(1, 1, 1, 1, NULL, 0));
+    forget_sent(f);
+    assert_int_equal(driver_leader(&f->d), 2);
+}
+
+/* Would (@pre_vote) or does the follower vote for node 3? */
+static bool votes(struct fixture *f, bool pre_vote)
+{
+    struct raft_msg m;
+
+    memset(&m, 0, sizeof m);
+    m.kind = RMSG_VOTE;
+    m.version = 2;
+    m.term = driver_term(&f->d) + 1;
+    m.vote.candidate = 3;
+    m.vote.last_index = driver_last(&f->d);
+    m.vote.last_term = 1;
+    m.vote.pre_vote = pre_vote;
+    forget_sent(f);
+    receive(f, 3, m);
+    assert_non_null(sent(f, RMSG_VOTE_RESULT, 3));
+    return sent(f, RMSG_VOTE_RESULT, 3)->vote_result.granted;
+}
+
+/* When the leader's process has ended the first in line stands at once, and
+ * asks first: nothing is deposed that others still hear. */
+static void dead_leader_is_replaced_at_once(void **state)
+{
+    struct fixture *f = fixture();
+    uint64_t died;
+
+    (void)state;
+    follow(f);
+    died = f->now;
+    driver_peer_died(&f->d, f->now, 2);
+    tick(f);
+    assert_int_equal(f->now, died + DRIVER_EARLY_FIRST_MS);
+    assert_int_equal(driver_role(&f->d), DRIVER_CANDIDATE);
+    assert_true(sent(f, RMSG_VOTE, 3)->vote.pre_vote);
+    assert_false(sent(f, RMSG_VOTE, 3)->vote.disrupt_leader);
+    assert_int_equal(f->vote_term, 0);
+    assert_int_equal(driver_term(&f->d), 1);
+    receive(f, 2, append_msg(1, 1, 1, 1, NULL, 0)); /* it was not true */
+    assert_int_equal(driver_role(&f->d), DRIVER_FOLLOWER);
+    assert_int_equal(driver_leader(&f->d), 2);
+    end(f);
+}
+
+/* The second in line gives the first time to be elected. */
+static void the_next_in_line_waits(void **state)
+{
+    struct fixture *f = fixture();
+    struct driver_config cfg;
+
+    (void)state;
+    driver_config_default(&cfg);
+    cfg.seed = 7;
+    begin_with(f, 3, 1, 3, 0, &cfg);
+    receive(f, 2, append_msg(1, 1, 1, 1, NULL, 0));
+    driver_peer_died(&f->d, f->now, 2);
+    assert_int_equal(f->timer,
+                     f->now + DRIVER_EARLY_FIRST_MS + DRIVER_EARLY_STEP_MS);
+    end(f);
+}
+
+/* The end of another follower's process means nothing. */
+static void a_dead_follower_means_nothing(void **state)
+{
+    struct fixture *f = fixture();
+
+    (void)state;
+    follow(f);
+    driver_peer_died(&f->d, f->now, 3);
+    assert_true(f->timer >= f->now + ELECTION_MS);
+    assert_false(votes(f, true));
+    end(f);
+}
+
+/* A leader that is heard after its end was reported is alive: no election,
+ * no vote against it. */
+static void a_leader_heard_again_is_alive(void **state)
+{
+    struct fixture *f = fixture();
+
+    (void)state;
+    follow(f);
+    driver_peer_died(&f->d, f->now, 2);
+    f->now += 1;
+    receive(f, 2, append_msg(1, 1, 1, 1, NULL, 0));
+    assert_true(f->timer >= f->now + ELECTION_MS);
+    assert_false(votes(f, true));
+    f->now += DRIVER_EARLY_FIRST_MS;
+    driver_timeout(&f->d, f->now);
+    assert_int_equal(driver_role(&f->d), DRIVER_FOLLOWER);
+    end(f);
+}
+
+/* Entries on their way to the disk: it stands as soon as they are there. The
+ * engine, asked before, would wait another timeout. */
+static void the_early_candidate_has_its_log_on_disk(void **state)
+{
+    struct fixture *f = fixture();
+    struct entry e = command(1);
+    uint64_t died;
+
+    (void)state;
+    follow(f);
+    receive(f, 2, append_msg(1, 1, 1, 1, &e, 1));
+    entry_unref(&e);
+    died = f->now;
+    driver_peer_died(&f->d, f->now, 2);
+    tick(f);
+    assert_int_equal(driver_role(&f->d), DRIVER_FOLLOWER);
+    disk_catches_up(f);
+    forget_sent(f);
+    tick(f);
+    assert_int_equal(driver_role(&f->d), DRIVER_CANDIDATE);
+    assert_true(f->now < died + ELECTION_MS);
+    assert_int_equal(sent(f, RMSG_VOTE, 3)->vote.last_index, 2);
+    end(f);
+}
+
+/* Who has just heard its leader refuses; who has missed it for an election
+ * timeout, or knows its process ended, grants at once. */
+static void who_hears_the_leader_refuses(void **state)
+{
+    struct fixture *f = fixture();
+
+    (void)state;
+    follow(f);
+    assert_false(votes(f, true));
+    assert_false(votes(f, false));
+    f->now += ELECTION_MS / 2;
+    assert_false(votes(f, true));
+    f->now += ELECTION_MS / 2;
+    assert_true(votes(f, true));
+    assert_int_equal(f->vote_term, 0);
+    assert_true(votes(f, false));
+    assert_int_equal(f->vote_term, 2);
+    end(f);
+    f = fixture();
+    follow(f);
+    driver_peer_died(&f->d, f->now, 2);
+    assert_true(votes(f, true));
+    assert_true(votes(f, false));
+    end(f);
+}
+
+/* A candidate that did not win asks again after a few heartbeats, not after an
+ * election timeout; and from then on at its usual pace. */
+static void the_first_rounds_are_short(void **state)
+{
+    struct fixture *f = fixture();
+    uint64_t began;
+
+    (void)state;
+    follow(f);
+    tick(f);
+    assert_int_equal(driver_role(&f->d), DRIVER_CANDIDATE);
+    assert_in_range(f->timer - f->now, LIM_HEARTBEAT_MS, 3 * LIM_HEARTBEAT_MS);
+    tick(f);
+    assert_in_range(f->timer - f->now, 2 * LIM_HEARTBEAT_MS,
+                    6 * LIM_HEARTBEAT_MS);
+    for (int i = 0; i < 10; i++) {
+        began = f->now;
+        tick(f);
+        assert_in_range(f->timer - f->now, ELECTION_MS, 2 * ELECTION_MS);
+        assert_true(f->now > began);
+    }
+    assert_int_equal(driver_term(&f->d), 1);
     end(f);
 }
 
@@ -1299,6 +1479,13 @@ int main(void)
         cmocka_unit_test(unanswered_candidate_calms_down),
         cmocka_unit_test(silence_raises_no_term),
         cmocka_unit_test(unanswered_leader_stands_down),
+        cmocka_unit_test(dead_leader_is_replaced_at_once),
+        cmocka_unit_test(the_next_in_line_waits),
+        cmocka_unit_test(a_dead_follower_means_nothing),
+        cmocka_unit_test(a_leader_heard_again_is_alive),
+        cmocka_unit_test(the_early_candidate_has_its_log_on_disk),
+        cmocka_unit_test(who_hears_the_leader_refuses),
+        cmocka_unit_test(the_first_rounds_are_short),
         cmocka_unit_test(impossible_append_is_dropped),
         cmocka_unit_test(stale_request_acknowledges_nothing),
         cmocka_unit_test(leader_ignores_a_twin),

@@ -795,6 +795,29 @@ static void named_across_failover(void **state)
     world_end(&w);
 }
 
+/* A follower that did not run for some election timeouts hears what the leader
+ * sent meanwhile before it takes it for dead. */
+static void pause_is_not_silence(void **state)
+{
+    struct world w;
+    uint64_t changes;
+    int f;
+
+    (void)state;
+    world_init(&w, 3);
+    form(&w);
+    f = follower(&w, 0);
+    changes = node_at(&w, f)->leader_changes;
+    for (int i = 0; i < 10; i++) {
+        sim_host_pause(w.s, f, true);
+        pass(&w, 3 * LIM_ELECTION_MS * MS);
+        sim_host_pause(w.s, f, false);
+        pass(&w, SECOND);
+    }
+    assert_int_equal(node_at(&w, f)->leader_changes, changes);
+    world_end(&w);
+}
+
 /* The same after a snapshot and a restart of every node. */
 static void named_across_snapshot(void **state)
 {
@@ -1705,6 +1728,22 @@ static void lost_disk_heals(void **state)
     world_end(&w);
 }
 
+/* Every member's vote file speaks of its log, also in a term that began before
+ * the log did: else a log that is lost as a whole would not be missed. */
+static void new_log_is_noted(void **state)
+{
+    struct world w;
+
+    (void)state;
+    world_init(&w, 3);
+    form(&w);
+    for (int i = 0; i < 3; i++) {
+        assert_true(wal_durable_no(node_at(&w, i)->wal) > 0);
+        assert_true(node_at(&w, i)->vote.now.log_no > 0);
+    }
+    world_end(&w);
+}
+
 static const char *remove_node(struct world *w, struct talk *t, int i)
 {
     char line[64];
@@ -1732,6 +1771,296 @@ static void needed_member_stays(void **state)
     assert_starts(remove_node(&w, t, f), "-ERR without it");
     assert_int_equal(voters(&w, l), 3);
     assert_string_equal(ask(t, "SET k v"), "+OK");
+    world_end(&w);
+}
+
+/* ---- damage ---- */
+
+struct found {
+    char name[DISK_NAME_MAX];
+    const char *dir;
+    const char *tail;
+    unsigned n;
+};
+
+/* Keeps the last one whose name ends with @tail. */
+static int find_file(void *data, const char *name)
+{
+    struct found *f = data;
+    size_t n = strlen(name);
+    size_t k = strlen(f->tail);
+
+    if (n > k && n < DISK_NAME_MAX - 10 && strcmp(name + n - k, f->tail) == 0) {
+        snprintf(f->name, sizeof f->name, "%.8s/%.50s", f->dir, name);
+        f->n++;
+    }
+    return 0;
+}
+
+static unsigned count_files(struct disk *d, const char *dir, const char *tail)
+{
+    struct found f = {.dir = dir, .tail = tail};
+
+    (void)disk_list(d, dir, find_file, &f);
+    return f.n;
+}
+
+/* Flip a bit at @byte of the last file of @dir. */
+static void spoil_first(struct disk *d, const char *dir, uint64_t byte)
+{
+    struct found f = {.dir = dir,
+                      .tail = strcmp(dir, "log") == 0 ? ".log" : ".snap"};
+
+    (void)disk_list(d, dir, find_file, &f);
+    assert_true(f.n > 0);
+    assert_int_equal(disk_sim_flip(d, f.name, byte * 8), 0);
+}
+
+static void spoil_votes(struct disk *d)
+{
+    assert_int_equal(disk_sim_flip(d, "vote.a", 800), 0);
+    assert_int_equal(disk_sim_flip(d, "vote.b", 800), 0);
+}
+
+static bool in_repair(struct world *w, int i)
+{
+    struct node *n = cluster_node(w->cl, i);
+
+    return n != NULL && repair_active(&n->repair);
+}
+
+/* Off and on again, with its newest segment damaged right behind its header
+ * (or, with a snapshot, that). */
+static void spoil_log(struct world *w, int i)
+{
+    pass(w, 200 * MS); /* a mark proves the last entries */
+    cluster_kill(w->cl, i);
+    spoil_first(cluster_disk(w->cl, i), "log", 4096 + 20);
+    cluster_start(w->cl, i);
+}
+
+static void lead(struct world *w, int i)
+{
+    char line[64];
+
+    snprintf(line, sizeof line, "MEMBER TRANSFER %llu",
+             (unsigned long long)cluster_node_id(w->cl, i));
+    assert_string_equal(ask(talk(w, leader(w)), line), "+OK");
+    pass(w, 200 * MS);
+    assert_int_equal(leader(w), i);
+}
+
+/* A log that is damaged in the middle is replaced by a snapshot of the others
+ * that reaches as far; the member keeps its id, and may then lead: nothing is
+ * missing. What was there is kept. */
+static void damaged_log_is_mended(void **state)
+{
+    struct node_config nc = {.snapshot_floor = 1 << 15};
+    struct world w;
+    uint64_t id, last;
+    int f;
+
+    (void)state;
+    world_init_with(&w, 3, &nc);
+    form(&w);
+    write_entries(&w, talk(&w, 0), 600);
+    assert_string_equal(ask(talk(&w, 1), "SET kept yes"), "+OK");
+    f = follower(&w, 0);
+    id = cluster_node_id(w.cl, f);
+    pass(&w, 200 * MS);
+    last = driver_last(&node_at(&w, f)->driver);
+    spoil_log(&w, f);
+    for (int k = 0; k < 100 && check_count(w.c, NODE_EV_REPAIR) == 0; k++) {
+        pass(&w, 100 * MS);
+    }
+    assert_int_equal(check_count(w.c, NODE_EV_REPAIR), 1);
+    assert_int_equal(cluster_node_id(w.cl, f), id);
+    assert_true(node_at(&w, f)->snapshot.index >= last);
+    assert_true(count_files(cluster_disk(w.cl, f), "damaged", ".log") > 0);
+    assert_false(disk_sim_exists(cluster_disk(w.cl, f), "repair"));
+    pass(&w, SECOND);
+    lead(&w, f);
+    assert_string_equal(ask(talk(&w, f), "GET kept"), "yes");
+    assert_string_equal(ask(talk(&w, f), "SET more 1"), "+OK");
+    /* And it starts again as any other. */
+    cluster_power_cut(w.cl, f);
+    cluster_start(w.cl, f);
+    pass(&w, 2 * SECOND);
+    assert_string_equal(ask(talk(&w, f), "GET more"), "1");
+    world_end(&w);
+}
+
+/* The same for its newest snapshot. */
+static void damaged_snapshot_is_mended(void **state)
+{
+    struct node_config nc = {.snapshot_floor = 1 << 15};
+    struct world w;
+    int f;
+
+    (void)state;
+    world_init_with(&w, 3, &nc);
+    form(&w);
+    write_entries(&w, talk(&w, 0), 600);
+    f = follower(&w, 0);
+    cluster_kill(w.cl, f);
+    spoil_first(cluster_disk(w.cl, f), "snap", 300);
+    cluster_start(w.cl, f);
+    pass(&w, 5 * SECOND);
+    assert_int_equal(check_count(w.c, NODE_EV_REPAIR), 1);
+    lead(&w, f);
+    assert_string_equal(ask(talk(&w, f), "GET warm"), "1");
+    world_end(&w);
+}
+
+/* Nobody knows what a member without its votes promised: its seat gets a new
+ * member, in the same directory, and the old id never comes back. */
+static void lost_votes_mean_a_new_member(void **state)
+{
+    struct world w;
+    uint64_t id;
+    int f;
+
+    (void)state;
+    world_init(&w, 3);
+    form(&w);
+    f = follower(&w, 0);
+    id = cluster_node_id(w.cl, f);
+    cluster_kill(w.cl, f);
+    spoil_votes(cluster_disk(w.cl, f));
+    cluster_start(w.cl, f);
+    pass(&w, 2 * SECOND);
+    assert_true(in_repair(&w, f)); /* the seat's holder is not silent yet */
+    pass(&w, 8 * SECOND);
+    assert_true(cluster_node_id(w.cl, f) > id);
+    assert_null(machine_member(node_at(&w, leader(&w))->machine, id));
+    assert_int_equal(voters(&w, leader(&w)), 3);
+    assert_true(count_files(cluster_disk(w.cl, f), "damaged", "identity") == 1);
+    assert_true(count_files(cluster_disk(w.cl, f), "damaged", "vote.a") == 1);
+    lead(&w, f);
+    assert_string_equal(ask(talk(&w, f), "GET warm"), "1");
+    world_end(&w);
+}
+
+/* Without a majority of the others nothing on its disk is given up; with it,
+ * the repair goes on by itself. */
+static void damaged_waits_for_the_others(void **state)
+{
+    struct world w;
+    uint64_t id;
+    int f, l, o;
+
+    (void)state;
+    world_init(&w, 3);
+    form(&w);
+    l = leader(&w);
+    f = follower(&w, 0);
+    o = follower(&w, 1);
+    id = cluster_node_id(w.cl, f);
+    cluster_power_cut(w.cl, o);
+    cluster_kill(w.cl, f);
+    spoil_votes(cluster_disk(w.cl, f));
+    cluster_start(w.cl, f);
+    pass(&w, 20 * SECOND);
+    assert_true(in_repair(&w, f));
+    assert_int_equal(cluster_node_id(w.cl, f), id);
+    assert_int_equal(count_files(cluster_disk(w.cl, f), "damaged", ""), 0);
+    cluster_start(w.cl, o);
+    pass(&w, 15 * SECOND);
+    assert_true(cluster_node_id(w.cl, f) > id);
+    assert_int_equal(voters(&w, leader(&w)), 3);
+    (void)l;
+    world_end(&w);
+}
+
+/* Damage on all at once: everything stays as it is, for whoever comes with a
+ * copy. */
+static void all_damaged_change_nothing(void **state)
+{
+    struct world w;
+    uint64_t id[3];
+
+    (void)state;
+    world_init(&w, 3);
+    form(&w);
+    for (int i = 0; i < 3; i++) {
+        id[i] = cluster_node_id(w.cl, i);
+        cluster_kill(w.cl, i);
+        spoil_votes(cluster_disk(w.cl, i));
+    }
+    for (int i = 0; i < 3; i++) {
+        cluster_start(w.cl, i);
+    }
+    pass(&w, 25 * SECOND);
+    for (int i = 0; i < 3; i++) {
+        assert_true(in_repair(&w, i));
+        assert_int_equal(cluster_node_id(w.cl, i), id[i]);
+        assert_true(node_at(&w, i)->repair.damaged ==
+                    node_at(&w, i)->repair.heard);
+        assert_int_equal(count_files(cluster_disk(w.cl, i), "damaged", ""), 0);
+    }
+    world_end(&w);
+}
+
+/* A damaged member helps nobody to lead: it may have forgotten what only it
+ * and the dead leader have. */
+static void damaged_votes_for_nobody(void **state)
+{
+    struct world w;
+    int f, l, o;
+
+    (void)state;
+    world_init(&w, 3);
+    form(&w);
+    l = leader(&w);
+    f = follower(&w, 0);
+    o = follower(&w, 1);
+    pass(&w, 200 * MS);
+    cluster_power_cut(w.cl, l);
+    spoil_log(&w, f);
+    for (int k = 0; k < 100; k++) {
+        pass(&w, 100 * MS);
+        assert_true(driver_role(&node_at(&w, o)->driver) != DRIVER_LEADER);
+    }
+    assert_true(in_repair(&w, f));
+    cluster_start(w.cl, l);
+    pass(&w, 10 * SECOND);
+    assert_false(in_repair(&w, f));
+    assert_string_equal(ask(talk(&w, f), "GET warm"), "1");
+    world_end(&w);
+}
+
+/* A member that comes back at other addresses is followed there: the others
+ * know them, and it serves; also when it is damaged. */
+static void moved_member_is_followed(void **state)
+{
+    struct node_config nc = {.snapshot_floor = 1 << 15};
+    struct world w;
+    uint64_t id;
+    int f;
+
+    (void)state;
+    world_init_with(&w, 3, &nc);
+    form(&w);
+    f = follower(&w, 0);
+    id = cluster_node_id(w.cl, f);
+    cluster_kill(w.cl, f);
+    cluster_move(w.cl, f);
+    cluster_start(w.cl, f);
+    pass(&w, 4 * SECOND);
+    assert_true(cluster_addresses_known(w.cl));
+    assert_int_equal(cluster_node_id(w.cl, f), id);
+    write_entries(&w, talk(&w, f), 600);
+    pass(&w, 200 * MS);
+    cluster_kill(w.cl, f);
+    cluster_move(w.cl, f);
+    spoil_first(cluster_disk(w.cl, f), "log", 4096 + 20);
+    cluster_start(w.cl, f);
+    pass(&w, 10 * SECOND);
+    assert_int_equal(check_count(w.c, NODE_EV_REPAIR), 1);
+    assert_true(cluster_addresses_known(w.cl));
+    assert_int_equal(cluster_node_id(w.cl, f), id);
+    lead(&w, f);
+    assert_string_equal(ask(talk(&w, f), "GET warm"), "1");
     world_end(&w);
 }
 
@@ -1887,6 +2216,7 @@ int main(void)
         cmocka_unit_test(own_apply_gives_the_reply),
         cmocka_unit_test(snapshot_settles_writes),
         cmocka_unit_test(named_across_failover),
+        cmocka_unit_test(pause_is_not_silence),
         cmocka_unit_test(named_across_snapshot),
         cmocka_unit_test(watch_across_failover),
         cmocka_unit_test(round_serves_who_waited),
@@ -1914,7 +2244,15 @@ int main(void)
         cmocka_unit_test(live_holder_keeps_its_seat),
         cmocka_unit_test(no_seat_no_member),
         cmocka_unit_test(lost_disk_heals),
+        cmocka_unit_test(damaged_log_is_mended),
+        cmocka_unit_test(damaged_snapshot_is_mended),
+        cmocka_unit_test(lost_votes_mean_a_new_member),
+        cmocka_unit_test(damaged_waits_for_the_others),
+        cmocka_unit_test(all_damaged_change_nothing),
+        cmocka_unit_test(damaged_votes_for_nobody),
+        cmocka_unit_test(new_log_is_noted),
         cmocka_unit_test(needed_member_stays),
+        cmocka_unit_test(moved_member_is_followed),
         cmocka_unit_test(removed_member_stops),
         cmocka_unit_test(snapshot_on_its_way_stays),
         cmocka_unit_test(stopping_leader_hands_over),

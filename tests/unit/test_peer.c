@@ -1003,6 +1003,25 @@ static void death_and_return(void **state)
     assert_true(run_until(w, one_up_twice, 2000));
 }
 
+/* Nobody listens at the recorded address, but the node talks to us: it has
+ * moved, and is not dead until it is silent, too. */
+static void moved_is_not_dead(void **state)
+{
+    struct world *w = *state;
+    static struct proxy x;
+
+    proxy_start(&x, w, w->n[1].addr);
+    meets(&w->n[0], &w->n[1], x.addr);
+    meets(&w->n[1], &w->n[0], NULL);
+    assert_true(run_until(w, two_up, 2000));
+    proxy_stop(&x);
+    run_ms(w, 4 * PEER_REDIAL_MIN_MS);
+    assert_int_equal(w->n[0].downs, 1);
+    assert_int_equal(w->n[0].dead, 0);
+    node_stop(&w->n[1]);
+    assert_true(run_until(w, one_dead, 2000));
+}
+
 /* An idle connection stays up for many times the silence. */
 static void idle_stays(void **state)
 {
@@ -1484,6 +1503,7 @@ int main(void)
         T(moved_node),
         T(unknown_leader),
         T(death_and_return),
+        T(moved_is_not_dead),
         T(idle_stays),
         T(silence),
         T(spoiled_byte),

@@ -77,6 +77,34 @@ static void same_is_no_op(void **state)
     disk_sim_free(d);
 }
 
+/* A note changes nothing but the witness for the log, never back, and is
+ * there after a power cut. */
+static void note(void **state)
+{
+    struct disk *d = disk_sim_new();
+    struct errmsg em = {{0}};
+    struct vote v;
+    uint64_t calls;
+
+    (void)state;
+    open_ok(&v, d, false);
+    assert_int_equal(vote_set(&v, 3, 2, 0, &em), 0);
+    assert_int_equal(vote_note(&v, 4, &em), 0);
+    calls = disk_sim_calls(d);
+    assert_int_equal(vote_note(&v, 4, &em), 0);
+    assert_int_equal(vote_note(&v, 1, &em), 0);
+    assert_int_equal(disk_sim_calls(d), calls);
+    disk_sim_crash(d, 1);
+    open_ok(&v, d, true);
+    assert_int_equal(v.now.term, 3);
+    assert_int_equal(v.now.vote, 2);
+    assert_int_equal(v.now.log_no, 4);
+    disk_sim_fail_at(d, 2, EIO, false);
+    assert_int_equal(vote_note(&v, 5, &em), HF_EIO);
+    assert_true(v.failed);
+    disk_sim_free(d);
+}
+
 /* The power fails at each disk call: what was promised holds; what was not
  * may hold. */
 static void crash_everywhere(void **state)
@@ -223,10 +251,11 @@ static void errors(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(survives),  cmocka_unit_test(same_is_no_op),
-        cmocka_unit_test(both_bad),  cmocka_unit_test(contradiction),
-        cmocka_unit_test(foreign),   cmocka_unit_test(errors),
-        cmocka_unit_test(every_bit), cmocka_unit_test(crash_everywhere),
+        cmocka_unit_test(survives),         cmocka_unit_test(note),
+        cmocka_unit_test(same_is_no_op),    cmocka_unit_test(both_bad),
+        cmocka_unit_test(contradiction),    cmocka_unit_test(foreign),
+        cmocka_unit_test(errors),           cmocka_unit_test(every_bit),
+        cmocka_unit_test(crash_everywhere),
     };
 
     test_choose_mutant();

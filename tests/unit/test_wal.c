@@ -879,6 +879,53 @@ static void hole(void **state)
     rig_release(&r);
 }
 
+/* The last segment's file is gone: the log does not end where the one before
+ * it ends, whatever else is known. */
+static void last_segment_missing(void **state)
+{
+    struct wal_recover_in in;
+    struct wal_survey survey;
+    struct wal_recovered rec;
+    struct errmsg em = {{0}};
+    struct rig r;
+
+    (void)state;
+    for (int how = 0; how < 3; how++) {
+        rig_init(&r, 1);
+        rig_start(&r, 1);
+        while (!disk_sim_exists(r.d, "log/0000000000000003.log")) {
+            rig_append(&r, 1, 900);
+            test_env_run(&r.t, 100);
+        }
+        if (how > 0) { /* a start after an unclean stop makes one, too */
+            rig_drop(&r);
+            disk_sim_crash(r.d, 3);
+            disk_sim_flip(r.d, "log/0000000000000003.log", 6144 * 8);
+            rig_restart(&r, 2);
+            rig_append(&r, 1, 900);
+            test_env_run(&r.t, 100);
+        }
+        rig_drop(&r);
+        disk_sim_kill(r.d);
+        assert_true(disk_sim_exists(r.d, "log/0000000000000004.log") ==
+                    (how > 0));
+        if (how > 0) {
+            assert_int_equal(disk_sim_lose(r.d, "log/0000000000000004.log"), 0);
+        }
+        if (how != 1) {
+            assert_int_equal(disk_sim_lose(r.d, "log/0000000000000003.log"), 0);
+        }
+        assert_int_equal(rig_recover(&r, &rec, &em), HF_ECORRUPT);
+        assert_non_null(strstr(em.text, "log/000000000000000"));
+        memset(&in, 0, sizeof in);
+        in.cfg = r.cfg;
+        assert_int_equal(wal_survey(r.d, &in, &survey, &em), 0);
+        assert_true(survey.any);
+        assert_false(survey.known); /* no repair under the same id */
+        rig_release(&r);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -891,6 +938,7 @@ int main(void)
         cmocka_unit_test(full_disk),
         cmocka_unit_test(hole),
         cmocka_unit_test(damaged_files),
+        cmocka_unit_test(last_segment_missing),
         cmocka_unit_test(too_much_torn),
         cmocka_unit_test(killed_then_crashed),
         cmocka_unit_test(crash_everywhere),
