@@ -4,19 +4,23 @@
 # should do nothing else, since some of them measure time. As root (network
 # namespaces, small disks).
 #   failover cutoff cold_start big_start powercut powercut_mutant seat stale
-#   stale_mutant refuse minority_damage lossy
+#   stale_mutant refuse minority_damage lossy loopcut
+#   powercut_names powercut_alone powercut_ext4
+#   powercut_xfs stalled_disk readonly_disk syscalls (hours: not by default)
 # The whole output of each is kept in build/prove-NAME.log.
 set -eu
 . "$(dirname "$0")/lib.sh"
 
 names='failover cutoff cold_start big_start powercut powercut_mutant seat stale
-stale_mutant refuse minority_damage lossy'
+stale_mutant refuse minority_damage lossy loopcut
+powercut_names powercut_alone powercut_ext4
+powercut_xfs stalled_disk readonly_disk'
 wanted=${*:-$names}
 failed=0
 
 "$HF_ROOT/scripts/build.sh" >/dev/null
 case " $wanted " in
-    *_mutant*) "$HF_ROOT/scripts/build.sh" mutants >/dev/null ;;
+    *_mutant* | *powercut_*) "$HF_ROOT/scripts/build.sh" mutants >/dev/null ;;
 esac
 
 # run NAME DIR SCRIPT VARIABLE=VALUE...: its last lines are the proof.
@@ -58,6 +62,35 @@ for proof in $wanted; do
         powercut_mutant)
             run powercut_mutant build-mutants powercut HF_ROUNDS=30 \
                 HF_MUTANT=ACK_BEFORE_SYNC
+            ;;
+        loopcut)
+            lines=4
+            run loopcut build loopcut HF_ROUNDS=30
+            ;;
+        # A name that is not safe is lost for a moment only.
+        powercut_names)
+            run powercut_names build-mutants powercut HF_ROUNDS=40 \
+                HF_METHOD=ext4 HF_NODES=1 HF_MUTANT=NO_DIR_SYNC HF_CATCH=1
+            ;;
+        powercut_alone)
+            run powercut_alone build-mutants powercut HF_ROUNDS=40 \
+                HF_NODES=1 HF_MUTANT=NO_DIR_SYNC HF_CATCH=1
+            ;;
+        powercut_ext4 | powercut_xfs)
+            run "$proof" build-mutants powercut HF_ROUNDS=40 HF_NODES=1 \
+                HF_METHOD="${proof#*_}" HF_MUTANT=SNAP_NO_SYNC HF_CATCH=1
+            ;;
+        stalled_disk)
+            lines=3
+            run stalled_disk build stalled_disk HF_ALL=1
+            ;;
+        readonly_disk)
+            lines=2
+            run readonly_disk build readonly_disk
+            ;;
+        syscalls)
+            lines=4
+            run syscalls build syscalls HF_ALL=1
             ;;
         seat)
             lines=7

@@ -72,7 +72,7 @@ others() {
 
 # serving I: a load on the nodes beside I.
 serving() {
-    # shellcheck disable=SC2046  # a list of words
+    # shellcheck disable=SC2046,SC2154  # a list of words; of process.sh
     "$build/gap" --writers 8 --seconds 60 --acked "$CL_DIR/acked" \
         $(others "$1") >"$CL_DIR/gap.out" 2>"$CL_DIR/gap.err" &
     writer=$!

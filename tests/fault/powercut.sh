@@ -107,6 +107,10 @@ round() {
         $(for i in $(cluster_nodes); do node_at "$i"; done) \
         >"$CL_DIR/gap.out" 2>/dev/null &
     writer=$!
+    # Large values, so that log files and snapshots follow one another.
+    redis-benchmark -p "$(node_port $((seed % nodes + 1)))" -t set -d 3000 \
+        -r 100 -c 4 -n 10000000 >/dev/null 2>&1 &
+    beside=$!
     sleep "0.$((seed % 5 + 2))"
     who=$(victims)
     # shellcheck disable=SC2086  # a list of numbers
@@ -114,6 +118,9 @@ round() {
         undo) cut_undo $who ;;
         *) cut_loop $who ;;
     esac
+    kill -KILL "$beside" 2>/dev/null || true
+    wait "$beside" 2>/dev/null || true
+    beside=
     # shellcheck disable=SC2086
     power_on $who || {
         echo "a node did not start" >"$CL_DIR/why"

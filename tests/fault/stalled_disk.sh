@@ -38,7 +38,6 @@ for s in $stalls; do
     case $s in
         0.*) ;;
         *)
-            now=$(cluster_wait_leader 5)
             grep -q 'disk has stalled' "$(node_log "$lead")" ||
                 die "a stall of $s s was not noticed"
             ;;
