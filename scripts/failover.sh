@@ -81,6 +81,8 @@ loads=
 failover_end() {
     status=$?
     trap - EXIT
+    trap '' PIPE
+    set +e
     for p in $writer $loads $watchdog; do
         kill "$p" 2>/dev/null || true
     done
@@ -98,7 +100,7 @@ failover_end() {
     exit "$status"
 }
 trap failover_end EXIT
-trap 'exit 1' HUP INT TERM
+trap 'exit 1' HUP INT TERM PIPE
 
 net_up 3 || {
     echo "network namespaces and iptables are not to be had here"
