@@ -1,4 +1,25 @@
-/* Storage faults, one ordinal each: what a sweep is to the program. */
+/* Storage faults, one ordinal each: what a sweep is to the program.
+ *
+ * That they can fail is shown with mutants (base/mutants_log.def.h). The
+ * mistakes that storage of this kind is known for, and what notices each:
+ *
+ *   mistake                        mutant                 unit test, sweep
+ *   ack after write, before sync   ACK_BEFORE_SYNC        wal, errors
+ *   vote not persisted             VOTE_NOT_PERSISTED     vote, all
+ *   same term clears the vote      VOTE_CLEARED           vote, flips, cuts
+ *   append error swallowed         WRITE_ERROR_IGNORED    wal, errors
+ *   sync tried again               SYNC_RETRIED           wal, errors
+ *   checksums ignored              CRC_IGNORED            wal, vote, flips
+ *   rot in the middle cut as torn  ROT_IS_TORN            wal, flips
+ *   no directory sync              NO_DIR_SYNC            vote, wal, errors
+ *   trimmed before snapshot sync   TRIM_EARLY             simulated clusters
+ *     (or renamed before it)       SNAP_NO_SYNC           snap, errors
+ *   truncation not replayed        TRUNCATE_IGNORED       wal, all
+ *   directory not locked           NO_LOCK                identity
+ *   snapshot's footer not checked  SNAP_FOOTER_UNCHECKED  snap
+ *   last segment not missed        NO_SEAL                wal, files
+ *   a new member's log not missed  LOG_NOT_NOTED          node, files
+ *   no mark when idle              NO_MARK                flips */
 #ifndef HF_TESTS_STORAGE_SWEEP_H
 #define HF_TESTS_STORAGE_SWEEP_H
 
