@@ -213,19 +213,19 @@ static bool inflict(struct fault *f)
     return f->began;
 }
 
-static bool majority_runs(void *arg)
+static bool all_run(void *arg)
 {
-    int n = 0;
-
     (void)arg;
     for (int i = 1; i <= nem.nodes; i++) {
-        n += node_running(i);
+        if (!node_running(i) || node_state(i) == 'T') {
+            return false;
+        }
     }
-    return n > nem.nodes / 2;
+    return true;
 }
 
-/* Once more if it did not bite: as when the other lane had ended all nodes,
- * and there was nothing to cut off. */
+/* Once more if it did not bite: as when the other lane had ended or stopped
+ * the nodes that were to be cut off, and they sent nothing. */
 static void fault_run(int k, int lane, struct rng *rng)
 {
     int64_t longest = nem.dense ? 3000 : 10000;
@@ -235,7 +235,7 @@ static void fault_run(int k, int lane, struct rng *rng)
         struct fault f = {.kind = kinds[k], .lane = lane};
 
         if (attempt > 0) {
-            (void)nem_until(NEM_READY_MS, majority_runs, NULL);
+            (void)nem_until(NEM_READY_MS, all_run, NULL);
         }
         f.rng.s = rng_next(rng);
         f.hold_ms = (int64_t)rng_below(rng, (uint64_t)longest);
