@@ -30,6 +30,9 @@ usage() {
     sed -n '2,16s/^# \{0,1\}//p' "$0" >&2
     exit 2
 }
+whole_number() {
+    case $1 in '' | *[!0-9]*) die "\"$1\" is not a whole number" ;; esac
+}
 while [ $# -gt 0 ]; do
     [ "$1" = --keep ] || [ $# -ge 2 ] || usage
     case $1 in
@@ -39,8 +42,14 @@ while [ $# -gt 0 ]; do
             continue
             ;;
         --nodes) nodes=$2 ;;
-        --minutes) seconds=$(($2 * 60)) ;;
-        --seconds) seconds=$2 ;;
+        --minutes)
+            whole_number "$2"
+            seconds=$(($2 * 60))
+            ;;
+        --seconds)
+            whole_number "$2"
+            seconds=$2
+            ;;
         --workload) workload=$2 ;;
         --nemesis) nemesis=$2 ;;
         --seed) seed=$2 ;;
@@ -159,6 +168,15 @@ $(client_in) "$bin/holdfast-nemesis" --dir "$run" --net "$CL_NET" \
     --endpoints "$(cluster_endpoints)" --port "$CL_PORT" \
     ${upgrade:+--upgrade "$upgrade/holdfastd"} >"$run/nemesis.log" 2>&1 &
 faults=$!
+
+# A name that one of them does not know ends it at once, not the run later.
+sleep 1
+for part in "load $load" "nemesis $faults"; do
+    if grep -qs '^State:[[:space:]]*Z' "/proc/${part#* }/status" ||
+        [ ! -d "/proc/${part#* }" ]; then
+        die "$(head -n 1 "$run/${part% *}.log")"
+    fi
+done
 
 faults_status=0
 wait "$faults" || faults_status=$?
