@@ -13,6 +13,7 @@
     M(TAKE_GAPS, "the leader takes numbers with gaps")                         \
     M(LEADER_TAKES_EARLY, "requests are taken before the own barrier")         \
     M(READ_LOCAL, "reads are local, without a round")                          \
+    M(DEADLINE_FIRST, "a read waits only for the first deadline not applied")  \
     M(READ_IGNORES_TIME, "a read does not wait for passed deadlines")          \
     M(READ_ID_REUSED, "a round asked again keeps its id")                      \
     M(STALE_UNBOUNDED, "the bound of stale reads is not enforced")             \
