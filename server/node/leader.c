@@ -81,13 +81,14 @@ void leader_changed(struct node *n)
         env_timer_stop(n->env, &l->announce);
         env_timer_stop(n->env, &l->expire);
         l->term = 0;
+        ctime_follow(n);
     }
     if (!leads) {
         return;
     }
     l->term = term;
-    l->cold = !n->ctime.known;
     ctime_lead(n);
+    l->cold = n->ctime.cold;
     l->stamp_ms = machine_time(n->machine);
     member_lead(n);
     leader_announce(n);
