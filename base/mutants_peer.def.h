@@ -13,6 +13,8 @@
     M(PEER_EXPECTED_ID, "a node answers in place of another one")        \
     M(PEER_OLD_KEPT, "a peer's old connection is still read")            \
     M(PEER_SILENCE, "a silent connection is kept for ever")              \
+    M(PEER_OLD_DROPPED, "a silent connection is not kept while dialling")   \
+    M(PEER_ONE_DIAL, "a dial waits for the one before it")               \
     M(PEER_NO_REDIAL, "a broken connection is not dialled again")        \
     M(PEER_REFUSED_TALKS, "a refused dial counts though it talks to us") \
     M(PEER_UNBOUNDED, "queues to a peer have no limit")                  \
