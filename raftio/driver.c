@@ -446,8 +446,8 @@ static void hasten_candidate(struct driver *d, unsigned before)
     uint64_t wait = candidate_wait(d);
     uint64_t ms = d->r.election_timeout;
     uint64_t spread = wait - ms; /* up to ms */
-    uint64_t base =
-        ((uint64_t)d->cfg.heartbeat_ms << d->hastened) * ms / d->cfg.election_ms;
+    uint64_t base = ((uint64_t)d->cfg.heartbeat_ms << d->hastened) * ms /
+                    d->cfg.election_ms;
 
     if (wait == 0 || wait == before || wait < ms) {
         return;
@@ -1011,16 +1011,12 @@ void driver_note_false_alarm(struct driver *d, uint64_t from)
     }
 }
 
-/* When did this leader last have answers of a majority, itself included? */
-static uint64_t majority_awake(const struct driver *d)
+/* When did this leader last have answers of a majority, itself included? 0:
+ * never yet. */
+static uint64_t majority_awake(const struct driver *d, unsigned voters)
 {
-    const struct raft_configuration *c = &d->r.configuration;
     uint64_t best = 0;
-    unsigned voters = 0;
 
-    for (unsigned i = 0; i < c->n; i++) {
-        voters += c->servers[i].role == RAFT_VOTER;
-    }
     for (unsigned i = 0; i < LIM_NODES; i++) {
         unsigned as_late = 0;
 
@@ -1039,9 +1035,17 @@ static uint64_t majority_awake(const struct driver *d)
 void driver_note_answer(struct driver *d, uint64_t from)
 {
     struct driver_answer *a = NULL;
+    unsigned voters = 0;
+    bool voter = false;
     uint64_t before;
 
-    if (d->answers_term != raft_current_term(&d->r)) {
+    for (unsigned i = 0; i < d->r.configuration.n; i++) {
+        const struct raft_server *s = &d->r.configuration.servers[i];
+
+        voters += s->role == RAFT_VOTER;
+        voter |= s->role == RAFT_VOTER && s->id == from;
+    }
+    if (d->answers_term != raft_current_term(&d->r) || !voter) {
         return;
     }
     for (unsigned i = 0; i < LIM_NODES && a == NULL; i++) {
@@ -1052,7 +1056,7 @@ void driver_note_answer(struct driver *d, uint64_t from)
     if (a == NULL) {
         return; /* members came and went: without a place it does not count */
     }
-    before = majority_awake(d);
+    before = majority_awake(d, voters);
     *a = (struct driver_answer){from, awake(d)};
     if (before != 0 && !mutant(DRV_QUORUMPACE)) {
         pace_note(&d->heard, d->now, awake(d) - before);

@@ -207,16 +207,16 @@ struct driver {
     bool barrier_wanted;
     bool barrier_applied;
 
-    uint64_t lone_term;   /* term already raised for a self-election */
-    uint64_t contact;     /* when a leader was last heard */
-    uint64_t contact_of;  /* which one; 0: none since the start */
+    uint64_t lone_term;     /* term already raised for a self-election */
+    uint64_t contact;       /* when a leader was last heard */
+    uint64_t contact_of;    /* which one; 0: none since the start */
     uint64_t contact_awake; /* the same on the clock below */
-    uint64_t timer_at;    /* what the owner was last asked for; 0: nothing */
-    uint64_t slept;       /* by how much it came too late, summed up: silence
-                             that we slept through says nothing of others */
-    struct pace hears;    /* silences of leaders */
-    struct pace heard;    /* of a majority of voters, while this node led */
-    uint64_t answers_term; /* in which it led last */
+    uint64_t timer_at;      /* what the owner was last asked for; 0: nothing */
+    uint64_t slept;         /* by how much it came too late, summed up: silence
+                               that we slept through says nothing of others */
+    struct pace hears;      /* silences of leaders */
+    struct pace heard;      /* of a majority of voters, while this node led */
+    uint64_t answers_term;  /* in which it led last */
     struct driver_answer answers[LIM_NODES];
     uint64_t silence_max; /* of a leader that was then heard again */
     uint64_t lost;        /* not heard since its process ended; 0: none */

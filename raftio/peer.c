@@ -47,11 +47,13 @@ static void queue_clear(struct member *m, bool lost)
     m->queued_bytes = 0;
 }
 
-/* Nothing came for so long that another connection should be tried. */
+/* Nothing came for so long, there or here, that another connection should be
+ * tried. */
 static bool member_stalls(const struct member *m)
 {
-    return m->out != NULL && env_now_us(m->p->env) - m->out->last_in_us >
-                                 m->p->silence_ms * 1000ULL;
+    return m->out != NULL &&
+           (m->out->unheard || env_now_us(m->p->env) - m->out->last_in_us >
+                                   m->p->silence_ms * 1000ULL);
 }
 
 static void redial_in(struct member *m, uint64_t us)
@@ -197,8 +199,7 @@ void member_up(struct member *m, struct pconn *pc)
     m->stats.connects++;
     m->stats.refused[0] = '\0';
     log_info(p->log, "peer: node %llu at %s is connected%s",
-             (unsigned long long)m->id, pc->c->remote,
-             instead ? " anew" : "");
+             (unsigned long long)m->id, pc->c->remote, instead ? " anew" : "");
     if (p->cbs->on_up != NULL) {
         p->cbs->on_up(p->data, m->id);
     }

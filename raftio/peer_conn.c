@@ -594,7 +594,7 @@ static void take_frame(struct pconn *pc,
     } else if (pc->state == PCONN_HELLO_SENT && f->kind == FRAME_WELCOME) {
         dial_welcome(pc, payload);
     } else if (pc->state == PCONN_UP && f->kind == FRAME_PING) {
-        return;
+        pc->unheard = f->type == PING_UNHEARD && !mutant(PEER_DEAF);
     } else if (pc->state == PCONN_UP && f->kind == FRAME_MSG) {
         take_message(pc, f, payload);
     } else {
@@ -800,6 +800,9 @@ void pconn_tick(struct pconn *pc, uint64_t now)
     if (now - pc->last_in_us > patience_us(pc, now) && !mutant(PEER_SILENCE)) {
         pconn_close(pc, HF_ETIMEOUT, "silent for too long");
         return;
+    }
+    if (now - pc->last_in_us > p->silence_ms * 1000ULL) {
+        ping.type = PING_UNHEARD;
     }
     if (now - pc->last_out_us >= p->ping_ms * 500ULL) {
         pconn_frame(pc, &ping, NULL, 0);

@@ -29,10 +29,11 @@ struct pconn {
     struct net_conn *c; /* NULL: dead */
     enum pconn_state state;
     bool dialled;
-    bool patient; /* its connect may take long */
-    bool hinted;  /* goes to where the member says it is */
-    struct member *m;       /* dialled for it; NULL else */
-    struct peer_ask *ask;   /* dialled for it; NULL else */
+    bool patient;         /* its connect may take long */
+    bool unheard;         /* the other side says that it hears nothing on it */
+    bool hinted;          /* goes to where the member says it is */
+    struct member *m;     /* dialled for it; NULL else */
+    struct peer_ask *ask; /* dialled for it; NULL else */
     struct peer_anon *anon; /* its question is being answered */
     struct hello other;     /* valid from WAIT_READY or UP on */
     uint64_t nonce;
@@ -67,8 +68,8 @@ struct member {
     struct pconn *out;                   /* up; NULL: none */
     struct pconn *dials[PEER_DIALS_MAX]; /* on their way to take its place */
     struct env_timer redial; /* the next dial; armed while one is wanted */
-    uint64_t heard_us; /* last read of a connection of its own; 0: none */
-    struct pace heard; /* silences of those */
+    uint64_t heard_us;       /* last read of a connection of its own; 0: none */
+    struct pace heard;       /* silences of those */
     uint32_t backoff_ms;
     unsigned dials_n; /* begun so far */
     uint64_t up_since_us;

@@ -23,6 +23,7 @@ UNIT_TESTS = \
 	tests/unit/test_found \
 	tests/unit/test_history \
 	tests/unit/test_history_out \
+	tests/unit/test_pace \
 	tests/unit/test_peer \
 	tests/unit/test_repair \
 	tests/unit/test_resp \
