@@ -32,7 +32,7 @@ unit_tests() {
 # The tests that are about part $1.
 likely() {
     case $1 in
-        driver) echo "test_driver" ;;
+        driver) echo "test_driver test_pace" ;;
         log) echo "test_wal test_vote test_snap test_identity test_formats" ;;
         peer) echo "test_peer test_snapxfer test_message" ;;
         store) echo "test_machine test_store test_map" ;;
