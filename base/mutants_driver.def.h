@@ -48,6 +48,14 @@
     M(DRV_STICKY, "votes are refused until the own timeout")                   \
     M(DRV_SANE, "impossible AppendEntries reach the engine")                   \
     M(DRV_PREVOTE_OFF, "a node raises its term before it asks who would vote") \
+    M(DRV_SLEPT, "what this node slept counts as the leader's silence")        \
+    M(DRV_SPREAD, "a longer election timeout is drawn from a wider range")     \
+    M(DRV_FALSEALARM, "nothing is learned from an election for nothing")       \
+    M(DRV_QUORUMPACE, "a leader does not learn how late answers may be")       \
+    M(PACE_FIXED, "patience is what is configured, however bad the wire")      \
+    M(PACE_OUTAGE, "a silence of any length lengthens patience")               \
+    M(PACE_KEPT, "an old silence is never forgotten")                          \
+    M(PACE_UNBOUNDED, "patience may grow without bound")                       \
     M(DRV_NO_QUORUM, "a leader that nobody answers goes on leading")
 
 #endif

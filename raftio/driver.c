@@ -27,6 +27,45 @@ void driver_fail(struct driver *d, const char *why)
     }
 }
 
+/* ---- patience ---- */
+
+/* How far this node's own time got: stands still while it sleeps. */
+static uint64_t awake(const struct driver *d)
+{
+    return d->now - d->slept;
+}
+
+uint64_t driver_election_ms(const struct driver *d)
+{
+    uint64_t hears = pace_timeout(&d->hears, d->now);
+    uint64_t heard = pace_timeout(&d->heard, d->now);
+
+    return d->r.state == RAFT_LEADER && heard > hears ? heard : hears;
+}
+
+/* The engine draws from one to two election timeouts. That spread is to keep
+ * candidates apart, for which the configured one is enough: on a bad wire a
+ * node waits longer, but not at random for twice as long. */
+static void tighten(const struct driver *d, unsigned *drawn)
+{
+    uint64_t ms = d->r.election_timeout;
+
+    if ((*drawn < ms || *drawn >= ms + d->cfg.election_ms) &&
+        !mutant(DRV_SPREAD)) {
+        *drawn = (unsigned)(ms + *drawn % d->cfg.election_ms);
+    }
+}
+
+static void set_patience(struct driver *d)
+{
+    d->r.election_timeout = (unsigned)driver_election_ms(d);
+    if (d->r.state == RAFT_FOLLOWER) {
+        tighten(d, &d->r.follower_state.randomized_election_timeout);
+    }
+}
+
+/* ---- the door ---- */
+
 bool driver_enter(struct driver *d, uint64_t now_ms)
 {
     hf_assert(!d->inside);
@@ -38,6 +77,11 @@ bool driver_enter(struct driver *d, uint64_t now_ms)
     if (now_ms > d->now) {
         d->now = now_ms; /* the engine's clock never goes back */
     }
+    if (d->timer_at != 0 && d->now > d->timer_at) {
+        d->slept += mutant(DRV_SLEPT) ? 0 : d->now - d->timer_at;
+        d->timer_at = d->now;
+    }
+    set_patience(d);
     return true;
 }
 
@@ -339,6 +383,8 @@ static void note_role(struct driver *d, uint64_t engine_barrier)
         lose_leadership(d);
     }
     d->lead_term = term;
+    d->answers_term = term;
+    memset(d->answers, 0, sizeof d->answers);
     d->barrier_index = engine_barrier;
     d->barrier_applied = mutant(DRV_BARRIER);
     d->barrier_wanted = engine_barrier == 0 && !mutant(DRV_BARRIER);
@@ -392,21 +438,27 @@ static unsigned candidate_wait(const struct driver *d)
 
 /* A candidate whose first rounds fail, because another stood at the same
  * moment or a voter had not missed the leader yet, should not wait as long as
- * for a leader: the first rounds take a few heartbeats. @before: what
- * candidate_wait() was; another value is a new round. */
+ * for a leader: the first rounds take a few heartbeats, in proportion longer
+ * on a bad wire. @before: what candidate_wait() was; another value is a new
+ * round. */
 static void hasten_candidate(struct driver *d, unsigned before)
 {
     uint64_t wait = candidate_wait(d);
-    uint64_t spread = wait - d->cfg.election_ms; /* up to election_ms */
-    uint64_t base = (uint64_t)d->cfg.heartbeat_ms << d->hastened;
+    uint64_t ms = d->r.election_timeout;
+    uint64_t spread = wait - ms; /* up to ms */
+    uint64_t base = ((uint64_t)d->cfg.heartbeat_ms << d->hastened) * ms /
+                    d->cfg.election_ms;
 
-    if (wait == 0 || wait == before || wait < d->cfg.election_ms ||
-        d->hastened >= DRIVER_HASTENED_MAX || base >= d->cfg.election_ms) {
+    if (wait == 0 || wait == before || wait < ms) {
+        return;
+    }
+    if (d->hastened >= DRIVER_HASTENED_MAX || base >= ms) {
+        tighten(d, &d->r.candidate_state.randomized_election_timeout);
         return;
     }
     d->hastened++;
     d->r.candidate_state.randomized_election_timeout =
-        (unsigned)(base + spread * 2 * base / d->cfg.election_ms);
+        (unsigned)(base + spread * 2 * base / ms);
 }
 
 static int step_once(struct driver *d,
@@ -593,6 +645,9 @@ static uint64_t next_timeout(struct driver *d, bool was_timeout)
     if (d->early_at != 0) {
         at = min_u64(at, d->early_at);
     }
+    if (raft_state(&d->r) == RAFT_FOLLOWER) {
+        at = min_u64(at, d->now + d->cfg.heartbeat_ms); /* to notice a sleep */
+    }
     if (d->probe.active) {
         at = min_u64(at, d->probe.resend_at);
     }
@@ -646,7 +701,8 @@ void driver_leave(struct driver *d, bool was_timeout)
     if (!d->failed) {
         driver_probe_check(d);
         evict(d);
-        d->ops->timer(d->owner, next_timeout(d, was_timeout));
+        d->timer_at = next_timeout(d, was_timeout);
+        d->ops->timer(d->owner, d->timer_at);
         tell_state(d);
         tell_config(d);
     }
@@ -697,6 +753,8 @@ void driver_init(struct driver *d,
     raft_set_max_catch_up_round_duration(&d->r, c->catch_up_ms);
     raft_set_max_inflight_entries(&d->r, c->max_inflight);
     raft_set_pre_vote(&d->r, c->pre_vote && !mutant(DRV_PREVOTE_OFF));
+    pace_init(&d->hears, c->election_ms, c->election_ms * DRIVER_PATIENCE_MAX);
+    pace_init(&d->heard, c->election_ms, c->election_ms * DRIVER_PATIENCE_MAX);
     entry_cache_init(&d->log, 1);
 }
 
@@ -923,18 +981,85 @@ static void calm_candidate(struct driver *d)
     }
 }
 
-void driver_note_contact(struct driver *d)
+void driver_note_contact(struct driver *d, uint64_t from)
 {
     uint64_t silence = d->now - d->contact;
 
     if (driver_leader(d) != 0 && silence > d->silence_max) {
         d->silence_max = silence;
     }
+    if (d->contact_of == from) {
+        pace_note(&d->hears, d->now, awake(d) - d->contact_awake);
+    }
     d->contact = d->now;
+    d->contact_awake = awake(d);
+    d->contact_of = from;
     d->hastened = 0;
     if (!mutant(DRV_LOSTKEPT)) {
         d->lost = 0;
         d->early_at = 0;
+    }
+}
+
+/* A leader that was given up speaks again: it was not dead, the wire is bad,
+ * and the election was for nothing. */
+void driver_note_false_alarm(struct driver *d, uint64_t from)
+{
+    if (d->contact_of == from && !mutant(DRV_FALSEALARM)) {
+        pace_note(&d->hears, d->now, awake(d) - d->contact_awake);
+        d->contact_of = 0;
+    }
+}
+
+/* When did this leader last have answers of a majority, itself included? 0:
+ * never yet. */
+static uint64_t majority_awake(const struct driver *d, unsigned voters)
+{
+    uint64_t best = 0;
+
+    for (unsigned i = 0; i < LIM_NODES; i++) {
+        unsigned as_late = 0;
+
+        for (unsigned k = 0; k < LIM_NODES; k++) {
+            as_late += d->answers[k].id != 0 &&
+                       d->answers[k].awake >= d->answers[i].awake;
+        }
+        if (d->answers[i].id != 0 && as_late >= voters / 2 &&
+            d->answers[i].awake > best) {
+            best = d->answers[i].awake;
+        }
+    }
+    return best;
+}
+
+void driver_note_answer(struct driver *d, uint64_t from)
+{
+    struct driver_answer *a = NULL;
+    unsigned voters = 0;
+    bool voter = false;
+    uint64_t before;
+
+    for (unsigned i = 0; i < d->r.configuration.n; i++) {
+        const struct raft_server *s = &d->r.configuration.servers[i];
+
+        voters += s->role == RAFT_VOTER;
+        voter |= s->role == RAFT_VOTER && s->id == from;
+    }
+    if (d->answers_term != raft_current_term(&d->r) || !voter) {
+        return;
+    }
+    for (unsigned i = 0; i < LIM_NODES && a == NULL; i++) {
+        if (d->answers[i].id == from || d->answers[i].id == 0) {
+            a = &d->answers[i];
+        }
+    }
+    if (a == NULL) {
+        return; /* members came and went: without a place it does not count */
+    }
+    before = majority_awake(d, voters);
+    *a = (struct driver_answer){from, awake(d)};
+    if (before != 0 && !mutant(DRV_QUORUMPACE)) {
+        pace_note(&d->heard, d->now, awake(d) - before);
     }
 }
 

@@ -35,6 +35,7 @@
 #include "raftio/entry.h"
 #include "raftio/entry_cache.h"
 #include "raftio/message.h"
+#include "raftio/pace.h"
 #include "raftio/snap_meta.h"
 
 enum {
@@ -49,12 +50,15 @@ enum {
                                      of its followers stands, ... */
     DRIVER_EARLY_STEP_MS = 12,    /* ... so much later each of the others */
     DRIVER_HASTENED_MAX = 2,      /* short rounds of a candidate */
+    DRIVER_PATIENCE_MAX = 4,      /* election timeouts that a bad wire may
+                                     make of one */
     DRIVER_CHANGES_MAX = 65536,   /* CHANGE entries since the snapshot; beyond,
                                      driver_change() says HF_ELIMIT */
 };
 
 struct driver_config {
-    uint32_t election_ms; /* a follower waits one to two of these */
+    uint32_t election_ms; /* a follower waits one to two of these; longer
+                             when the wire is bad: driver_election_ms() */
     uint32_t heartbeat_ms;
     uint32_t install_ms;      /* a named snapshot is named again after this */
     uint32_t catch_up_ms;     /* one round of driver_catch_up() */
@@ -162,6 +166,12 @@ struct driver_probe {
     uint64_t acks[LIM_NODES];
 };
 
+/* When @id last answered this leader, less what we slept. */
+struct driver_answer {
+    uint64_t id; /* 0: free */
+    uint64_t awake;
+};
+
 struct driver {
     struct raft r;
     uint64_t id;
@@ -197,8 +207,17 @@ struct driver {
     bool barrier_wanted;
     bool barrier_applied;
 
-    uint64_t lone_term;   /* term already raised for a self-election */
-    uint64_t contact;     /* when a leader was last heard */
+    uint64_t lone_term;     /* term already raised for a self-election */
+    uint64_t contact;       /* when a leader was last heard */
+    uint64_t contact_of;    /* which one; 0: none since the start */
+    uint64_t contact_awake; /* the same on the clock below */
+    uint64_t timer_at;      /* what the owner was last asked for; 0: nothing */
+    uint64_t slept;         /* by how much it came too late, summed up: silence
+                               that we slept through says nothing of others */
+    struct pace hears;      /* silences of leaders */
+    struct pace heard;      /* of a majority of voters, while this node led */
+    uint64_t answers_term;  /* in which it led last */
+    struct driver_answer answers[LIM_NODES];
     uint64_t silence_max; /* of a leader that was then heard again */
     uint64_t lost;        /* not heard since its process ended; 0: none */
     uint64_t early_at;    /* then stand for election; 0: no */
@@ -347,6 +366,10 @@ bool driver_ready(struct driver *d); /* leads, barrier applied, no transfer */
 bool driver_probing(const struct driver *d);
 enum driver_role driver_role(struct driver *d);
 uint64_t driver_term(struct driver *d);
+/* The election timeout in force: election_ms, or more when this node has
+ * lately missed who was alive (raftio/pace.h), at most DRIVER_PATIENCE_MAX
+ * times as much. Of a leader: how long it leads without a majority. */
+uint64_t driver_election_ms(const struct driver *d);
 uint64_t driver_leader(struct driver *d); /* 0: not known */
 uint64_t driver_first(const struct driver *d);
 uint64_t driver_last(const struct driver *d);

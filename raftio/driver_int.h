@@ -51,7 +51,11 @@ void driver_conf_of_engine(const struct raft_configuration *c,
                            struct conf *out);
 bool driver_is_lone_voter(const struct driver *d);
 /* A leader of our term or a later one was heard. */
-void driver_note_contact(struct driver *d);
+void driver_note_contact(struct driver *d, uint64_t from);
+/* Something from a leader of an earlier term was. */
+void driver_note_false_alarm(struct driver *d, uint64_t from);
+/* A server has answered an AppendEntries of the present term. */
+void driver_note_answer(struct driver *d, uint64_t from);
 
 /* ---- sending ---- */
 void driver_send_update(struct driver *d,

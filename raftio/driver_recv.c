@@ -279,8 +279,11 @@ static void receive_append(struct driver *d,
     }
     incoming_init(&in, d, from, m);
     if (m->term >= term) {
-        driver_note_contact(d);
+        driver_note_contact(d, from);
         anchor_at_snapshot(d, &r);
+    }
+    if (m->term < term) {
+        driver_note_false_alarm(d, from);
     }
     feed_pieces(d, &in, &r);
 }
@@ -309,6 +312,9 @@ static void receive_append_result(struct driver *d,
     if (m->append_result.last_index >= INDEX_MAX ||
         (ours && success_is_impossible(d, m))) {
         return;
+    }
+    if (m->term == raft_current_term(&d->r)) {
+        driver_note_answer(d, from);
     }
     incoming_init(&in, d, from, m);
     a = &in.rm.append_entries_result;
@@ -358,7 +364,7 @@ static void step_vote_lent(struct driver *d, struct incoming *in)
  * heartbeat less, since the candidate may have heard it that much earlier. */
 static bool hears_leader(struct driver *d)
 {
-    uint64_t patience = d->cfg.election_ms - d->cfg.heartbeat_ms;
+    uint64_t patience = driver_election_ms(d) - d->cfg.heartbeat_ms;
 
     if (mutant(DRV_HEARD)) {
         return false;
@@ -454,7 +460,7 @@ static void receive_install(struct driver *d,
         return;
     }
     if (m->term >= raft_current_term(&d->r)) {
-        driver_note_contact(d);
+        driver_note_contact(d, from);
     }
     /* The engine frees this, or hands it back when it installs. */
     offered = raft_malloc(sizeof *offered);

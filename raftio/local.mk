@@ -17,6 +17,8 @@ raftio_libraftio_a_SOURCES = \
 	raftio/identity.h \
 	raftio/message.c \
 	raftio/message.h \
+	raftio/pace.c \
+	raftio/pace.h \
 	raftio/peer.c \
 	raftio/peer.h \
 	raftio/peer_conn.c \

@@ -47,29 +47,13 @@ static void queue_clear(struct member *m, bool lost)
     m->queued_bytes = 0;
 }
 
-static void redial_cb(struct env_timer *t)
+/* Nothing came for so long, there or here, that another connection should be
+ * tried. */
+static bool member_stalls(const struct member *m)
 {
-    struct member *m = t->data;
-    struct peer_net *p = m->p;
-    const char *addr = m->use_hint && m->hint[0] != '\0' ? m->hint : m->addr;
-
-    uint64_t patience = p->silence_ms * 500ULL;
-
-    hf_assert(m->id != 0 && m->out == NULL);
-    m->out =
-        pconn_new(p,
-                  net_connect(p->env, addr,
-                              p->bind_host[0] != '\0' ? p->bind_host : NULL),
-                  true);
-    m->out->m = m;
-    /* A dial into a cut wire is given up soon: the kernel would try again only
-     * after a second. Each few a longer one, for slow names and far nodes,
-     * which has only the connect's own time-out; the handshake starts after
-     * that. */
-    if (m->dials++ % DIAL_LONG == DIAL_LONG - 1) {
-        patience = NET_CONNECT_TIMEOUT_MS * 1000ULL + PEER_HANDSHAKE_MS * 1000;
-    }
-    m->out->deadline_us = env_now_us(p->env) + patience;
+    return m->out != NULL &&
+           (m->out->unheard || env_now_us(m->p->env) - m->out->last_in_us >
+                                   m->p->silence_ms * 1000ULL);
 }
 
 static void redial_in(struct member *m, uint64_t us)
@@ -78,6 +62,110 @@ static void redial_in(struct member *m, uint64_t us)
         return;
     }
     env_timer_start(m->p->env, &m->redial, env_now_us(m->p->env) + us);
+}
+
+/* A dial into a cut wire is given up soon: the kernel would try again only
+ * after a second. Each few a longer one, for slow names and far nodes, which
+ * has only the connect's own time-out; the handshake starts after that. */
+static uint64_t dial_patience_us(struct member *m, struct pconn *pc)
+{
+    bool patient = m->dials_n++ % DIAL_LONG == DIAL_LONG - 1;
+
+    for (unsigned i = 0; i < PEER_DIALS_MAX; i++) {
+        patient = patient && (m->dials[i] == NULL || !m->dials[i]->patient);
+    }
+    pc->patient = patient;
+    return patient ? (NET_CONNECT_TIMEOUT_MS + PEER_HANDSHAKE_MS) * 1000ULL
+                   : m->p->silence_ms * 500ULL;
+}
+
+static void dial_start(struct member *m, struct pconn **slot)
+{
+    struct peer_net *p = m->p;
+    bool hinted = m->use_hint && m->hint[0] != '\0';
+    struct pconn *pc =
+        pconn_new(p,
+                  net_connect(p->env, hinted ? m->hint : m->addr,
+                              p->bind_host[0] != '\0' ? p->bind_host : NULL),
+                  true);
+
+    pc->m = m;
+    pc->hinted = hinted;
+    pc->deadline_us = env_now_us(p->env) + dial_patience_us(m, pc);
+    *slot = pc;
+    m->use_hint = m->hint[0] != '\0' && !hinted;
+}
+
+/* One more dial, if there is room, and the time of the next. Dials that are
+ * refused, or lost on their way, are so followed by others; with jitter, so
+ * that nodes do not dial in step. */
+static void redial_cb(struct env_timer *t)
+{
+    struct member *m = t->data;
+    struct pconn **slot = NULL;
+
+    hf_assert(m->id != 0);
+    if (m->out != NULL && !member_stalls(m)) {
+        return;
+    }
+    for (unsigned i = 0; i < PEER_DIALS_MAX; i++) {
+        if (m->dials[i] == NULL) {
+            slot = &m->dials[i];
+        } else if (mutant(PEER_ONE_DIAL)) {
+            slot = NULL;
+            break;
+        }
+    }
+    if (slot != NULL) {
+        dial_start(m, slot);
+    }
+    m->backoff_ms = m->backoff_ms * 2 < PEER_REDIAL_MIN_MS ? PEER_REDIAL_MIN_MS
+                    : m->backoff_ms * 2 > PEER_REDIAL_MAX_MS
+                        ? PEER_REDIAL_MAX_MS
+                        : m->backoff_ms * 2;
+    redial_in(m, m->backoff_ms * 500ULL +
+                     rng_below(&m->p->rng, m->backoff_ms * 500ULL + 1));
+}
+
+bool member_forget(struct member *m, struct pconn *pc)
+{
+    if (m->out == pc) {
+        m->out = NULL;
+        return true;
+    }
+    for (unsigned i = 0; i < PEER_DIALS_MAX; i++) {
+        if (m->dials[i] == pc) {
+            m->dials[i] = NULL;
+        }
+    }
+    return false;
+}
+
+static void dials_kill(struct member *m)
+{
+    for (unsigned i = 0; i < PEER_DIALS_MAX; i++) {
+        if (m->dials[i] != NULL) {
+            pconn_kill(m->dials[i]);
+        }
+    }
+}
+
+/* The own connection has fallen silent, or speaks again. */
+static void member_watch(struct member *m)
+{
+    if (member_stalls(m) && !env_timer_armed(&m->redial)) {
+        redial_in(m, 0);
+    } else if (m->out != NULL && !member_stalls(m)) {
+        dials_kill(m);
+    }
+}
+
+void member_heard(struct member *m, uint64_t now)
+{
+    if (m->heard_us != 0) {
+        pace_note(&m->heard, now / 1000, (now - m->heard_us) / 1000);
+    }
+    m->heard_us = now;
 }
 
 /* Does it hold a connection to us? */
@@ -93,59 +181,65 @@ static bool member_talks(const struct member *m)
     return false;
 }
 
-void member_up(struct member *m)
+void member_up(struct member *m, struct pconn *pc)
 {
     struct peer_net *p = m->p;
+    bool instead = m->out != NULL;
 
+    (void)member_forget(m, pc);
+    dials_kill(m);
+    if (instead) {
+        pconn_kill(m->out);
+        queue_clear(m, true); /* the first may be half sent */
+    }
+    env_timer_stop(p->env, &m->redial);
+    m->out = pc;
+    m->use_hint = pc->hinted;
     m->up_since_us = env_now_us(p->env);
     m->stats.connects++;
     m->stats.refused[0] = '\0';
-    log_info(p->log, "peer: node %llu at %s is connected",
-             (unsigned long long)m->id, m->out->c->remote);
+    log_info(p->log, "peer: node %llu at %s is connected%s",
+             (unsigned long long)m->id, pc->c->remote, instead ? " anew" : "");
     if (p->cbs->on_up != NULL) {
         p->cbs->on_up(p->data, m->id);
     }
 }
 
-/* Small and bounded: the cost of a dial is a packet, the cost of waiting is
- * an outage. A connection that held goes at once; one that is refused backs
- * off, with jitter so that nodes do not dial in step. */
-void member_lost(struct member *m, bool refused_connect, const char *why)
+/* The cost of a dial is a packet, the cost of waiting is an outage: a
+ * connection that held is made again at once. */
+static void member_down(struct member *m, const char *why)
 {
     struct peer_net *p = m->p;
-    uint64_t now = env_now_us(p->env);
     uint64_t id = m->id;
-    bool was_up = m->up_since_us != 0;
-    uint64_t wait_us;
 
-    if (was_up && now - m->up_since_us >= STABLE_US) {
+    if (env_now_us(p->env) - m->up_since_us >= STABLE_US) {
         m->backoff_ms = 0;
     }
-    if (m->backoff_ms == 0 && was_up) {
-        wait_us = rng_below(&p->rng, REDIAL_SOON_US);
-        m->backoff_ms = PEER_REDIAL_MIN_MS;
-    } else {
-        m->backoff_ms = m->backoff_ms == 0 ? PEER_REDIAL_MIN_MS : m->backoff_ms;
-        wait_us = m->backoff_ms * 500ULL +
-                  rng_below(&p->rng, m->backoff_ms * 500ULL + 1);
-        m->backoff_ms = m->backoff_ms * 2 > PEER_REDIAL_MAX_MS
-                            ? PEER_REDIAL_MAX_MS
-                            : m->backoff_ms * 2;
-        m->use_hint = m->hint[0] != '\0' && !m->use_hint;
-    }
+    redial_in(m, m->backoff_ms == 0
+                     ? rng_below(&p->rng, REDIAL_SOON_US)
+                     : m->backoff_ms * 500ULL +
+                           rng_below(&p->rng, m->backoff_ms * 500ULL + 1));
     m->up_since_us = 0;
     queue_clear(m, true);
-    redial_in(m, wait_us);
-    if (was_up) {
-        log_info(p->log, "peer: node %llu lost: %s", (unsigned long long)id,
-                 why);
-        if (p->cbs->on_down != NULL) {
-            p->cbs->on_down(p->data, id);
-        }
+    log_info(p->log, "peer: node %llu lost: %s", (unsigned long long)id, why);
+    if (p->cbs->on_down != NULL) {
+        p->cbs->on_down(p->data, id);
+    }
+}
+
+void member_lost(struct member *m,
+                 bool was_out,
+                 bool refused_connect,
+                 const char *why)
+{
+    struct peer_net *p = m->p;
+
+    if (was_out) {
+        member_down(m, why);
     }
     if (refused_connect && !member_talks(m) &&
         p->cbs->on_refused_connect != NULL) {
-        p->cbs->on_refused_connect(p->data, id);
+        p->cbs->on_refused_connect(p->data, m->id);
     }
 }
 
@@ -153,21 +247,25 @@ void member_reachable(struct peer_net *p, uint64_t id)
 {
     struct member *m = member_find(p, id);
 
-    if (m == NULL) {
+    if (m == NULL || (m->out != NULL && !member_stalls(m))) {
         return;
     }
-    if (m->out != NULL && m->out->state == PCONN_CONNECTING &&
-        env_now_us(p->env) - m->out->last_in_us > DIAL_NEW_US) {
-        pconn_kill(m->out); /* into a wire that was cut and no longer is */
-        redial_in(m, 0);
+    for (unsigned i = 0; i < PEER_DIALS_MAX; i++) {
+        struct pconn *pc = m->dials[i];
+
+        if (pc != NULL && env_now_us(p->env) - pc->last_in_us <= DIAL_NEW_US) {
+            return;
+        }
+        if (pc != NULL && pc->state == PCONN_CONNECTING) {
+            pconn_kill(pc); /* into a wire that was cut and no longer is */
+        }
     }
-    if (m->out == NULL && env_timer_armed(&m->redial)) {
-        redial_in(m, 0);
-    }
+    redial_in(m, 0);
 }
 
 static void member_drop_conn(struct member *m)
 {
+    dials_kill(m);
     if (m->out != NULL) {
         pconn_kill(m->out);
     }
@@ -220,6 +318,8 @@ static struct member *member_add(struct peer_net *p, uint64_t id)
             m->p = p;
             m->id = id;
             env_timer_init(&m->redial, redial_cb, m);
+            pace_init(&m->heard, p->silence_ms,
+                      (uint64_t)p->silence_ms * PEER_SILENCES_MAX);
             return m;
         }
     }
@@ -661,6 +761,11 @@ static void tick_cb(struct env_timer *t)
         }
         pconn_tick(pc, now);
     }
+    for (size_t i = 0; i < LIM_NODES; i++) {
+        if (p->members[i].id != 0) {
+            member_watch(&p->members[i]);
+        }
+    }
     tick_arm(p, now);
 }
 
@@ -673,6 +778,10 @@ void peer_set_timeouts(struct peer_net *p,
     p->ping_ms = ping_ms != 0 ? ping_ms : silence_ms / 4;
     if (p->ping_ms == 0) {
         p->ping_ms = 1;
+    }
+    for (size_t i = 0; i < LIM_NODES; i++) {
+        pace_init(&p->members[i].heard, silence_ms,
+                  (uint64_t)silence_ms * PEER_SILENCES_MAX);
     }
     tick_arm(p, env_now_us(p->env));
 }

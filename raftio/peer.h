@@ -7,6 +7,11 @@
  * over an old one: when a peer's new connection has proved itself, its old
  * one is closed before the new one is read.
  *
+ * On a wire that loses packets a connection may stand still for long while
+ * the kernel waits to send again, and so may a dial. So the own connection is
+ * kept when it falls silent, and further ones are dialled beside it: the
+ * first that is up takes its place, or it speaks again and they are given up.
+ *
  * Delivery is at most once, in order per class within one connection. A
  * message is dropped when its peer is not up, when the queue is full, or when
  * the connection breaks: engine messages are sent again by the engine,
@@ -50,6 +55,9 @@ enum {
     PEER_PARTS_MAX = 8,         /* of peer_send() */
     PEER_REDIAL_MIN_MS = 50,
     PEER_REDIAL_MAX_MS = 100,
+    PEER_DIALS_MAX = 4,    /* at once to one member, begun one by one */
+    PEER_SILENCES_MAX = 8, /* a connection silent for so many silence_ms is
+                              closed, however bad the wire */
     PEER_REASON_MAX = 200, /* bytes of a refusal's reason */
     PEER_LOG_BURST = 20,   /* lines on foreign behaviour per 10 s */
 };
@@ -90,7 +98,9 @@ struct peer_cbs {
                     const struct peer_ident *who,
                     uint8_t type,
                     struct blob *payload);
-    /* The own connection to @id can carry messages / no longer can. */
+    /* The own connection to @id can carry messages / no longer can. on_up
+     * without on_down before it: a new one has taken its place, and messages
+     * on the old one may be lost. */
     void (*on_up)(void *data, uint64_t id);
     void (*on_down)(void *data, uint64_t id);
     /* A dial to @id was answered by "connection refused", and it holds no
@@ -111,7 +121,8 @@ struct peer_config {
     struct logger *log;         /* may be NULL */
     struct peer_ident self;     /* copied */
     const char *bind_host;      /* source address of dials; NULL: any. Copied */
-    uint32_t silence_ms;        /* one election timeout: silent means dead */
+    uint32_t silence_ms;        /* one election timeout: silent means dead, on
+                                   a wire that was not silent and well before */
     uint32_t ping_ms;           /* 0: a quarter of silence_ms */
     const struct peer_cbs *cbs; /* kept, not copied */
     void *data;                 /* handed to callbacks */

@@ -86,7 +86,7 @@ void pconn_kill(struct pconn *pc)
         return;
     }
     if (pc->m != NULL) {
-        pc->m->out = NULL;
+        (void)member_forget(pc->m, pc);
         pc->m = NULL;
     }
     if (pc->ask != NULL) {
@@ -108,8 +108,9 @@ static void pconn_detach(struct pconn *pc,
     pc->m = NULL;
     pc->ask = NULL;
     if (m != NULL) {
-        m->out = NULL;
-        member_lost(m, refused_connect, why);
+        bool was_out = member_forget(m, pc);
+
+        member_lost(m, was_out, refused_connect, why);
     }
     if (ask != NULL) {
         ask->pc = NULL;
@@ -440,7 +441,7 @@ static void dial_welcome(struct pconn *pc, struct bytes payload)
     if (pc->ask != NULL) {
         pconn_message(pc, pc->ask->type, buf_bytes(&pc->ask->question));
     } else {
-        member_up(pc->m);
+        member_up(pc->m, pc);
     }
 }
 
@@ -593,7 +594,7 @@ static void take_frame(struct pconn *pc,
     } else if (pc->state == PCONN_HELLO_SENT && f->kind == FRAME_WELCOME) {
         dial_welcome(pc, payload);
     } else if (pc->state == PCONN_UP && f->kind == FRAME_PING) {
-        return;
+        pc->unheard = f->type == PING_UNHEARD && !mutant(PEER_DEAF);
     } else if (pc->state == PCONN_UP && f->kind == FRAME_MSG) {
         take_message(pc, f, payload);
     } else {
@@ -682,6 +683,9 @@ static void on_read(struct net_conn *c, const uint8_t *p, size_t n)
     pc->last_in_us = env_now_us(pc->p->env);
     if (m != NULL && pc->state == PCONN_UP) {
         m->stats.received_bytes += n;
+        if (!pc->dialled && pc->other.purpose == HELLO_MEMBER) {
+            member_heard(m, pc->last_in_us);
+        }
     }
     if (!alive(pc)) {
         return;
@@ -725,7 +729,12 @@ static void on_close(struct net_conn *c, int code)
 {
     struct pconn *pc = c->data;
     bool refused = pc->state == PCONN_CONNECTING && code == HF_ECLOSED;
+    struct member *m = member_find(pc->p, pc->other.who.node_id);
     char why[80];
+
+    if (m != NULL && !pc->dialled) {
+        m->heard_us = 0; /* it was not silent, it ended */
+    }
 
     snprintf(why, sizeof why, "%s",
              refused     ? "connection refused"
@@ -743,6 +752,24 @@ const struct net_conn_cbs pconn_cbs = {
 };
 
 /* ---- time ---- */
+
+/* How long it may be silent. An own connection is kept while others are
+ * dialled beside it. That of another node is closed, so that it notices that
+ * it is not heard, and later on a wire that is known to be bad. */
+static uint64_t patience_us(const struct pconn *pc, uint64_t now)
+{
+    struct member *m = member_find(pc->p, pc->other.who.node_id);
+    uint64_t silence_us = pc->p->silence_ms * 1000ULL;
+
+    if (pc->m != NULL) {
+        return mutant(PEER_OLD_DROPPED) ? silence_us
+                                        : silence_us * PEER_SILENCES_MAX;
+    }
+    if (m != NULL && !pc->dialled && pc->other.purpose == HELLO_MEMBER) {
+        return pace_timeout(&m->heard, now / 1000) * 1000;
+    }
+    return silence_us;
+}
 
 void pconn_tick(struct pconn *pc, uint64_t now)
 {
@@ -770,10 +797,12 @@ void pconn_tick(struct pconn *pc, uint64_t now)
         pconn_bad(pc, "half a frame, then nothing for long");
         return;
     }
-    if (now - pc->last_in_us > p->silence_ms * 1000ULL &&
-        !mutant(PEER_SILENCE)) {
-        pconn_close(pc, HF_ETIMEOUT, "silent for an election timeout");
+    if (now - pc->last_in_us > patience_us(pc, now) && !mutant(PEER_SILENCE)) {
+        pconn_close(pc, HF_ETIMEOUT, "silent for too long");
         return;
+    }
+    if (now - pc->last_in_us > p->silence_ms * 1000ULL) {
+        ping.type = PING_UNHEARD;
     }
     if (now - pc->last_out_us >= p->ping_ms * 500ULL) {
         pconn_frame(pc, &ping, NULL, 0);

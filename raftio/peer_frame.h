@@ -36,6 +36,8 @@ enum {
     FRAME_HEADER = PEER_FRAME_HEADER,
     FRAME_PAYLOAD_MAX = LIM_PEER_CHUNK - FRAME_HEADER,
     FRAME_HELLO_MAX = 1024, /* payload of a handshake frame */
+    PING_HEARD = 0,         /* types of a PING: the other side is heard, */
+    PING_UNHEARD = 1,       /* nothing has come from it for silence_ms */
     FRAME_FIRST = 1,
     FRAME_LAST = 2,
 };

@@ -4,6 +4,7 @@
 #define HF_RAFTIO_PEER_INT_H
 
 #include "base/rng.h"
+#include "raftio/pace.h"
 #include "raftio/peer_frame.h"
 
 /*  dialled:  CONNECTING --> HELLO_SENT --> UP --> LINGER --> DEAD
@@ -28,8 +29,11 @@ struct pconn {
     struct net_conn *c; /* NULL: dead */
     enum pconn_state state;
     bool dialled;
-    struct member *m;       /* dialled for it; NULL else */
-    struct peer_ask *ask;   /* dialled for it; NULL else */
+    bool patient;         /* its connect may take long */
+    bool unheard;         /* the other side says that it hears nothing on it */
+    bool hinted;          /* goes to where the member says it is */
+    struct member *m;     /* dialled for it; NULL else */
+    struct peer_ask *ask; /* dialled for it; NULL else */
     struct peer_anon *anon; /* its question is being answered */
     struct hello other;     /* valid from WAIT_READY or UP on */
     uint64_t nonce;
@@ -61,10 +65,13 @@ struct member {
     bool use_hint;
     uint8_t dir_id[PEER_ID_BYTES];
     bool dir_known;
-    struct pconn *out; /* NULL: waiting to redial */
-    struct env_timer redial;
+    struct pconn *out;                   /* up; NULL: none */
+    struct pconn *dials[PEER_DIALS_MAX]; /* on their way to take its place */
+    struct env_timer redial; /* the next dial; armed while one is wanted */
+    uint64_t heard_us;       /* last read of a connection of its own; 0: none */
+    struct pace heard;       /* silences of those */
     uint32_t backoff_ms;
-    unsigned dials;
+    unsigned dials_n; /* begun so far */
     uint64_t up_since_us;
     struct queued *head, *tail;
     size_t queued_bytes;
@@ -136,8 +143,16 @@ struct member *member_find(struct peer_net *p, uint64_t id);
 /* A node of this cluster that is in no list yet has connected: dial it, so
  * that it can be answered, until the owner's next list. */
 void member_meet(struct peer_net *p, const struct peer_ident *who);
-void member_up(struct member *m);
-void member_lost(struct member *m, bool refused_connect, const char *why);
+/* @pc, one of its dials, has come up: it takes the place of the one before. */
+void member_up(struct member *m, struct pconn *pc);
+/* @pc is not its any more. True: it was the one that carried messages. */
+bool member_forget(struct member *m, struct pconn *pc);
+void member_lost(struct member *m,
+                 bool was_out,
+                 bool refused_connect,
+                 const char *why);
+/* Bytes came on a connection that it made to us. */
+void member_heard(struct member *m, uint64_t now);
 /* It has just connected to us: no use in waiting to dial it. */
 void member_reachable(struct peer_net *p, uint64_t id);
 void member_feed(struct member *m); /* more BULK chunks while there is room */

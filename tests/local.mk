@@ -23,6 +23,7 @@ UNIT_TESTS = \
 	tests/unit/test_found \
 	tests/unit/test_history \
 	tests/unit/test_history_out \
+	tests/unit/test_pace \
 	tests/unit/test_peer \
 	tests/unit/test_repair \
 	tests/unit/test_resp \
@@ -76,7 +77,8 @@ tests/fault/loopcut.log: tests/fault/refuse.log
 tests/fault/stalled_disk.log: tests/fault/loopcut.log
 tests/fault/readonly_disk.log: tests/fault/stalled_disk.log
 tests/fault/syscalls.log: tests/fault/readonly_disk.log
-tests/fault/jepsen.log: tests/fault/load.log
+tests/fault/lossy.log: tests/fault/load.log
+tests/fault/jepsen.log: tests/fault/lossy.log
 
 # Preloaded into nodes, so without sanitizers and with nothing of ours in it.
 tests/fault/undo.so: $(srcdir)/tests/fault/undo.c $(srcdir)/tests/fault/undo.h
@@ -175,7 +177,6 @@ EXTRA_DIST += tests/sim/seeds.txt \
 	$(STORAGE_TESTS) \
 	tests/fault/undo.c \
 	tests/fault/loopfs.sh \
-	tests/fault/lossy.sh \
 	tests/fault/process.sh
 TEST_EXTENSIONS = .sh
 

@@ -74,9 +74,10 @@ struct node_view {
     uint64_t leader_changes; /* seen since the start */
     /* The longest time without hearing a leader that was then heard again. */
     uint64_t leader_silence_max_ms;
-    bool loading;       /* reading its data */
-    bool init;          /* belongs to a cluster */
-    int tolerates_loss; /* voters that may fail now; <0: unknown */
+    uint64_t election_ms; /* the election timeout in force */
+    bool loading;         /* reading its data */
+    bool init;            /* belongs to a cluster */
+    int tolerates_loss;   /* voters that may fail now; <0: unknown */
     /* sizes */
     uint64_t disk_bytes;
     uint64_t log_bytes;

@@ -173,6 +173,8 @@ unsigned node_view_fill(struct node *n,
     v->cluster_us = now % 1000;
     v->leader_changes = n->leader_changes;
     v->leader_silence_max_ms = n->driver_made ? n->driver.silence_max : 0;
+    v->election_ms =
+        n->driver_made ? driver_election_ms(&n->driver) : n->cfg.election_ms;
     if (n->running) {
         driver_members(&n->driver, &c);
         /* The one that MOVED names: the two must agree at every instant. */

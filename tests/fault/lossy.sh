@@ -5,6 +5,7 @@
 # neither retry nor reconnect: none gets an error, and each has an answer at
 # least every 2 s. Skipped (77) without network namespaces.
 #   HF_SECONDS=N  how long (20)
+#   HF_NODES=N    3 or 5 (3)
 #   HF_GAP_MS=N   the longest gap allowed (2000)
 #   HF_SEED=S     of the losses
 set -eu
@@ -15,13 +16,14 @@ limit=${HF_GAP_MS:-2000}
 if grep -q 'fsanitize=address' "$build/Makefile"; then
     limit=${HF_GAP_MS:-10000}
 fi
-flapping=3
+nodes=${HF_NODES:-3}
+flapping=$nodes
 CL_NET=hfl$$
-net_up 3 || {
+net_up "$nodes" || {
     echo "network namespaces and iptables are not to be had here"
     exit 77
 }
-cluster_up 3 >/dev/null || die "the cluster did not form"
+cluster_up "$nodes" >/dev/null || die "the cluster did not form"
 
 ip netns exec "$CL_NET-hub" "$build/holdfast-netdelay" 7 0 50000 200000 \
     "${HF_SEED:-$(date +%s)}" >"$CL_DIR/delay.out" 2>&1 &

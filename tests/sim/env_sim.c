@@ -404,9 +404,16 @@ static void seg_send(struct simconn *sc,
     sc->line_free = at;
     at += latency(s, sc->host, sc->peer->host);
     if (rng_permille(&s->rng, l->loss_permille)) {
-        /* Fast retransmission, or the timer. */
-        at += rng_permille(&s->rng, 500) ? 3 * (uint64_t)l->lat_max_us
-                                         : SIM_RTO_US;
+        /* Fast retransmission, or the timer, which doubles each time that
+         * what it sent again is lost as well. */
+        uint64_t rto = SIM_RTO_US;
+
+        at += rng_permille(&s->rng, 500) ? 3 * (uint64_t)l->lat_max_us : rto;
+        while (rto < SIM_LOST_RTO_MAX_US &&
+               rng_permille(&s->rng, l->loss_permille)) {
+            rto *= 2;
+            at += rto;
+        }
     }
     g->at = at > sc->last_at ? at : sc->last_at;
     sc->last_at = g->at;

@@ -29,6 +29,7 @@ enum {
     SIM_SOCKBUF = 256 << 10, /* bytes a connection holds in each direction
                                 between the two processes */
     SIM_RTO_US = 200000,     /* first retransmission; doubles from there */
+    SIM_LOST_RTO_MAX_US = 1600000, /* of a segment lost again and again */
     SIM_RTO_TOP_US = 3200000,
 };
 

@@ -266,10 +266,17 @@ static void end(struct fixture *f)
     free(f);
 }
 
+/* The next time something is due: a follower also wakes up in between, only
+ * to notice whether it slept. */
 static void tick(struct fixture *f)
 {
-    f->now = f->timer > f->now ? f->timer : f->now;
-    driver_timeout(&f->d, f->now);
+    bool waits = driver_role(&f->d) == DRIVER_FOLLOWER && f->d.early_at == 0;
+    uint64_t due = waits ? raft_timeout(&f->d.r) : 0;
+
+    do {
+        f->now = f->timer > f->now ? f->timer : f->now;
+        driver_timeout(&f->d, f->now);
+    } while (f->now < due && f->timer > f->now);
 }
 
 /* Node 2 votes yes, and 3 if @both. */
@@ -717,7 +724,8 @@ static void a_dead_follower_means_nothing(void **state)
     (void)state;
     follow(f);
     driver_peer_died(&f->d, f->now, 3);
-    assert_true(f->timer >= f->now + ELECTION_MS);
+    assert_true(raft_timeout(&f->d.r) >= f->now + ELECTION_MS);
+    assert_int_equal(f->d.early_at, 0);
     assert_false(votes(f, true));
     end(f);
 }
@@ -733,7 +741,8 @@ static void a_leader_heard_again_is_alive(void **state)
     driver_peer_died(&f->d, f->now, 2);
     f->now += 1;
     receive(f, 2, append_msg(1, 1, 1, 1, NULL, 0));
-    assert_true(f->timer >= f->now + ELECTION_MS);
+    assert_true(raft_timeout(&f->d.r) >= f->now + ELECTION_MS);
+    assert_int_equal(f->d.early_at, 0);
     assert_false(votes(f, true));
     f->now += DRIVER_EARLY_FIRST_MS;
     driver_timeout(&f->d, f->now);
@@ -789,6 +798,115 @@ static void who_hears_the_leader_refuses(void **state)
     driver_peer_died(&f->d, f->now, 2);
     assert_true(votes(f, true));
     assert_true(votes(f, false));
+    end(f);
+}
+
+/* Time passes, and the driver is called whenever it asked to be. */
+static void pass_ms(struct fixture *f, uint64_t ms)
+{
+    uint64_t until = f->now + ms;
+
+    while (f->timer > f->now && f->timer <= until) {
+        f->now = f->timer;
+        driver_timeout(&f->d, f->now);
+    }
+    f->now = until;
+}
+
+/* A leader that was silent and spoke again is waited for longer, by voter and
+ * candidate alike, and not at random for twice as long. */
+static void a_bad_wire_is_given_time(void **state)
+{
+    (void)state;
+    for (unsigned seed = 1; seed < 20; seed++) {
+        struct fixture *f = fixture();
+        uint64_t heard;
+
+        follow(f);
+        raft_seed(&f->d.r, seed);
+        assert_int_equal(driver_election_ms(&f->d), ELECTION_MS);
+        pass_ms(f, ELECTION_MS - LIM_HEARTBEAT_MS);
+        receive(f, 2, append_msg(1, 1, 1, 1, NULL, 0));
+        assert_int_equal(driver_election_ms(&f->d),
+                         PACE_FACTOR * (ELECTION_MS - LIM_HEARTBEAT_MS));
+        heard = f->now;
+        forget_sent(f);
+        pass_ms(f, 2 * ELECTION_MS);
+        assert_int_equal(driver_role(&f->d), DRIVER_FOLLOWER);
+        assert_false(votes(f, true));
+        tick(f);
+        assert_int_equal(driver_role(&f->d), DRIVER_CANDIDATE);
+        assert_in_range(f->now - heard, driver_election_ms(&f->d),
+                        driver_election_ms(&f->d) + ELECTION_MS);
+        end(f);
+    }
+}
+
+/* Who slept does not know whether the leader was silent. */
+static void own_sleep_teaches_nothing(void **state)
+{
+    struct fixture *f = fixture();
+
+    (void)state;
+    follow(f);
+    pass_ms(f, LIM_HEARTBEAT_MS / 2);
+    f->now += ELECTION_MS / 2 + LIM_HEARTBEAT_MS;
+    receive(f, 2, append_msg(1, 1, 1, 1, NULL, 0));
+    assert_int_equal(driver_election_ms(&f->d), ELECTION_MS);
+    end(f);
+}
+
+/* A leader that was replaced and speaks again was not dead: the next time it
+ * is waited for as long as that. One that speaks much later had been. */
+static void a_false_alarm_is_a_lesson(void **state)
+{
+    (void)state;
+    for (int late = 0; late < 2; late++) {
+        struct fixture *f = fixture();
+
+        follow(f);
+        elect(f);
+        assert_int_equal(driver_election_ms(&f->d), ELECTION_MS);
+        f->now += late ? (uint64_t)ELECTION_MS * DRIVER_PATIENCE_MAX : 1;
+        f->d.timer_at = f->now; /* it was awake */
+        receive(f, 2, append_msg(1, 1, 1, 1, NULL, 0));
+        if (late) {
+            assert_int_equal(driver_election_ms(&f->d), ELECTION_MS);
+        } else {
+            assert_true(driver_election_ms(&f->d) >= 3 * ELECTION_MS);
+        }
+        end(f);
+    }
+}
+
+/* A leader whose majority answered late and then did waits longer for it
+ * before it gives up; that one follower is silent means nothing. */
+static void a_leader_learns_of_late_answers(void **state)
+{
+    struct fixture *f = fixture();
+
+    (void)state;
+    begin(f, 1, 3, 0);
+    elect_ready(f);
+    pass_ms(f, 10);
+    result(f, 2, 0, driver_last(&f->d));
+    for (int i = 0; i < 6; i++) {
+        pass_ms(f, LIM_HEARTBEAT_MS);
+        result(f, 2, 0, driver_last(&f->d));
+        forget_sent(f);
+    }
+    result(f, 3, 0, driver_last(&f->d));
+    assert_int_equal(driver_election_ms(&f->d), ELECTION_MS);
+    pass_ms(f, ELECTION_MS / 2);
+    result(f, 2, 0, driver_last(&f->d));
+    assert_int_equal(driver_role(&f->d), DRIVER_LEADER);
+    assert_int_equal(driver_election_ms(&f->d),
+                     PACE_FACTOR * (ELECTION_MS / 2));
+    forget_sent(f);
+    pass_ms(f, ELECTION_MS + LIM_HEARTBEAT_MS);
+    assert_int_equal(driver_role(&f->d), DRIVER_LEADER);
+    pass_ms(f, DRIVER_PATIENCE_MAX * ELECTION_MS);
+    assert_int_not_equal(driver_role(&f->d), DRIVER_LEADER);
     end(f);
 }
 
@@ -1135,7 +1253,8 @@ static void refused_install_is_contact(void **state)
     begin(f, 1, 3, 0);
     f->now += ELECTION_MS - 10;
     driver_refuse_install(&f->d, f->now, 2, &m);
-    assert_true(f->timer >= f->now + ELECTION_MS);
+    assert_true(raft_timeout(&f->d.r) >= f->now + ELECTION_MS);
+    assert_int_equal(f->d.early_at, 0);
     assert_int_equal(f->installs, 0);
     assert_int_equal(driver_leader(&f->d), 2);
     entry_unref(&c);
@@ -1485,6 +1604,10 @@ int main(void)
         cmocka_unit_test(a_leader_heard_again_is_alive),
         cmocka_unit_test(the_early_candidate_has_its_log_on_disk),
         cmocka_unit_test(who_hears_the_leader_refuses),
+        cmocka_unit_test(a_bad_wire_is_given_time),
+        cmocka_unit_test(own_sleep_teaches_nothing),
+        cmocka_unit_test(a_false_alarm_is_a_lesson),
+        cmocka_unit_test(a_leader_learns_of_late_answers),
         cmocka_unit_test(the_first_rounds_are_short),
         cmocka_unit_test(impossible_append_is_dropped),
         cmocka_unit_test(stale_request_acknowledges_nothing),

@@ -324,12 +324,14 @@ struct proxy {
     struct leg {
         struct proxy *x;
         struct net_conn *c[2]; /* accepted, dialled */
-        bool swallow, hold;
-        struct buf held; /* toward the dialled side */
+        bool swallow, hold, hold_back;
+        struct buf held;      /* toward the dialled side */
+        struct buf held_back; /* toward the accepted side */
     } legs[16];
     int n;
     struct buf tape; /* all that the first leg carried to the dialled side */
     size_t flip_at;  /* spoil that byte of it; 0: none */
+    int dumb_from, dumb_to; /* these legs swallow from the beginning */
 };
 
 static void proxy_read(struct net_conn *c, const uint8_t *p, size_t n)
@@ -353,6 +355,8 @@ static void proxy_read(struct net_conn *c, const uint8_t *p, size_t n)
     }
     if (g->hold && c == g->c[0]) {
         buf_append(&g->held, copy, n);
+    } else if (g->hold_back && c == g->c[1]) {
+        buf_append(&g->held_back, copy, n);
     } else {
         net_write(other, copy, n);
     }
@@ -388,6 +392,7 @@ static void proxy_accept(void *data, struct net_conn *c)
     }
     g = &x->legs[x->n++];
     g->x = x;
+    g->swallow = x->n > x->dumb_from && x->n <= x->dumb_to;
     g->c[0] = c;
     g->c[1] = net_connect(x->w->e, x->to, NULL);
     for (int i = 0; i < 2; i++) {
@@ -418,6 +423,7 @@ static void proxy_stop(struct proxy *x)
             }
         }
         buf_release(&x->legs[i].held);
+        buf_release(&x->legs[i].held_back);
     }
     net_unlisten(x->l);
     buf_release(&x->tape);
@@ -1054,6 +1060,121 @@ static void silence(void **state)
     proxy_stop(&x);
 }
 
+/* Node 0 reaches node 1, which says that it lives there, by way of @x alone. */
+static void meets_through(struct world *w, struct proxy *x)
+{
+    proxy_start(x, w, w->n[1].addr);
+    snprintf(w->n[1].self.addr, sizeof w->n[1].self.addr, "%s", x->addr);
+    peer_set_self(w->n[1].p, &w->n[1].self);
+    meets(&w->n[0], &w->n[1], x->addr);
+}
+
+/* Nothing gets from node 0 to node 1 for @ms, then all of it does. */
+static void hold_for(struct world *w, struct leg *g, uint32_t ms)
+{
+    g->hold = true;
+    run_ms(w, ms);
+    g->hold = false;
+    assert_non_null(g->c[1]);
+    net_write(g->c[1], g->held.p, g->held.n);
+    buf_release(&g->held);
+    buf_init(&g->held);
+    run_ms(w, 20);
+}
+
+/* A connection on which nothing comes is kept while others are dialled in
+ * vain, and when it speaks again it goes on: nothing is lost. */
+static void silent_is_kept(void **state)
+{
+    struct world *w = *state;
+    static struct proxy x;
+    struct leg *g = &x.legs[0];
+
+    meets_through(w, &x);
+    assert_true(run_until(w, one_up, 2000));
+    x.dumb_from = 1;
+    x.dumb_to = 16;
+    g->hold_back = true;
+    run_ms(w, 3 * SILENCE_MS);
+    assert_true(x.n > 2); /* it did try */
+    g->hold_back = false;
+    net_write(g->c[0], g->held_back.p, g->held_back.n);
+    run_ms(w, SILENCE_MS);
+    assert_int_equal(w->n[0].downs, 0);
+    assert_int_equal(w->n[0].ups, 1);
+    assert_true(say(&w->n[0], &w->n[1], PEER_CONTROL, 1, bytes_str("x")));
+    assert_true(run_until(w, two_heard, 1000));
+    proxy_stop(&x);
+}
+
+/* When a connection falls silent and another can be made, that one takes its
+ * place without a time in between; what is then sent arrives. */
+static void new_one_takes_over(void **state)
+{
+    struct world *w = *state;
+    static struct proxy x;
+
+    meets_through(w, &x);
+    assert_true(run_until(w, one_up, 2000));
+    x.legs[0].hold_back = true;
+    assert_true(run_until(w, one_up_twice, 3 * SILENCE_MS));
+    assert_int_equal(w->n[0].downs, 0);
+    assert_true(say(&w->n[0], &w->n[1], PEER_CONTROL, 1, bytes_str("x")));
+    assert_true(run_until(w, two_heard, 1000));
+    proxy_stop(&x);
+}
+
+/* A dial whose handshake is lost does not hold up the next. */
+static void dials_overlap(void **state)
+{
+    struct world *w = *state;
+    static struct proxy x;
+    uint64_t t0 = env_now_us(w->e);
+
+    meets_through(w, &x);
+    x.dumb_to = 2;
+    assert_true(run_until(w, one_up, 2000));
+    assert_true(env_now_us(w->e) - t0 < PEER_HANDSHAKE_MS * 1000 / 2);
+    assert_true(x.n > 2);
+    proxy_stop(&x);
+}
+
+/* A node that is heard but does not hear says so: another connection is made,
+ * though the old one does not seem to be silent. */
+static void deaf_one_says_so(void **state)
+{
+    struct world *w = *state;
+    static struct proxy x;
+
+    meets_through(w, &x);
+    assert_true(run_until(w, one_up, 2000));
+    run_ms(w, 50);
+    hold_for(w, &x.legs[0], SILENCE_MS * 3 / 4);
+    x.legs[0].hold = true;
+    assert_true(run_until(w, one_up_twice, 2 * SILENCE_MS));
+    assert_int_equal(w->n[0].downs, 0);
+    proxy_stop(&x);
+}
+
+/* A node that was silent and spoke again has its connections closed later the
+ * next time. */
+static void bad_wire_is_learned(void **state)
+{
+    struct world *w = *state;
+    static struct proxy x;
+
+    meets_through(w, &x);
+    assert_true(run_until(w, one_up, 2000));
+    run_ms(w, 50);
+    x.dumb_from = 1;
+    x.dumb_to = 16;
+    hold_for(w, &x.legs[0], SILENCE_MS * 3 / 4);
+    hold_for(w, &x.legs[0], SILENCE_MS * 3 / 2); /* longer than allowed */
+    assert_int_equal(w->n[0].downs, 0);
+    assert_int_equal(w->n[0].ups, 1);
+    proxy_stop(&x);
+}
+
 /* A spoiled byte ends the connection with one line; nothing false is
  * delivered and the next connection works. */
 static void spoiled_byte(void **state)
@@ -1506,6 +1627,11 @@ int main(void)
         T(moved_is_not_dead),
         T(idle_stays),
         T(silence),
+        T(silent_is_kept),
+        T(new_one_takes_over),
+        T(dials_overlap),
+        T(deaf_one_says_so),
+        T(bad_wire_is_learned),
         T(spoiled_byte),
         T(old_connection),
         T(replay),
