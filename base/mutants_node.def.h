@@ -13,6 +13,7 @@
     M(TAKE_GAPS, "the leader takes numbers with gaps")                         \
     M(LEADER_TAKES_EARLY, "requests are taken before the own barrier")         \
     M(READ_LOCAL, "reads are local, without a round")                          \
+    M(DEADLINE_FIRST, "a read waits only for the first deadline not applied")  \
     M(READ_IGNORES_TIME, "a read does not wait for passed deadlines")          \
     M(READ_ID_REUSED, "a round asked again keeps its id")                      \
     M(STALE_UNBOUNDED, "the bound of stale reads is not enforced")             \
@@ -40,6 +41,7 @@
     M(ESTIMATE_IGNORED, "the estimates of other nodes are not taken over")     \
     M(COLD_JUMP_ALWAYS, "cluster time jumps with every leader")                \
     M(COLD_JUMP_TO_MAX, "a cold start takes the latest wall clock")            \
+    M(COLD_TOLD_EARLY, "the time of a cold start is told before it is logged") \
     M(COLD_TIME_STANDS, "downtime does not count")                             \
     M(TIME_FROM_WALL, "entries are stamped with the wall clock")               \
     M(CAN_LOSE_ANY, "a member is removed without a majority of the others")    \

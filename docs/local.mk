@@ -4,7 +4,8 @@ dist_doc_DATA += \
 	docs/FORMATS.md \
 	docs/LIMITS.md \
 	docs/OPERATIONS.md \
-	docs/PROTOCOL.md
+	docs/PROTOCOL.md \
+	docs/RELIABILITY.md
 dist_man_MANS += \
 	docs/man/holdfastd.8 \
 	docs/man/kv.1

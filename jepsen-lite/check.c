@@ -199,22 +199,61 @@ static void set_void(struct check *c, const char *fmt, ...)
     }
 }
 
+/* Workload @w was asked for and ends with a read at every node: it is there.
+ * The clients' own word (settled) is not taken for it. */
+static void check_final(struct check *c, enum workload w)
+{
+    uint64_t nodes = 0;
+
+    for (size_t i = 0; i < c->h->n_ops; i++) {
+        const struct op *o = &c->h->ops[i];
+        if (o->w == (uint8_t)w && o->final && o->end == OP_OK &&
+            o->node < HISTORY_NODES_MAX) {
+            nodes |= 1ULL << o->node;
+        }
+    }
+    for (int n = 1; n <= c->h->nodes && n < HISTORY_NODES_MAX; n++) {
+        if ((nodes >> n & 1) == 0) {
+            set_void(c, "workload %s has no final read at node %d",
+                     workload_names[w], n);
+        }
+    }
+}
+
+/* Some fault proved that it bit. The nemesis' own sum is not taken for it. */
+static bool bitten(const struct history *h)
+{
+    for (size_t i = 0; i < h->n_faults; i++) {
+        if (!h->faults[i].leader && h->faults[i].bit) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* A run that proves nothing. */
 static void check_void(struct check *c)
 {
+    /* Locks and stale reads have none, and a bank may be closed. */
+    static const enum workload last[] = {
+        W_REGISTER, W_APPEND, W_SET, W_COUNTER, W_IDS, W_TTL, W_STATE};
     uint64_t ok = 0;
 
     if (!c->h->summary) {
         set_void(c, "the nemesis left no summary");
     } else if (c->h->nemesis_void) {
         set_void(c, "the nemesis says so: a fault did not bite");
+    } else if (!bitten(c->h)) {
+        set_void(c, "no fault bit");
     }
     if (c->h->died > 0) {
         set_void(c, "a node ended that no fault had ended");
     } else if (c->h->summary && !c->h->whole) {
         set_void(c, "the cluster was not whole at the end");
     }
-    if (c->h->load_summary && !c->h->settled) {
+    if (!c->h->load_summary) {
+        set_void(c, "the clients left no summary: the history is cut");
+    } else if (!c->h->settled) {
         set_void(c, "the clients say so: the final reads are not complete");
     }
     for (int w = 0; w < W_COUNT; w++) {
@@ -222,6 +261,11 @@ static void check_void(struct check *c)
         if (c->h->asked[w] && c->w[w].count[OP_OK] == 0) {
             set_void(c, "workload %s has no operation that succeeded",
                      workload_names[w]);
+        }
+    }
+    for (size_t i = 0; i < sizeof(last) / sizeof(last[0]); i++) {
+        if (c->h->asked[last[i]]) {
+            check_final(c, last[i]);
         }
     }
     if (ok < c->ok_min) {

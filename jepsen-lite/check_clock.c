@@ -220,10 +220,6 @@ void check_stale(struct check *c)
 
 /* ---- ttl ---- */
 
-/* Cluster time may run slower or faster than real time by this much while it
- * is slewed. */
-enum { SLEW_PER_MILLION = 500 };
-
 struct life {
     uint32_t set;
     int64_t applied; /* at the latest; OP_NEVER: nobody knows */
@@ -240,9 +236,7 @@ static bool kills(const struct check *c, const struct fault *f)
            strcmp(history_str(c->h, f->f), "half-open") == 0;
 }
 
-/* All nodes may have been down at one moment between @from and @to: cluster
- * time was then set anew by wall clocks, and no deadline can be judged. */
-static bool cold_start(const struct check *c, int64_t from, int64_t to)
+bool cold_start(const struct check *c, int64_t from, int64_t to)
 {
     uint64_t all = 0;
 

@@ -79,6 +79,14 @@ void fault_words(const struct history *h,
                  char *out,
                  size_t size);
 
+/* Cluster time may run slower or faster than real time by this much while it
+ * is slewed. */
+enum { SLEW_PER_MILLION = 500 };
+
+/* All nodes may have been down at one moment between @from and @to: cluster
+ * time was then set anew by wall clocks, and no deadline can be judged. */
+bool cold_start(const struct check *c, int64_t from, int64_t to);
+
 void check_register(struct check *c);
 void check_append(struct check *c);
 void check_set(struct check *c);

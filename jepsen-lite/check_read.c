@@ -830,6 +830,7 @@ static int died_line(struct history *h,
     if (rv == 0 && node < HISTORY_NODES_MAX) {
         f.family = history_intern(h, "died");
         f.nodes = 1ULL << node;
+        h->died++;
         *fault_add(h, cap) = f;
     }
     return rv;
@@ -843,6 +844,7 @@ static int nemesis_line(struct history *h,
     static const char *const types[] = {"start", "stop",    "leader",
                                         "quiet", "summary", "died"};
     int64_t t = 0;
+    int64_t died = 0;
     int type = 0;
     int rv = need_int(at, j, "t", 0, &t);
 
@@ -881,7 +883,8 @@ static int nemesis_line(struct history *h,
         rv = get_int(at, j, "leader_changes", 0, &h->leader_changes);
     }
     if (rv == 0) {
-        rv = get_int(at, j, "died", 0, &h->died);
+        rv = get_int(at, j, "died", 0, &died);
+        h->died = died > h->died ? died : h->died;
     }
     if (rv == 0) {
         h->whole = true;

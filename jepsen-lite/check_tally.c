@@ -237,8 +237,33 @@ static int end_order(const void *x, const void *y, void *data)
     return a->t1 < b->t1 ? -1 : a->t1 > b->t1;
 }
 
+/* Ids count from 1: none is larger than the calls that may have happened. */
+static void ids_bound(struct check *c,
+                      const struct group *g,
+                      uint32_t *ok,
+                      size_t n)
+{
+    int64_t begun = 0;
+    size_t k = 0;
+
+    for (size_t i = 0; i < n; i++) { /* by end */
+        const struct op *o = op_of(c, ok[i]);
+        for (; k < g->n && op_of(c, g->ops[k])->t0 <= o->t1; k++) {
+            begun += op_of(c, g->ops[k])->end != OP_FAIL;
+        }
+        if (o->out.u.i > begun) {
+            found1(c, W_IDS, "double apply", ok[i],
+                   "The id %lld was given, but no more than %lld calls may "
+                   "have happened: one was applied twice, or though refused.",
+                   (long long)o->out.u.i, (long long)begun);
+            return;
+        }
+    }
+}
+
 static void ids_key(struct check *c, const struct group *g)
 {
+    uint64_t before = c->w[W_IDS].violations;
     uint32_t *ok = hf_calloc(g->n + 1, sizeof(*ok));
     uint32_t top = NOBODY; /* of those that ended: the largest number */
     size_t n = 0;
@@ -273,6 +298,9 @@ static void ids_key(struct check *c, const struct group *g)
                    (long long)o->out.u.i, (long long)op_of(c, top)->out.u.i);
         }
     }
+    if (c->w[W_IDS].violations == before) {
+        ids_bound(c, g, ok, n);
+    }
     free(ok);
 }
 
@@ -288,6 +316,32 @@ void check_ids(struct check *c)
 }
 
 /* ---- state ---- */
+
+/* A node that told its state at an index of its own was compared with none. */
+static void states_alone(struct check *c)
+{
+    struct pair_map told = {NULL, 0, 0}; /* index: how many */
+    bool added;
+
+    for (int pass = 0; pass < 2; pass++) {
+        for (uint32_t i = 0; i < c->h->n_ops; i++) {
+            const struct op *o = op_of(c, i);
+            uint32_t *n;
+            if (o->w != W_STATE || o->end != OP_OK || o->index < 0) {
+                continue;
+            }
+            n = pair_map_put(&told, (uint64_t)o->index, 0, 0, &added);
+            *n += pass == 0;
+            if (pass == 1 && *n == 1 && o->final) {
+                undecided(c, W_STATE,
+                          "no other node told its state at index %lld of node "
+                          "%u",
+                          (long long)o->index, o->node);
+            }
+        }
+    }
+    pair_map_free(&told);
+}
 
 void check_state(struct check *c)
 {
@@ -316,6 +370,7 @@ void check_state(struct check *c)
                    (long long)o->index, op_of(c, *other)->node, o->node);
         }
     }
+    states_alone(c);
     if (read > 0 && compared == 0) {
         undecided(c, W_STATE, "no two nodes told their state at one index");
     }

@@ -213,7 +213,19 @@ static bool inflict(struct fault *f)
     return f->began;
 }
 
-/* Once more if it did not bite. */
+static bool majority_runs(void *arg)
+{
+    int n = 0;
+
+    (void)arg;
+    for (int i = 1; i <= nem.nodes; i++) {
+        n += node_running(i);
+    }
+    return n > nem.nodes / 2;
+}
+
+/* Once more if it did not bite: as when the other lane had ended all nodes,
+ * and there was nothing to cut off. */
 static void fault_run(int k, int lane, struct rng *rng)
 {
     int64_t longest = nem.dense ? 3000 : 10000;
@@ -222,6 +234,9 @@ static void fault_run(int k, int lane, struct rng *rng)
     for (int attempt = 0; attempt < 2 && !bit; attempt++) {
         struct fault f = {.kind = kinds[k], .lane = lane};
 
+        if (attempt > 0) {
+            (void)nem_until(NEM_READY_MS, majority_runs, NULL);
+        }
         f.rng.s = rng_next(rng);
         f.hold_ms = (int64_t)rng_below(rng, (uint64_t)longest);
         f.n = __atomic_add_fetch(&nem.faults, 1, __ATOMIC_RELAXED);

@@ -138,6 +138,9 @@ static enum outcome by_watch(struct client *c,
         o = client_do(c, false, a, "MGET %s:%d %s:%d", x->name, x->from,
                       x->name, x->to);
     }
+    if (o == OUT_OK && a->v->n != 2) {
+        o = refuse(c, "not two balances");
+    }
     if (o != OUT_OK) {
         client_disconnect(c);
         c->pinned = false;

@@ -55,8 +55,9 @@ static int damaged(struct errmsg *em, size_t at, const char *what)
 {
     return errmsg_set(em, HF_ECORRUPT,
                       "%s is damaged at offset %zu (%s): a repair was under "
-                      "way. Remove this member from the cluster, empty its "
-                      "directory, and let it join again",
+                      "way. If other nodes have the data, remove this member "
+                      "from the cluster, empty its directory, and let it join "
+                      "again",
                       file_name, at, what);
 }
 

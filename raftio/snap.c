@@ -66,9 +66,9 @@ static int damaged(struct errmsg *em,
                    const char *what)
 {
     return errmsg_set(em, HF_ECORRUPT,
-                      "%s is damaged at offset %llu (%s): remove this member "
-                      "from the cluster, empty its directory, and let it join "
-                      "again",
+                      "%s is damaged at offset %llu (%s). If no repair follows "
+                      "and other nodes have the data, remove this member from "
+                      "the cluster, empty its directory, and let it join again",
                       name, (unsigned long long)at, what);
 }
 

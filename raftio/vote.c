@@ -172,8 +172,9 @@ static int refuse(struct errmsg *em, const char *why)
 {
     return errmsg_set(em, HF_ECORRUPT,
                       "%s and %s: %s. A voter that forgot its vote can elect "
-                      "two leaders: remove this member from the cluster, "
-                      "empty its directory, and let it join again",
+                      "two leaders: if no repair follows and other nodes have "
+                      "the data, remove this member from the cluster, empty "
+                      "its directory, and let it join again",
                       slot_name[0], slot_name[1], why);
 }
 

@@ -152,8 +152,9 @@ static int damaged(struct scan *s, uint64_t at, const char *what)
 {
     return errmsg_set(s->em, HF_ECORRUPT,
                       "%s is damaged at offset %llu (%s; frame %llu, index "
-                      "%llu): nothing was changed. Remove this member from "
-                      "the cluster, empty its directory, and let it join again",
+                      "%llu): nothing was changed. If no repair follows and "
+                      "other nodes have the data, remove this member from the "
+                      "cluster, empty its directory, and let it join again",
                       s->name, (unsigned long long)at, what,
                       (unsigned long long)s->next_no,
                       (unsigned long long)s->next);
@@ -609,9 +610,10 @@ static int reconcile(struct scan *s)
         return errmsg_set(
             s->em, HF_ECORRUPT,
             "the log in %s begins at index %llu, but the newest snapshot ends "
-            "at %llu: entries between are missing. Put back the newer "
-            "snapshot, or remove this member from the cluster, empty its "
-            "directory, and let it join again",
+            "at %llu: entries between are missing. If no repair follows, put "
+            "back the newer snapshot, or, if other nodes have the data, remove "
+            "this member from the cluster, empty its directory, and let it "
+            "join again",
             wal_dir, (unsigned long long)s->first,
             (unsigned long long)in->snap_index);
     }

@@ -12,9 +12,39 @@
 #   --bin DIR         what to run (build; a mutants build: build-mutants)
 #   --dir D           the run's folder (build/jepsen/SEED-DATE)
 #   --keep            keep the nodes' data of a good run too
+#   --campaign        runs of 10 minutes, three nodes and five in turn, until
+#                     the minutes are done; seeds go on from the ledger
 # A run that is not valid keeps everything. Exit: as holdfast-check, 0 valid.
 set -eu
 . "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/ledger.sh"
+
+# campaign MINUTES WORD...
+campaign() {
+    left=$1
+    shift
+    bad=0
+    while [ "$left" -gt 0 ]; do
+        piece=$((left < 10 ? left : 10))
+        s=$(ledger_next jepsen)
+        n=$((s % 3 == 0 ? 3 : 5))
+        HF_CAMPAIGN=1 "$0" "$@" --nodes "$n" --minutes "$piece" --seed "$s" || bad=$((bad + 1))
+        left=$((left - piece))
+    done
+    ledger_print | grep -E '^(kind|jepsen) '
+    [ "$bad" = 0 ]
+}
+if [ "${1:-}" = --campaign ]; then
+    shift
+    minutes=60
+    if [ "${1:-}" = --minutes ]; then
+        minutes=${2:-}
+        shift 2
+    fi
+    case $minutes in '' | *[!0-9]*) die "--campaign --minutes M ..." ;; esac
+    campaign "$minutes" "$@"
+    exit
+fi
 
 nodes=5
 seconds=120
@@ -27,7 +57,7 @@ bin=
 dir=
 keep=
 usage() {
-    sed -n '2,16s/^# \{0,1\}//p' "$0" >&2
+    sed -n '2,18s/^# \{0,1\}//p' "$0" >&2
     exit 2
 }
 while [ $# -gt 0 ]; do
@@ -74,6 +104,8 @@ CL_DIR=$run/nodes
 CL_NET=hfj$$
 # Small, so that a run has new segments, trims and snapshots.
 CL_FLAGS='--segment-size 1m --snapshot-floor 1m --log-budget 128m'
+# The faults of short runs last up to 3 s: deadlines are to pass in them.
+[ "$seconds" -gt 400 ] || CL_FLAGS="$CL_FLAGS --request-timeout 1200"
 . "$HF_ROOT/scripts/cluster.sh"
 
 case ",$nemesis," in
@@ -200,6 +232,12 @@ gap=$(awk '/"type":"ok"/ { t = substr($0, 6) + 0
     END { printf "%.2f", longest / 1e9 }' "$run/history.jsonl")
 say "leader changes $(value leader_changes), SIGKILLs $(value sigkills)," \
     "nodes ended by themselves $(value died), longest gap $gap s"
+# shellcheck disable=SC2086  # two words or none
+ledger_add jepsen ${HF_CAMPAIGN:+from=$seed to=$seed} "seed=$seed" "nodes=$nodes" \
+    "seconds=$seconds" "count=$(grep -c '"type":"invoke"' "$run/history.jsonl")" \
+    "faults=$(grep -c '"type":"start"' "$run/nemesis.jsonl")" \
+    "leader_changes=$(value leader_changes)" "sigkills=$(value sigkills)" \
+    "status=$status" "failures=$((status == 0 ? 0 : 1))"
 cat "$run/verdict.txt" 2>/dev/null || tail -n 20 "$run/check.log"
 
 # died_status: what else makes a run bad.

@@ -3,6 +3,7 @@
 # goes on where the last one ended. Source it after lib.sh (POSIX sh), or:
 #   ./dev ledger               totals by kind
 #   ./dev ledger --markdown    the same as a table for docs/RELIABILITY.md
+#   ./dev ledger --write       put it there
 # (scripts/ledger.sh run by itself does that.)
 #
 # The ledger is the file ledger.jsonl in $HF_LEDGER, outside the tree, by
@@ -128,6 +129,19 @@ ledger_markdown() {
     }'
 }
 
+# Between the two marks of docs/RELIABILITY.md.
+ledger_write() {
+    doc=$HF_ROOT/docs/RELIABILITY.md
+    table=$(mktemp)
+    ledger_markdown >"$table"
+    awk -v table="$table" '
+        /^<!-- ledger/ { print; while ((getline l < table) > 0) print l; skip = 1 }
+        /^<!-- end -->/ { skip = 0 }
+        !skip' "$doc" >"$table.doc"
+    cat "$table.doc" >"$doc"
+    rm -f "$table" "$table.doc"
+}
+
 case ${0##*/} in
     ledger.sh)
         set -eu
@@ -136,8 +150,9 @@ case ${0##*/} in
         case ${1:-} in
             '') ledger_print ;;
             --markdown) ledger_markdown ;;
+            --write) ledger_write ;;
             --json) cat "$(ledger_file)" ;;
-            *) die "usage: ./dev ledger [--markdown | --json]" ;;
+            *) die "usage: ./dev ledger [--markdown | --write | --json]" ;;
         esac
         ;;
 esac

@@ -16,6 +16,11 @@ uint64_t ctime_estimate(struct node *n)
     return n->ctime.known ? ctime_now_us(n) / 1000 : 0;
 }
 
+uint64_t ctime_told(struct node *n)
+{
+    return n->ctime.cold && !mutant(COLD_TOLD_EARLY) ? 0 : ctime_estimate(n);
+}
+
 static void ctime_set(struct node *n, uint64_t us)
 {
     n->ctime.base_us = us;
@@ -96,13 +101,32 @@ void ctime_lead(struct node *n)
         ctime_set(n, logged * 1000 > now ? logged * 1000 : now);
         return;
     }
+    n->ctime.cold = true;
     wall = mutant(COLD_TIME_STANDS) ? 0 : ctime_median_wall(n);
     ctime_set(n, (wall > logged ? wall : logged) * 1000);
+    n->ctime.cold_ms = ctime_estimate(n);
     log_info(n->log,
              "cold start: cluster time goes on at %llu ms, %lld ms after the "
              "log's",
              (unsigned long long)ctime_estimate(n),
              (long long)(ctime_estimate(n) - logged));
+}
+
+void ctime_follow(struct node *n)
+{
+    if (n->ctime.cold && !mutant(COLD_TOLD_EARLY)) {
+        n->ctime.cold = false;
+        n->ctime.known = false;
+    }
+}
+
+void ctime_applied(struct node *n)
+{
+    struct ctime *c = &n->ctime;
+
+    if (c->cold && machine_time(n->machine) >= c->cold_ms) {
+        c->cold = false;
+    }
 }
 
 uint64_t ctime_stamp(struct node *n, uint64_t floor_ms)

@@ -27,6 +27,8 @@ struct ctime_wall {
 
 struct ctime {
     bool known;       /* an estimate, not only the log's time */
+    bool cold;        /* by a cold start that no applied entry tells of yet */
+    uint64_t cold_ms; /* where it began */
     uint64_t base_us; /* cluster time in microseconds at @at_us */
     uint64_t at_us;
     struct ctime_wall walls[LIM_NODES];
@@ -35,12 +37,20 @@ struct ctime {
 
 /* The estimate now, ms; 0 when there is none. */
 uint64_t ctime_estimate(struct node *n);
+/* What others are told of it: nothing before the entry of a cold start is
+ * applied. If that were lost, the next leader would go on from the new time
+ * with nothing in the log to say that the time between was downtime. */
+uint64_t ctime_told(struct node *n);
 void ctime_observe(struct node *n,
                    uint64_t from,
                    uint64_t estimate_ms,
                    uint64_t wall_ms);
 /* This node begins to lead: settle where time goes on from. */
 void ctime_lead(struct node *n);
+/* It leads no more. */
+void ctime_follow(struct node *n);
+/* An entry was applied. */
+void ctime_applied(struct node *n);
 /* The stamp for the next entry, at least @floor_ms. Leader only. */
 uint64_t ctime_stamp(struct node *n, uint64_t floor_ms);
 

@@ -81,13 +81,14 @@ void leader_changed(struct node *n)
         env_timer_stop(n->env, &l->announce);
         env_timer_stop(n->env, &l->expire);
         l->term = 0;
+        ctime_follow(n);
     }
     if (!leads) {
         return;
     }
     l->term = term;
-    l->cold = !n->ctime.known;
     ctime_lead(n);
+    l->cold = n->ctime.cold;
     l->stamp_ms = machine_time(n->machine);
     member_lead(n);
     leader_announce(n);
@@ -548,13 +549,18 @@ void leader_fill(struct node *n, uint64_t upto)
 bool leader_log_deadlines(struct node *n, uint64_t *index)
 {
     struct leader *l = &n->leader;
-    uint64_t next = machine_next_deadline(n->machine);
+    uint64_t now = ctime_estimate(n);
+    uint64_t unlogged = machine_next_deadline(
+        n->machine, mutant(DEADLINE_FIRST) ? 0 : l->stamp_ms);
+    uint64_t unapplied = machine_next_deadline(n->machine, 0);
 
     *index = 0;
-    if (next == 0 || next > ctime_estimate(n) || mutant(READ_IGNORES_TIME)) {
+    if (unapplied == 0 || unapplied > now || mutant(READ_IGNORES_TIME)) {
         return true;
     }
-    if (next > l->stamp_ms && !leader_time_entry(n)) {
+    /* The log may be past the first of them and not past the next: when
+     * entries have waited for a majority. */
+    if (unlogged > l->stamp_ms && unlogged <= now && !leader_time_entry(n)) {
         return false;
     }
     *index = driver_last(&n->driver);
@@ -571,7 +577,7 @@ static void leader_expire_timer(struct env_timer *t)
     if (n->leader.term == 0) {
         return;
     }
-    next = machine_next_deadline(n->machine);
+    next = machine_next_deadline(n->machine, n->leader.stamp_ms);
     leader_submit(n);
     if (machine_expiry_waiting(n->machine)) {
         wait_ms = LEADER_TIME_MS; /* a million at once: 100,000 a second */

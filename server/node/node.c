@@ -52,7 +52,7 @@ void node_event(struct node *n, enum node_event what, uint64_t a, uint64_t b)
 
 void node_envelope(struct node *n, struct buf *b)
 {
-    buf_u64(b, ctime_estimate(n));
+    buf_u64(b, ctime_told(n));
     buf_u64(b, env_wall_ms(n->env));
 }
 
@@ -523,6 +523,7 @@ static void op_apply(void *o, uint64_t index, const struct entry *e)
             log_error(n->log, "entry %llu: %s", (unsigned long long)index,
                       hf_strerror(rv));
         }
+        ctime_applied(n);
     } else if (e->type == ENTRY_CHANGE) {
         node_event(n, NODE_EV_MEMBERSHIP, index, 0);
     }

@@ -144,11 +144,17 @@ static void repair_say(struct node *n)
                   "restore the data directories from copies",
                   bits(r->heard));
     } else {
+        char too[32] = "";
+
+        if (r->damaged != 0) {
+            snprintf(too, sizeof too, ", %u of these damaged, too",
+                     bits(r->damaged));
+        }
         log_warn(n->log,
                  "repair: waiting for a leader of the others (%u of them "
-                 "answer)%s%s; nothing is changed until then",
-                 bits(r->heard), r->refusal[0] != '\0' ? "; refused: " : "",
-                 r->refusal);
+                 "answer%s)%s%s; nothing is changed until then",
+                 bits(r->heard), too,
+                 r->refusal[0] != '\0' ? "; refused: " : "", r->refusal);
     }
 }
 

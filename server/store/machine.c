@@ -90,9 +90,9 @@ uint64_t machine_time(const struct machine *m)
     return store_time(m->store);
 }
 
-uint64_t machine_next_deadline(const struct machine *m)
+uint64_t machine_next_deadline(const struct machine *m, uint64_t logged_ms)
 {
-    return store_next_deadline(m->store);
+    return store_next_deadline(m->store, logged_ms);
 }
 
 bool machine_expiry_waiting(const struct machine *m)

@@ -199,8 +199,9 @@ struct store *machine_store(struct machine *m);
 uint64_t machine_index(const struct machine *m); /* last applied; 0: none */
 uint64_t machine_time(const struct machine *m);
 uint64_t machine_expired(const struct machine *m); /* keys, since the start */
-/* Earliest unlogged deadline, 0: none (store_next_deadline()). */
-uint64_t machine_next_deadline(const struct machine *m);
+/* Earliest deadline after the applied time and after @logged_ms, the time of
+ * the last entry in the log, applied or not; 0: none. */
+uint64_t machine_next_deadline(const struct machine *m, uint64_t logged_ms);
 /* True when the next entry would remove expired keys or sessions: a leader
  * with nothing else to log appends time entries until it is false. */
 bool machine_expiry_waiting(const struct machine *m);

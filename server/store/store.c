@@ -99,9 +99,10 @@ uint64_t store_revision(const struct store *s)
     return s->revision;
 }
 
-uint64_t store_next_deadline(const struct store *s)
+uint64_t store_next_deadline(const struct store *s, uint64_t logged_ms)
 {
-    return map_deadline_after(s->map, s->time_ms);
+    return map_deadline_after(s->map,
+                              s->time_ms > logged_ms ? s->time_ms : logged_ms);
 }
 
 uint64_t store_expired_waiting(const struct store *s)

@@ -56,9 +56,9 @@ uint64_t store_count_volatile(const struct store *s);
 uint64_t store_time(const struct store *s);
 /* The latest revision given out. */
 uint64_t store_revision(const struct store *s);
-/* Earliest deadline after the applied time, 0 when none: once the clock has
- * passed it a time entry is due before a read. */
-uint64_t store_next_deadline(const struct store *s);
+/* Earliest deadline after the applied time and after @logged_ms, 0 when none:
+ * once the clock has passed it a time entry is due before a read. */
+uint64_t store_next_deadline(const struct store *s, uint64_t logged_ms);
 /* Keys that are absent by their deadline and wait for removal. */
 uint64_t store_expired_waiting(const struct store *s);
 /* A running checksum over all changes in order: equal histories, equal sums. */

@@ -50,13 +50,17 @@ static const struct {
     {"counter-lost-update", "lost update"},
     {"counter-lost-write", "lost write"},
     {"counter-stale-read", "stale read"},
+    {"ids-double-apply", "double apply"},
     {"ids-duplicate", "duplicate id"},
     {"ids-going-back", "id going back"},
     {"ids-good", NULL},
     {"lock-duplicate", "duplicate token"},
+    {"lock-expired", "expired token accepted"},
     {"lock-going-back", "token going back"},
     {"lock-good", NULL},
+    {"lock-held", "taken while held"},
     {"lock-phantom", "phantom token"},
+    {"lock-released", "released token accepted"},
     {"lock-stale-token", "stale token accepted"},
     {"register-double-apply", "double apply"},
     {"register-future", "read of the future"},
@@ -104,11 +108,22 @@ static const char *saved_dir(void)
     return dir;
 }
 
-/* A history that counts: with a summary and whatever few operations. */
-static void start(struct check *c, struct history *h)
+/* What else a history needs to count: a fault that bit, and both summaries. */
+static void make_count(struct history *h)
 {
+    h->faults = hf_calloc(1, sizeof(*h->faults));
+    h->n_faults = 1;
+    h->faults[0].bit = true;
     h->summary = true;
     h->whole = true;
+    h->load_summary = true;
+    h->settled = true;
+}
+
+/* A history that counts, with whatever few operations. */
+static void start(struct check *c, struct history *h)
+{
+    make_count(h);
     h->nodes = 5;
     check_init(c, h);
     c->ok_min = 1;
@@ -970,8 +985,7 @@ static struct history *hundred(void)
         struct op *o = add_op(h, W_IDS, F_GEN, 1, i * 10, i * 10 + 5);
         o->out = (struct val){V_INT, 0, {.i = i + 1}};
     }
-    h->summary = true;
-    h->whole = true;
+    make_count(h);
     h->asked[W_IDS] = true;
     return h;
 }
@@ -1011,7 +1025,23 @@ static void void_runs(void **state)
     h->whole = false;
     assert_int_equal(judge(h), CHECK_UNKNOWN);
     h = hundred();
-    h->load_summary = true; /* and not settled */
+    h->settled = false;
+    assert_int_equal(judge(h), CHECK_UNKNOWN);
+    h = hundred();
+    h->load_summary = false; /* the last line of the file */
+    assert_int_equal(judge(h), CHECK_UNKNOWN);
+    h = hundred();
+    h->faults[0].bit = false;
+    assert_int_equal(judge(h), CHECK_UNKNOWN);
+    h = hundred();
+    h->nodes = 1;
+    h->ops[7].final = true;
+    h->ops[7].node = 1;
+    assert_int_equal(judge(h), CHECK_VALID);
+    h = hundred();
+    h->nodes = 2; /* no final read at the second */
+    h->ops[7].final = true;
+    h->ops[7].node = 1;
     assert_int_equal(judge(h), CHECK_UNKNOWN);
     h = hundred();
     h->n_ops--;
@@ -1031,9 +1061,8 @@ static void cold_start_excuses_expiry(void **state)
         struct check c;
 
         start(&c, h);
-        h->faults = hf_calloc(1, sizeof(*h->faults));
-        h->n_faults = 1;
-        h->faults[0] = (struct fault){.from = 100000000,
+        h->faults[0] = (struct fault){.bit = true,
+                                      .from = 100000000,
                                       .to = 110000000,
                                       .family = history_intern(h, "kill"),
                                       .nodes = cold ? 0x3e : 0x1e};

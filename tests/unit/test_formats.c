@@ -370,7 +370,7 @@ static void check_state(struct machine *m)
     get_is(m, "colour", "$7\r\nblueish\r\n");
     get_is(m, "count", "$2\r\n41\r\n");
     get_is(m, "soon", "$4\r\ngone\r\n");
-    assert_int_equal(machine_next_deadline(m), TIME_MS + 5 + 60000);
+    assert_int_equal(machine_next_deadline(m, 0), TIME_MS + 5 + 60000);
     assert_true(machine_initialized(m));
     assert_int_equal(machine_members(m), 2);
     assert_string_equal(machine_member(m, 2)->client, "b:1");

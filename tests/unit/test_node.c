@@ -1388,6 +1388,38 @@ static void read_sees_no_passed_deadline(void **state)
     world_end(&w);
 }
 
+/* Nor when entries that waited for a majority have logged the time of the
+ * first deadline and not that of the second. */
+static void read_sees_no_later_deadline(void **state)
+{
+    struct world w;
+    struct talk *a, *b;
+    int l;
+
+    (void)state;
+    world_init(&w, 3);
+    form(&w);
+    l = leader(&w);
+    a = talk(&w, l);
+    b = talk(&w, l);
+    for (int i = 0; i < 8; i++) {
+        assert_string_equal(ask(a, "SET one v PX 31"), "+OK");
+        assert_string_equal(ask(a, "SET two v PX 61"), "+OK");
+        cluster_disk_speed(w.cl, follower(&w, 0), 300);
+        cluster_disk_speed(w.cl, follower(&w, 1), 300);
+        pass(&w, 40 * MS);
+        say(a, "SET x y");
+        pass(&w, 25 * MS);
+        say(b, "GET two");
+        assert_string_equal(hear(b), "(nil)");
+        assert_string_equal(hear(a), "+OK");
+        cluster_disk_speed(w.cl, follower(&w, 0), 1);
+        cluster_disk_speed(w.cl, follower(&w, 1), 1);
+        pass(&w, 13 * MS);
+    }
+    world_end(&w);
+}
+
 /* Keys that pass away one after the other, with reads in between: the log
  * gets a time entry each 10 ms and not one for each key. */
 static void time_entries_are_shared(void **state)
@@ -2233,6 +2265,7 @@ int main(void)
         cmocka_unit_test(stale_reads_own_writes),
         cmocka_unit_test(stale_does_not_overtake),
         cmocka_unit_test(read_sees_no_passed_deadline),
+        cmocka_unit_test(read_sees_no_later_deadline),
         cmocka_unit_test(time_entries_are_shared),
         cmocka_unit_test(time_does_not_step),
         cmocka_unit_test(time_goes_on_after_failover),

@@ -104,7 +104,7 @@ static void absent_at_its_deadline(void **state)
 
     put(s, "a", "1", 2000);
     put(s, "b", "1", 0);
-    assert_int_equal(store_next_deadline(s), 2000);
+    assert_int_equal(store_next_deadline(s, 0), 2000);
     store_advance(s, 1999);
     assert_non_null(store_get(s, B("a")));
     assert_int_equal(store_count(s), 2);
@@ -114,7 +114,7 @@ static void absent_at_its_deadline(void **state)
     assert_int_equal(store_count(s), 1);
     assert_int_equal(store_count_volatile(s), 0);
     assert_int_equal(store_expired_waiting(s), 1);
-    assert_int_equal(store_next_deadline(s), 0);
+    assert_int_equal(store_next_deadline(s, 0), 0);
     assert_true(
         bytes_eq(item_key(store_iter_seek(s, &it, NULL, false)), B("b")));
     assert_null(store_iter_next(&it));
