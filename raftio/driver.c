@@ -37,10 +37,14 @@ static uint64_t awake(const struct driver *d)
 
 uint64_t driver_election_ms(const struct driver *d)
 {
-    uint64_t hears = pace_timeout(&d->hears, d->now);
-    uint64_t heard = pace_timeout(&d->heard, d->now);
+    return pace_timeout(&d->hears, d->now);
+}
 
-    return d->r.state == RAFT_LEADER && heard > hears ? heard : hears;
+uint64_t driver_quorum_ms(const struct driver *d)
+{
+    uint64_t ms = pace_timeout(&d->heard, d->now);
+
+    return ms > driver_election_ms(d) ? ms : driver_election_ms(d);
 }
 
 /* The engine draws from one to two election timeouts. That spread is to keep
@@ -58,7 +62,9 @@ static void tighten(const struct driver *d, unsigned *drawn)
 
 static void set_patience(struct driver *d)
 {
-    d->r.election_timeout = (unsigned)driver_election_ms(d);
+    d->r.election_timeout =
+        (unsigned)(d->r.state == RAFT_LEADER ? driver_quorum_ms(d)
+                                             : driver_election_ms(d));
     if (d->r.state == RAFT_FOLLOWER) {
         tighten(d, &d->r.follower_state.randomized_election_timeout);
     }
@@ -754,7 +760,8 @@ void driver_init(struct driver *d,
     raft_set_max_inflight_entries(&d->r, c->max_inflight);
     raft_set_pre_vote(&d->r, c->pre_vote && !mutant(DRV_PREVOTE_OFF));
     pace_init(&d->hears, c->election_ms, c->election_ms * DRIVER_PATIENCE_MAX);
-    pace_init(&d->heard, c->election_ms, c->election_ms * DRIVER_PATIENCE_MAX);
+    pace_init(&d->heard, c->election_ms * DRIVER_QUORUM_TIMES,
+              c->election_ms * DRIVER_QUORUM_TIMES * DRIVER_PATIENCE_MAX);
     entry_cache_init(&d->log, 1);
 }
 

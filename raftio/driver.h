@@ -50,6 +50,8 @@ enum {
                                      of its followers stands, ... */
     DRIVER_EARLY_STEP_MS = 12,    /* ... so much later each of the others */
     DRIVER_HASTENED_MAX = 2,      /* short rounds of a candidate */
+    DRIVER_QUORUM_TIMES = 2,      /* a leader outwaits its followers: it is
+                                     they who notice that it is gone */
     DRIVER_PATIENCE_MAX = 4,      /* election timeouts that a bad wire may
                                      make of one */
     DRIVER_CHANGES_MAX = 65536,   /* CHANGE entries since the snapshot; beyond,
@@ -367,9 +369,12 @@ bool driver_probing(const struct driver *d);
 enum driver_role driver_role(struct driver *d);
 uint64_t driver_term(struct driver *d);
 /* The election timeout in force: election_ms, or more when this node has
- * lately missed who was alive (raftio/pace.h), at most DRIVER_PATIENCE_MAX
- * times as much. Of a leader: how long it leads without a majority. */
+ * lately missed a leader that was alive (raftio/pace.h), at most
+ * DRIVER_PATIENCE_MAX times as much. */
 uint64_t driver_election_ms(const struct driver *d);
+/* How long this node, leading, goes on without answers of a majority: the
+ * same by what it has missed of those, and DRIVER_QUORUM_TIMES as much. */
+uint64_t driver_quorum_ms(const struct driver *d);
 uint64_t driver_leader(struct driver *d); /* 0: not known */
 uint64_t driver_first(const struct driver *d);
 uint64_t driver_last(const struct driver *d);

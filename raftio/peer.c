@@ -160,14 +160,6 @@ static void member_watch(struct member *m)
     }
 }
 
-void member_heard(struct member *m, uint64_t now)
-{
-    if (m->heard_us != 0) {
-        pace_note(&m->heard, now / 1000, (now - m->heard_us) / 1000);
-    }
-    m->heard_us = now;
-}
-
 /* Does it hold a connection to us? */
 static bool member_talks(const struct member *m)
 {
@@ -318,8 +310,6 @@ static struct member *member_add(struct peer_net *p, uint64_t id)
             m->p = p;
             m->id = id;
             env_timer_init(&m->redial, redial_cb, m);
-            pace_init(&m->heard, p->silence_ms,
-                      (uint64_t)p->silence_ms * PEER_SILENCES_MAX);
             return m;
         }
     }
@@ -778,10 +768,6 @@ void peer_set_timeouts(struct peer_net *p,
     p->ping_ms = ping_ms != 0 ? ping_ms : silence_ms / 4;
     if (p->ping_ms == 0) {
         p->ping_ms = 1;
-    }
-    for (size_t i = 0; i < LIM_NODES; i++) {
-        pace_init(&p->members[i].heard, silence_ms,
-                  (uint64_t)silence_ms * PEER_SILENCES_MAX);
     }
     tick_arm(p, env_now_us(p->env));
 }

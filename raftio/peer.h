@@ -57,7 +57,7 @@ enum {
     PEER_REDIAL_MAX_MS = 100,
     PEER_DIALS_MAX = 4,    /* at once to one member, begun one by one */
     PEER_SILENCES_MAX = 8, /* a connection silent for so many silence_ms is
-                              closed, however bad the wire */
+                              closed */
     PEER_REASON_MAX = 200, /* bytes of a refusal's reason */
     PEER_LOG_BURST = 20,   /* lines on foreign behaviour per 10 s */
 };
@@ -121,8 +121,7 @@ struct peer_config {
     struct logger *log;         /* may be NULL */
     struct peer_ident self;     /* copied */
     const char *bind_host;      /* source address of dials; NULL: any. Copied */
-    uint32_t silence_ms;        /* one election timeout: silent means dead, on
-                                   a wire that was not silent and well before */
+    uint32_t silence_ms;        /* one election timeout: then dial beside it */
     uint32_t ping_ms;           /* 0: a quarter of silence_ms */
     const struct peer_cbs *cbs; /* kept, not copied */
     void *data;                 /* handed to callbacks */

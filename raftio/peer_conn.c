@@ -683,9 +683,6 @@ static void on_read(struct net_conn *c, const uint8_t *p, size_t n)
     pc->last_in_us = env_now_us(pc->p->env);
     if (m != NULL && pc->state == PCONN_UP) {
         m->stats.received_bytes += n;
-        if (!pc->dialled && pc->other.purpose == HELLO_MEMBER) {
-            member_heard(m, pc->last_in_us);
-        }
     }
     if (!alive(pc)) {
         return;
@@ -729,12 +726,7 @@ static void on_close(struct net_conn *c, int code)
 {
     struct pconn *pc = c->data;
     bool refused = pc->state == PCONN_CONNECTING && code == HF_ECLOSED;
-    struct member *m = member_find(pc->p, pc->other.who.node_id);
     char why[80];
-
-    if (m != NULL && !pc->dialled) {
-        m->heard_us = 0; /* it was not silent, it ended */
-    }
 
     snprintf(why, sizeof why, "%s",
              refused     ? "connection refused"
@@ -753,22 +745,14 @@ const struct net_conn_cbs pconn_cbs = {
 
 /* ---- time ---- */
 
-/* How long it may be silent. An own connection is kept while others are
- * dialled beside it. That of another node is closed, so that it notices that
- * it is not heard, and later on a wire that is known to be bad. */
-static uint64_t patience_us(const struct pconn *pc, uint64_t now)
+/* How long it may be silent. One that carries messages is kept, at both ends,
+ * while others are dialled beside it. */
+static uint64_t patience_us(const struct pconn *pc)
 {
-    struct member *m = member_find(pc->p, pc->other.who.node_id);
-    uint64_t silence_us = pc->p->silence_ms * 1000ULL;
+    bool kept = pc->ask == NULL && pc->other.purpose == HELLO_MEMBER &&
+                !mutant(PEER_OLD_DROPPED);
 
-    if (pc->m != NULL) {
-        return mutant(PEER_OLD_DROPPED) ? silence_us
-                                        : silence_us * PEER_SILENCES_MAX;
-    }
-    if (m != NULL && !pc->dialled && pc->other.purpose == HELLO_MEMBER) {
-        return pace_timeout(&m->heard, now / 1000) * 1000;
-    }
-    return silence_us;
+    return pc->p->silence_ms * 1000ULL * (kept ? PEER_SILENCES_MAX : 1);
 }
 
 void pconn_tick(struct pconn *pc, uint64_t now)
@@ -797,7 +781,7 @@ void pconn_tick(struct pconn *pc, uint64_t now)
         pconn_bad(pc, "half a frame, then nothing for long");
         return;
     }
-    if (now - pc->last_in_us > patience_us(pc, now) && !mutant(PEER_SILENCE)) {
+    if (now - pc->last_in_us > patience_us(pc) && !mutant(PEER_SILENCE)) {
         pconn_close(pc, HF_ETIMEOUT, "silent for too long");
         return;
     }

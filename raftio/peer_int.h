@@ -4,7 +4,6 @@
 #define HF_RAFTIO_PEER_INT_H
 
 #include "base/rng.h"
-#include "raftio/pace.h"
 #include "raftio/peer_frame.h"
 
 /*  dialled:  CONNECTING --> HELLO_SENT --> UP --> LINGER --> DEAD
@@ -68,8 +67,6 @@ struct member {
     struct pconn *out;                   /* up; NULL: none */
     struct pconn *dials[PEER_DIALS_MAX]; /* on their way to take its place */
     struct env_timer redial; /* the next dial; armed while one is wanted */
-    uint64_t heard_us;       /* last read of a connection of its own; 0: none */
-    struct pace heard;       /* silences of those */
     uint32_t backoff_ms;
     unsigned dials_n; /* begun so far */
     uint64_t up_since_us;
@@ -151,8 +148,6 @@ void member_lost(struct member *m,
                  bool was_out,
                  bool refused_connect,
                  const char *why);
-/* Bytes came on a connection that it made to us. */
-void member_heard(struct member *m, uint64_t now);
 /* It has just connected to us: no use in waiting to dial it. */
 void member_reachable(struct peer_net *p, uint64_t id);
 void member_feed(struct member *m); /* more BULK chunks while there is room */

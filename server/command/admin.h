@@ -75,6 +75,7 @@ struct node_view {
     /* The longest time without hearing a leader that was then heard again. */
     uint64_t leader_silence_max_ms;
     uint64_t election_ms; /* the election timeout in force */
+    uint64_t quorum_ms;   /* a leader's, without a majority */
     bool loading;         /* reading its data */
     bool init;            /* belongs to a cluster */
     int tolerates_loss;   /* voters that may fail now; <0: unknown */

@@ -209,6 +209,7 @@ static void section_holdfast(const struct node_view *v,
     line_u64(b, "leader_changes", v->leader_changes);
     line_u64(b, "leader_silence_max_ms", v->leader_silence_max_ms);
     line_u64(b, "election_timeout_ms", v->election_ms);
+    line_u64(b, "quorum_timeout_ms", v->quorum_ms);
     line_u64(b, "named_sessions", v->sessions);
 }
 

@@ -175,6 +175,7 @@ unsigned node_view_fill(struct node *n,
     v->leader_silence_max_ms = n->driver_made ? n->driver.silence_max : 0;
     v->election_ms =
         n->driver_made ? driver_election_ms(&n->driver) : n->cfg.election_ms;
+    v->quorum_ms = n->driver_made ? driver_quorum_ms(&n->driver) : 0;
     if (n->running) {
         driver_members(&n->driver, &c);
         /* The one that MOVED names: the two must agree at every instant. */
