@@ -233,19 +233,16 @@ static bool kills(const struct check *c, const struct fault *f)
 
     return strcmp(family, "kill") == 0 || strcmp(family, "power") == 0 ||
            strcmp(family, "wipe") == 0 ||
-           strcmp(history_str(c->h, f->f), "half-open") == 0;
+           strcmp(history_str(c->h, f->f), "half-open") == 0 ||
+           strcmp(history_str(c->h, f->f), "remove") == 0;
 }
 
 bool cold_start(const struct check *c, int64_t from, int64_t to)
 {
-    uint64_t all = 0;
-
-    for (int64_t i = 1; i <= c->h->nodes && i < HISTORY_NODES_MAX; i++) {
-        all |= 1ULL << i;
-    }
     for (size_t i = 0; i < c->h->n_faults; i++) {
         const struct fault *f = &c->h->faults[i];
         uint64_t down = 0;
+        int n = 0;
         if (!kills(c, f) || f->from > to || f->to < from) {
             continue;
         }
@@ -255,7 +252,10 @@ bool cold_start(const struct check *c, int64_t from, int64_t to)
                 down |= g->nodes;
             }
         }
-        if (all != 0 && (down & all) == all) {
+        for (int64_t k = 1; k <= c->h->nodes && k < HISTORY_NODES_MAX; k++) {
+            n += (down & (1ULL << k)) != 0;
+        }
+        if (n > c->h->nodes / 2) {
             return true;
         }
     }
@@ -304,7 +304,7 @@ static void ttl_gone(struct check *c, struct life *l, uint32_t i)
 {
     const struct op *o = op_of(c, i);
     const struct op *set = op_of(c, l->set);
-    int64_t slack = set->px * MS / 1000000 * SLEW_PER_MILLION;
+    int64_t slack = set->px * MS / 1000000 * SLEW_PER_MILLION + MS;
 
     if (l->applied >= o->t0) {
         return; /* not surely there yet */

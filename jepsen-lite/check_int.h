@@ -83,7 +83,7 @@ void fault_words(const struct history *h,
  * is slewed. */
 enum { SLEW_PER_MILLION = 500 };
 
-/* All nodes may have been down at one moment between @from and @to: cluster
+/* A majority may have been down at one moment between @from and @to: cluster
  * time was then set anew by wall clocks, and no deadline can be judged. */
 bool cold_start(const struct check *c, int64_t from, int64_t to);
 

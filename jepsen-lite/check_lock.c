@@ -32,7 +32,8 @@ static int64_t token_of(const struct op *o)
     }
 }
 
-/* How much longer or shorter the life of @o may seem than its px. */
+/* How much longer or shorter the life of @o may seem than its px. Time is
+ * counted in whole milliseconds, so it may be shorter by one of them. */
 static int64_t slack_of(const struct op *o)
 {
     return o->px * MS / 1000000 * SLEW_PER_MILLION;
@@ -105,7 +106,7 @@ static void exclusion(struct locks *l, uint32_t held, uint32_t i)
     const struct op *a = op_of(l->c, held);
     const struct op *o = op_of(l->c, i);
     const uint32_t *r = pair_map_get(&l->freed, (uint64_t)token_of(a), 0);
-    int64_t end = a->t0 + a->px * MS - slack_of(a);
+    int64_t end = a->t0 + a->px * MS - slack_of(a) - MS;
 
     if (a->px > 0 && o->t1 < end &&
         (r == NULL || op_of(l->c, *r)->t0 > o->t1) &&
