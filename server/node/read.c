@@ -605,6 +605,31 @@ void read_on_pass(struct node *n, uint64_t from, struct reader *rd)
     }
 }
 
+/* The leader answers what this node is behind with: one read of a connection
+ * at a time. An earlier one that is held, or has to be asked for again, would
+ * come to see newer data. */
+static void read_pass_behind(struct node *n)
+{
+    struct reads *r = &n->reads;
+
+    if (r->indexed.head == NULL || r->asked_leader == n->id ||
+        env_now_us(n->env) - r->indexed_us <= READ_BEHIND_MS * 1000 ||
+        mutant(READ_NOT_PASSED)) {
+        return;
+    }
+    for (size_t left = r->indexed.n; left > 0; left--) {
+        struct client_op *op = op_list_pop(&r->indexed);
+
+        if (op->client != NULL && (client_reads_held(op->client, 0) > 0 ||
+                                   (!client_read_is_first(op->client, op) &&
+                                    !mutant(PASS_OVERTAKES)))) {
+            op_list_push(&r->indexed, op);
+        } else {
+            read_pass(n, op);
+        }
+    }
+}
+
 void read_on_pass_reply(struct node *n, uint64_t from, struct reader *rd)
 {
     struct reads *r = &n->reads;
@@ -623,6 +648,7 @@ void read_on_pass_reply(struct node *n, uint64_t from, struct reader *rd)
             (void)op_list_remove(&r->passed, op);
             client_op_reply(op, bytes_of(rd->p, rd->n), index);
             node_made_room(n, full);
+            read_pass_behind(n);
             return;
         }
     }
@@ -698,23 +724,6 @@ arm:
     }
 }
 
-/* The leader answers what this node is behind with, but for connections
- * with earlier reads that are held: those would come to see newer data. */
-static void read_pass_indexed(struct node *n)
-{
-    struct reads *r = &n->reads;
-
-    for (size_t left = r->indexed.n; left > 0; left--) {
-        struct client_op *op = op_list_pop(&r->indexed);
-
-        if (op->client != NULL && client_reads_held(op->client, 0) > 0) {
-            op_list_push(&r->indexed, op);
-        } else {
-            read_pass(n, op);
-        }
-    }
-}
-
 static void read_timer(struct env_timer *t)
 {
     struct node *n = t->data;
@@ -725,11 +734,7 @@ static void read_timer(struct env_timer *t)
     if (r->asking && now - r->asked_us > n->cfg.election_ms * 1000) {
         read_ask_again(n);
     }
-    if (r->indexed.head != NULL && r->asked_leader != n->id &&
-        now - r->indexed_us > READ_BEHIND_MS * 1000 &&
-        !mutant(READ_NOT_PASSED)) {
-        read_pass_indexed(n);
-    }
+    read_pass_behind(n);
     env_defer(n->env, &r->task);
 }
 
