@@ -53,6 +53,7 @@ struct client_op {
     struct buf reply; /* held until the op is at the head */
     uint64_t deadline_us;
     uint64_t number; /* WRITE: of the node session; 0 = not yet numbered */
+    uint64_t term;   /* READ: in which its index was named */
 };
 
 /* @data is the owner's; never NULL is returned. */

@@ -215,7 +215,16 @@ void read_applied(struct node *n)
     }
     while (r->indexed.head != NULL && r->indexed.head->number <= applied &&
            reply_room(n)) {
-        read_evaluate_or_hold(n, op_list_pop(&r->indexed));
+        struct client_op *op = op_list_pop(&r->indexed);
+
+        /* What was named may have been the log's end, for its time, and not
+         * committed: in another term another entry may stand there. */
+        if (op->term != driver_term(&n->driver) && !mutant(NAMED_IN_ANY_TERM)) {
+            op_list_push(&r->waiting, op);
+            env_defer(n->env, &r->task);
+        } else {
+            read_evaluate_or_hold(n, op);
+        }
         r->indexed_us = env_now_us(n->env);
     }
     node_made_room(n, full);
@@ -314,6 +323,7 @@ static void read_named(struct node *n, bool ok, uint64_t index)
     }
     while ((op = op_list_pop(&r->asked)) != NULL) {
         op->number = mutant(READ_BEFORE_APPLIED) ? 0 : index;
+        op->term = r->asked_term;
         op_list_push(&r->indexed, op);
     }
     if (mutant(STALE_AGE_FROM_ANSWER)) {

@@ -1442,6 +1442,35 @@ static void read_sees_no_passed_deadline(void **state)
     world_end(&w);
 }
 
+/* Nor when the entry that was named for its time is lost with its leader, and
+ * the next one's first stands in its place. */
+static void read_waits_for_the_entry_named(void **state)
+{
+    struct world w;
+    struct talk *t;
+    int l, other;
+
+    (void)state;
+    world_init(&w, 3);
+    form(&w);
+    l = leader(&w);
+    t = talk(&w, l);
+    assert_string_equal(ask(t, "SET k v PX 31"), "+OK");
+    pass(&w, 32 * MS);
+    isolate(&w, l, true);
+    say(t, "GET k");
+    pass(&w, 1 * MS);
+    in_node(&w, l, confirm_ahead);
+    do {
+        assert_true(sim_step(w.s, sim_now_us(w.s) + SECOND));
+        other = node_is_leader(node_at(&w, (l + 1) % 3)) ||
+                node_is_leader(node_at(&w, (l + 2) % 3));
+    } while (!other);
+    isolate(&w, l, false);
+    assert_string_equal(hear(t), "(nil)");
+    world_end(&w);
+}
+
 /* Nor when entries that waited for a majority have logged the time of the
  * first deadline and not that of the second. */
 static void read_sees_no_later_deadline(void **state)
@@ -2321,6 +2350,7 @@ int main(void)
         cmocka_unit_test(stale_does_not_overtake),
         cmocka_unit_test(read_sees_no_passed_deadline),
         cmocka_unit_test(read_sees_no_later_deadline),
+        cmocka_unit_test(read_waits_for_the_entry_named),
         cmocka_unit_test(time_entries_are_shared),
         cmocka_unit_test(time_does_not_step),
         cmocka_unit_test(time_goes_on_after_failover),
