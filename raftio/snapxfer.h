@@ -42,6 +42,7 @@ enum {
     SNAPX_SYNC_BYTES = 8 << 20, /* written between two syncs */
     SNAPX_PART_BYTES = 64,      /* of the file of part_name */
     SNAPX_BURST_US = 20000,     /* of pulls at once after a pause */
+    SNAPX_WRITE_PAUSE_MS = 1000, /* after the own disk refused to take it */
     SNAPX_VERIFY_TRIES = 3, /* of one offer; beyond: refused until it changes */
 };
 
