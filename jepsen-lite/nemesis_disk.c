@@ -17,6 +17,7 @@ enum {
     FILL_BYTES = 2 << 20, /* a new segment or two */
     ENDS_MS = 10000,      /* a node with a failed disk ends */
     FILES_MAX = 64,
+    DAMAGE_TRIES = 20,
     STARTS_MS = 8000
 };
 
@@ -357,7 +358,8 @@ static const char *damage_files(struct fault *f, int i)
  * comes back blank. */
 static void damage(struct fault *f)
 {
-    const char *what, *outcome = "started";
+    const char *what = NULL;
+    const char *outcome = "started";
     uint64_t id;
     bool back;
     int i;
@@ -369,7 +371,10 @@ static void damage(struct fault *f)
     id = node_seen(i).id;
     fault_begin(f, "files damaged");
     (void)node_stop(i);
-    what = damage_files(f, i);
+    /* A file may be a spare one, of zeros. */
+    for (int tries = 0; what == NULL && tries < DAMAGE_TRIES; tries++) {
+        what = damage_files(f, i);
+    }
     nem_hold(f->hold_ms / 2);
     node_start(i, NULL);
     back = node_ready(i, STARTS_MS) && cluster_whole(STARTS_MS * 2);

@@ -42,7 +42,6 @@ PROCESS_TESTS = \
 	tests/fault/gaps.sh \
 	tests/fault/disk_full.sh \
 	tests/fault/failover.sh \
-	tests/fault/jepsen.sh \
 	tests/fault/large_replies.sh \
 	tests/fault/load.sh \
 	tests/fault/minority_damage.sh \
@@ -78,7 +77,6 @@ tests/fault/stalled_disk.log: tests/fault/loopcut.log
 tests/fault/readonly_disk.log: tests/fault/stalled_disk.log
 tests/fault/syscalls.log: tests/fault/readonly_disk.log
 tests/fault/lossy.log: tests/fault/load.log
-tests/fault/jepsen.log: tests/fault/lossy.log
 
 # Preloaded into nodes, so without sanitizers and with nothing of ours in it.
 tests/fault/undo.so: $(srcdir)/tests/fault/undo.c $(srcdir)/tests/fault/undo.h
@@ -88,7 +86,6 @@ tests/fault/undo.so: $(srcdir)/tests/fault/undo.c $(srcdir)/tests/fault/undo.h
 CLEANFILES += tests/fault/undo.so
 
 check_PROGRAMS += $(UNIT_TESTS) $(FAULT_TOOLS)
-TESTS += $(UNIT_TESTS) $(PROCESS_TESTS)
 # What is worth a second run in a sanitizer build: what runs the most code in
 # the least time.
 check-again:
@@ -160,7 +157,7 @@ tests_fault_stale_read_LDADD =
 tests_fault_rude_LDADD =
 tests_fault_damage_LDADD = base/libbase.a
 tests_unit_test_check_LDADD = $(CHECK_LIBS) $(CMOCKA_LIBS)
-EXTRA_DIST += tests/sim/seeds.txt \
+EXTRA_DIST += tests/sim/seeds.txt tests/fault/jepsen.sh \
 	tests/fault/cutoff.sh \
 	tests/jepsen \
 	tests/golden/entry.hex \
