@@ -15,7 +15,6 @@
     M(READ_LOCAL, "reads are local, without a round")                          \
     M(DEADLINE_FIRST, "a read waits only for the first deadline not applied")  \
     M(READ_IGNORES_TIME, "a read does not wait for passed deadlines")          \
-    M(LEADERLESS_READS_BACK, "without a leader reads may show older data")     \
     M(PASS_OVERTAKES, "a read is passed on before an earlier one is answered") \
     M(NAMED_IN_ANY_TERM, "an index named in one term counts in the next")      \
     M(READ_ID_REUSED, "a round asked again keeps its id")                      \

@@ -85,7 +85,8 @@ struct receiving {
     uint64_t pull_at_us;  /* the rate allows the next pull */
     uint32_t refused_tag; /* failed too often */
     uint32_t tries;
-    bool told_done; /* RESULT of this tag was "has it" */
+    uint64_t not_before_us; /* the disk refused: pause until then */
+    bool told_done;         /* RESULT of this tag was "has it" */
     uint32_t done_tag;
     /* the worker's while busy */
     bool busy;
@@ -608,6 +609,23 @@ static void tell_result(struct snapxfer *x,
     (void)send_buf(x, to, &b, bytes_of(NULL, 0));
 }
 
+/* The own disk could not take it, perhaps for want of room: no fault of the
+ * offer, which is taken again a little later, as often as it is made. */
+static void rx_unwritten(struct snapxfer *x)
+{
+    struct receiving *r = &x->rx;
+
+    if (mutant(SNAPX_GIVES_UP)) {
+        r->refused_tag = r->offer.tag;
+        r->tries = SNAPX_VERIFY_TRIES;
+    }
+    r->not_before_us = env_now_us(x->env) + SNAPX_WRITE_PAUSE_MS * 1000;
+    log_warn(x->log, "snapshot at %llu: writing failed: %s; again in %d ms",
+             (unsigned long long)r->offer.o.index, hf_strerror(r->rv),
+             SNAPX_WRITE_PAUSE_MS);
+    rx_drop(x);
+}
+
 static void rx_failed(struct snapxfer *x, const char *what)
 {
     struct receiving *r = &x->rx;
@@ -653,7 +671,7 @@ static void rx_done(struct env_work *w)
             rx_submit(x, RX_DROP);
         }
     } else if (r->op == RX_WRITE && r->rv != 0) {
-        rx_failed(x, "writing");
+        rx_unwritten(x);
     } else if (r->op == RX_FINISH) {
         rx_finished(x);
     } else if (r->op == RX_LOOK) {
@@ -803,7 +821,9 @@ static void got_offer(struct snapxfer *x,
     if (r->state == RX_PULLING && r->offer.tag == tag && o->file_crc != 0) {
         rx_switch(r, from);
     } else if (r->state == RX_IDLE && !r->busy) {
-        rx_begin(x, from, o);
+        if (env_now_us(x->env) >= r->not_before_us) {
+            rx_begin(x, from, o);
+        }
     } else if (rx_give_up(x, o)) {
         rx_drop(x); /* begins with the sender's next reminder */
     }

@@ -39,9 +39,10 @@ enum {
     SNAPX_GIVE_UP_MS = 30000, /* of offers without a pull: on_sent(TIMEOUT) */
     SNAPX_RATE_MIN = 32 << 20,
     SNAPX_RATE_DEFAULT = 64 << 20,
-    SNAPX_SYNC_BYTES = 8 << 20, /* written between two syncs */
-    SNAPX_PART_BYTES = 64,      /* of the file of part_name */
-    SNAPX_BURST_US = 20000,     /* of pulls at once after a pause */
+    SNAPX_SYNC_BYTES = 8 << 20,  /* written between two syncs */
+    SNAPX_PART_BYTES = 64,       /* of the file of part_name */
+    SNAPX_BURST_US = 20000,      /* of pulls at once after a pause */
+    SNAPX_WRITE_PAUSE_MS = 1000, /* after the own disk refused to take it */
     SNAPX_VERIFY_TRIES = 3, /* of one offer; beyond: refused until it changes */
 };
 

@@ -176,8 +176,7 @@ static void read_evaluate_or_hold(struct node *n, struct client_op *op)
         op_list_push(&n->reads.full, op);
         client_reads_held(op->client, 1);
     } else if (op->client != NULL && leader != n->id &&
-               driver_applied(&n->driver) < client_min_index(op->client) &&
-               !(leader == 0 && mutant(LEADERLESS_READS_BACK))) {
+               driver_applied(&n->driver) < client_min_index(op->client)) {
         /* The leader answered an earlier read of this connection with newer
          * data than there are here: it answers this one, too; or the next
          * one is asked for an index, which cannot be an earlier one. */

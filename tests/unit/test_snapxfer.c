@@ -7,8 +7,10 @@
 
 #include <cmocka.h>
 
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "base/assert.h"
@@ -628,6 +630,26 @@ static void verification(void **state)
     assert_int_equal(w->b.received, 1);
 }
 
+/* A disk that takes no more is not the offer's fault: however often it failed,
+ * the snapshot is fetched once there is room. */
+static void disk_refuses(void **state)
+{
+    struct world *w = *state;
+    struct rlimit was, small;
+
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &was), 0);
+    small = was;
+    small.rlim_cur = SNAPX_CHUNK;
+    (void)signal(SIGXFSZ, SIG_IGN);
+    assert_int_equal(offer(w, 10, "snap-1"), 0);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
+    (void)run_until(w, NULL, 4 * SNAPX_WRITE_PAUSE_MS);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &was), 0);
+    assert_int_equal(w->b.received, 0);
+    assert_true(w->chunks > 1);
+    assert_true(run_until(w, received, 5000));
+}
+
 /* The owner may refuse an offer; it is asked again later. */
 static void not_accepted(void **state)
 {
@@ -764,6 +786,7 @@ int main(void)
         T(offer_changes),
         T(stale_chunk),
         T(verification),
+        T(disk_refuses),
         T(not_accepted),
         T(held_file),
         T(aborted),
