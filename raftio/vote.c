@@ -100,13 +100,15 @@ int vote_decode(const uint8_t *p,
     return 0;
 }
 
-/* Write and sync slot @i, making the file if it is not there. */
+/* Write and sync slot @i, making the file if it is not there. @more: flags
+ * besides. */
 static int slot_write(struct vote *v,
                       int i,
                       const struct vote_state *s,
+                      int more,
                       struct errmsg *em)
 {
-    int flags = DISK_WRITE | DISK_DIRECT | DISK_DSYNC;
+    int flags = DISK_WRITE | DISK_DIRECT | DISK_DSYNC | more;
     struct disk_file *f;
     uint8_t *raw;
     int rv = disk_open(v->disk, slot_name[i], flags, &f);
@@ -142,7 +144,7 @@ static int slot_sync(struct vote *v, int i, struct errmsg *em)
     return rv < 0 ? file_err(em, rv, "sync", slot_name[i]) : 0;
 }
 
-enum slot_kind { SLOT_GOOD, SLOT_MISSING, SLOT_BAD };
+enum slot_kind { SLOT_GOOD, SLOT_MISSING, SLOT_BAD, SLOT_LONG };
 
 static int slot_read(struct vote *v,
                      int i,
@@ -161,7 +163,9 @@ static int slot_read(struct vote *v,
         rv = file_err(em, n, "read", slot_name[i]);
     } else {
         rv = vote_decode(raw, (size_t)n, slot_name[i], &v->id, s, em);
-        *kind = rv == 0 ? SLOT_GOOD : SLOT_BAD;
+        *kind = rv == 0               ? SLOT_GOOD
+                : n > VOTE_SLOT_BYTES ? SLOT_LONG
+                                      : SLOT_BAD;
         rv = rv == HF_ECORRUPT ? 0 : rv;
     }
     free(raw);
@@ -235,7 +239,11 @@ static int settle(struct vote *v,
         if (kind[i] == SLOT_GOOD && s[i].seq == v->now.seq) {
             rv = slot_sync(v, i, em);
         } else {
-            rv = slot_write(v, i, &v->now, em);
+            /* One that is too long stays bad unless its end goes, too. The
+             * other one is synced by now. */
+            int more = kind[i] == SLOT_LONG ? DISK_CREATE | DISK_TRUNC : 0;
+
+            rv = slot_write(v, i, &v->now, more, em);
             v->repaired = v->repaired || good < 2;
         }
     }
@@ -279,10 +287,10 @@ int vote_open(struct vote *v,
 /* Both slots, one after the other. */
 static int store(struct vote *v, const struct vote_state *s, struct errmsg *em)
 {
-    int rv = mutant(VOTE_NOT_PERSISTED) ? 0 : slot_write(v, 0, s, em);
+    int rv = mutant(VOTE_NOT_PERSISTED) ? 0 : slot_write(v, 0, s, 0, em);
 
     if (rv == 0 && !mutant(VOTE_ONE_SLOT) && !mutant(VOTE_NOT_PERSISTED)) {
-        rv = slot_write(v, 1, s, em);
+        rv = slot_write(v, 1, s, 0, em);
     }
     if (rv < 0) {
         v->failed = true;

@@ -314,6 +314,36 @@ static int replay_entries(struct scan *s, const struct frame *f, uint64_t off)
     return 0;
 }
 
+static int replay_truncate(struct scan *s, const struct frame *f, uint64_t off)
+{
+    struct wal_recovered *out = s->out;
+    uint64_t known = 0; /* term of the entry that is then the last one */
+
+    if (f->first > s->next) {
+        return damaged(s, off, "frame out of order");
+    }
+    if (mutant(TRUNCATE_IGNORED)) {
+        return 0;
+    }
+    drop_from(s, f->first);
+    s->next = f->first;
+    if (f->first > s->first) {
+        hf_assert(out->index_n > 0);
+        known = out->index[out->index_n - 1].term;
+    } else if (f->first == s->first) {
+        known = s->before_term;
+    }
+    if (known != 0 && f->term != known) {
+        return damaged(s, off, "another term than the entry before has");
+    }
+    s->last_term = f->term;
+    if (f->first <= s->first) {
+        s->first = f->first;
+        s->before_term = f->term;
+    }
+    return 0;
+}
+
 static int replay(struct scan *s, const struct frame *f, uint64_t off)
 {
     int rv = 0;
@@ -327,19 +357,7 @@ static int replay(struct scan *s, const struct frame *f, uint64_t off)
             rv = replay_entries(s, f, off);
             break;
         case FRAME_TRUNCATE:
-            if (f->first > s->next) {
-                return damaged(s, off, "frame out of order");
-            }
-            if (mutant(TRUNCATE_IGNORED)) {
-                break;
-            }
-            drop_from(s, f->first);
-            s->next = f->first;
-            s->last_term = f->term;
-            if (f->first < s->first) {
-                s->first = f->first;
-                s->before_term = f->term;
-            }
+            rv = replay_truncate(s, f, off);
             break;
         case FRAME_RESET:
             drop_from(s, 0);
@@ -569,6 +587,10 @@ static int open_segment(struct scan *s, size_t i, char name[WAL_PATH_MAX])
         s->next_no = h->first_no;
     } else if (h->first_index != s->next || h->first_no != s->next_no) {
         return damaged(s, 0, "it does not go on where the one before ended");
+    } else if (s->first == s->next) {
+        /* Without entries the ones before it may be trimmed at any time:
+         * then this one alone says what the log goes on from. */
+        s->before_term = s->last_term = h->prev_term;
     }
     s->chain = h->crc;
     return 0;
