@@ -1641,6 +1641,41 @@ static void cold_start_counts_downtime(void **state)
     world_end(&w);
 }
 
+/* Nobody is told the time of a cold start before the entry that tells of it is
+ * applied: it may be lost with its leader. */
+static void cold_time_is_told_when_logged(void **state)
+{
+    struct world w;
+    struct node *n = NULL;
+
+    (void)state;
+    world_init(&w, 3);
+    form(&w);
+    for (int i = 0; i < 3; i++) {
+        cluster_power_cut(w.cl, i);
+        sim_host_wall_step(w.s, i, 7200000);
+    }
+    for (int i = 0; i < 3; i++) {
+        cluster_start(w.cl, i);
+    }
+    while (n == NULL) {
+        assert_true(sim_step(w.s, sim_now_us(w.s) + SECOND));
+        for (int i = 0; i < 3; i++) {
+            struct node *k = cluster_node(w.cl, i);
+
+            if (k != NULL && k->ctime.cold) {
+                n = k;
+            }
+        }
+    }
+    assert_true(ctime_estimate(n) > 0);
+    assert_int_equal(ctime_told(n), 0);
+    pass(&w, SECOND);
+    assert_false(n->ctime.cold);
+    assert_int_equal(ctime_told(n), ctime_estimate(n));
+    world_end(&w);
+}
+
 /* ---- seats and members ---- */
 
 /* kv init needs every seat: while one does not answer, nothing is formed. */
@@ -2356,6 +2391,7 @@ int main(void)
         cmocka_unit_test(time_goes_on_after_failover),
         cmocka_unit_test(restarted_leader_does_not_jump),
         cmocka_unit_test(cold_start_counts_downtime),
+        cmocka_unit_test(cold_time_is_told_when_logged),
         cmocka_unit_test(init_needs_every_seat),
         cmocka_unit_test(init_returns_with_all_votes),
         cmocka_unit_test(two_inits_make_one_cluster),
