@@ -148,7 +148,9 @@ int resp_scan_reply(struct resp_scan *s,
     }
     while (s->left > 0) {
         size_t want = 0;
-        int rv = resp_token_read(&t, data + s->pos, n - s->pos, &want);
+        int rv = n == s->pos
+                     ? 0 /* @data may be NULL */
+                     : resp_token_read(&t, data + s->pos, n - s->pos, &want);
 
         if (rv < 0) {
             return rv;
