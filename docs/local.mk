@@ -5,7 +5,8 @@ dist_doc_DATA += \
 	docs/LIMITS.md \
 	docs/OPERATIONS.md \
 	docs/PROTOCOL.md \
-	docs/RELIABILITY.md
+	docs/RELIABILITY.md \
+	docs/failover.svg
 dist_man_MANS += \
 	docs/man/holdfastd.8 \
 	docs/man/kv.1
