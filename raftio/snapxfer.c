@@ -626,13 +626,14 @@ static void rx_unwritten(struct snapxfer *x)
     rx_drop(x);
 }
 
-static void rx_failed(struct snapxfer *x, const char *what)
+/* The file that was offered does not verify. */
+static void rx_failed(struct snapxfer *x)
 {
     struct receiving *r = &x->rx;
 
     r->tries++;
-    log_warn(x->log, "snapshot at %llu: %s failed (%d), try %u of %d",
-             (unsigned long long)r->offer.o.index, what, r->rv, r->tries,
+    log_warn(x->log, "snapshot at %llu: verification failed (%d), try %u of %d",
+             (unsigned long long)r->offer.o.index, r->rv, r->tries,
              SNAPX_VERIFY_TRIES);
     if (r->tries >= SNAPX_VERIFY_TRIES) {
         r->refused_tag = r->offer.tag;
@@ -646,7 +647,7 @@ static void rx_finished(struct snapxfer *x)
     struct receiving *r = &x->rx;
 
     if (r->rv != 0) {
-        rx_failed(x, "verification");
+        rx_failed(x);
         return;
     }
     r->state = RX_HELD;
