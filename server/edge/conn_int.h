@@ -15,6 +15,7 @@
 #include "base/quota.h"
 #include "resp/resp.h"
 #include "server/command/command.h"
+#include "server/command/stats.h"
 #include "server/edge/conn.h"
 
 enum { CONN_REPLY_GUESS = (256 << 10) + 1 }; /* before any reply was seen */
@@ -27,6 +28,13 @@ enum edge_quota {
     EDGE_QUOTA_REPLY,
     EDGE_QUOTA_IDLE,
     EDGE_QUOTAS
+};
+
+/* What is to be counted when a command is answered. */
+struct counted {
+    const struct command *command; /* NULL: nothing */
+    uint64_t start_us;             /* when its words were there */
+    bool rejected;                 /* before it was begun */
 };
 
 struct edge {
@@ -42,6 +50,9 @@ struct edge {
     bool starved;  /* some connection waits for edge_on_room() */
     size_t unsent; /* of all connections, as last looked at: not too low */
     struct quota quota[EDGE_QUOTAS];
+    struct counted now; /* the command that dispatch() is at */
+    const struct bytes *now_argv;
+    int now_argc;
 };
 
 /* A watched key and its revision. */
@@ -122,6 +133,7 @@ struct conn_op {
     struct buf reply; /* OP_LOCAL: what is answered, if known beforehand */
     uint64_t epoch;   /* WATCH */
     size_t keys;      /* WATCH */
+    struct counted counted;
 };
 
 /* conn.c */
@@ -142,6 +154,9 @@ void conn_op_free(struct conn_op *o); /* answered: counts, goes on */
 void conn_process(struct conn *c);    /* begin what may begin */
 void conn_wake(struct conn *c);       /* conn_process() in a task */
 
+/* @reply was given to what dispatch() is at, or to @o. */
+void edge_count_now(struct conn *c, struct bytes reply);
+void edge_count_op(struct conn_op *o, struct bytes reply);
 /* Is a line of this kind to be written now? */
 bool edge_may_log(struct edge *e, enum edge_quota kind);
 /* Output of @c has grown: no more than output_total in all. */
