@@ -69,6 +69,7 @@ server_libserver_node_a_SOURCES = \
 	server/node/walker.h
 
 server_libserver_edge_a_SOURCES = \
+	server/edge/clients.c \
 	server/edge/conn.c \
 	server/edge/conn.h \
 	server/edge/conn_int.h \
@@ -79,6 +80,7 @@ server_libserver_edge_a_SOURCES = \
 	server/edge/env_uv.h \
 	server/edge/hostport.c \
 	server/edge/hostport.h \
+	server/edge/exec.c \
 	server/edge/local.c \
 	server/edge/net_uv.c \
 	server/edge/settings.c \

@@ -18,7 +18,7 @@ static const struct command rows[] = {
 #undef S
 };
 
-enum { ROWS = sizeof rows / sizeof rows[0], SLOTS = 512, IDS = 256 };
+enum { ROWS = sizeof rows / sizeof rows[0], SLOTS = 2048, IDS = 1024 };
 _Static_assert(ROWS < SLOTS / 2, "the hash table stays half empty");
 
 /* Built at the first use, never changed after. */

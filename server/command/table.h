@@ -129,7 +129,7 @@
       NULL, "", "The connection is as new.")                                   \
     X(85, select, 2, CMD_LOCAL | CMD_CONN | CMD_OPEN, 0, 0, 0, "connection",   \
       NULL, "index", "There is one database, 0.")                              \
-    X(86, command, -1, CMD_LOCAL | CMD_OPEN | CMD_NOMULTI, 0, 0, 0, "server", NULL,   \
+    X(86, command, -1, CMD_LOCAL | CMD_OPEN, 0, 0, 0, "server", NULL,           \
       "[COUNT | LIST | INFO [name ...] | DOCS [name ...] | GETKEYS command ...]", \
       "What the commands are.")                                                \
     X(87, client, -2, CMD_LOCAL | CMD_CONN | CMD_OPEN, 0, 0, 0, "connection",  \
@@ -138,7 +138,10 @@
       "connection", NULL, "[MAXAGE milliseconds]",                             \
       "Reads become local: perhaps stale, at most by MAXAGE.")                 \
     X(89, readwrite, 1, CMD_LOCAL | CMD_CONN | CMD_OPEN, 0, 0, 0,              \
-      "connection", NULL, "", "Reads are linearizable again.")
+      "connection", NULL, "", "Reads are linearizable again.")                 \
+    X(90, monitor, 1, CMD_LOCAL | CMD_CONN | CMD_OPEN | CMD_ADMIN |            \
+      CMD_NOMULTI, 0, 0, 0, "connection", NULL, "",                            \
+      "Every command that this node is given from now on, a line each.")
 
 #define COMMANDS_SERVER(X)                                                     \
     X(100, info, -1, CMD_NODE | CMD_OPEN, 0, 0, 0, "server", NULL,             \
@@ -202,7 +205,28 @@
     S(234, cluster, myid, 2, CMD_NODE | CMD_OPEN, 0, 0, 0, "cluster", NULL,    \
       "", "This node's 40 digits.")                                            \
     S(235, cluster, keyslot, 3, CMD_NODE | CMD_OPEN, 0, 0, 0, "cluster", NULL, \
-      "key", "The slot of a key.")
+      "key", "The slot of a key.")                                             \
+    S(430, client, list, -2, CMD_LOCAL | CMD_ADMIN | CMD_OPEN, 0, 0, 0,        \
+      "connection", NULL, "[TYPE type] [ID id ...]",                           \
+      "The connections of this node, a line each.")                            \
+    S(431, client, kill, -3, CMD_LOCAL | CMD_ADMIN | CMD_OPEN, 0, 0, 0,        \
+      "connection", NULL,                                                      \
+      "addr | [ID id] [TYPE type] [USER name] [ADDR addr] [LADDR addr] [SKIPME yes | no]", \
+      "Close connections of this node.")                                       \
+    S(432, client, no-evict, 3, CMD_LOCAL | CMD_ADMIN | CMD_CONN | CMD_OPEN,   \
+      0, 0, 0, "connection", NULL, "ON | OFF",                                 \
+      "ON: not the one that is closed when all output is over its limit.")     \
+    S(433, client, no-touch, 3, CMD_LOCAL | CMD_CONN | CMD_OPEN, 0, 0, 0,      \
+      "connection", NULL, "ON | OFF",                                          \
+      "A mark in CLIENT LIST: no read changes what is known of a key.")        \
+    S(434, client, reply, 3, CMD_LOCAL | CMD_CONN | CMD_OPEN | CMD_NOMULTI,    \
+      0, 0, 0, "connection", NULL, "ON | OFF | SKIP",                          \
+      "Whether replies are sent; SKIP: all but the next.")                     \
+    S(435, client, pause, -3, CMD_LOCAL | CMD_ADMIN | CMD_OPEN, 0, 0, 0,       \
+      "connection", NULL, "milliseconds [WRITE | ALL]",                        \
+      "Begin no command (WRITE: no write) of this node's clients so long.")    \
+    S(436, client, unpause, 2, CMD_LOCAL | CMD_ADMIN | CMD_OPEN, 0, 0, 0,      \
+      "connection", NULL, "", "End the pause.")
 /* clang-format on */
 
 #endif

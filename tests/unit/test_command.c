@@ -438,7 +438,7 @@ static void unknown(void **state)
         {"CONFIG GET",
          "-ERR wrong number of arguments for 'config|get' command"},
         {"CONFIG SET a b", "-ERR unknown subcommand 'SET'. Try CONFIG HELP."},
-        {"CLIENT KILL x", "-ERR unknown subcommand 'KILL'. Try CLIENT HELP."},
+        {"CLIENT NOPE x", "-ERR unknown subcommand 'NOPE'. Try CLIENT HELP."},
         {"PING a b", "-ERR wrong number of arguments for 'ping' command"},
         {"PING", "+PONG"},
         {"PING x", "$1 x"},
