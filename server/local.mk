@@ -25,6 +25,8 @@ server_libserver_command_a_SOURCES = \
 	server/command/admin.h \
 	server/command/args.c \
 	server/command/args.h \
+	server/command/category.c \
+	server/command/category.h \
 	server/command/command.c \
 	server/command/command.h \
 	server/command/docs.c \
