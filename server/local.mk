@@ -29,10 +29,17 @@ server_libserver_command_a_SOURCES = \
 	server/command/category.h \
 	server/command/command.c \
 	server/command/command.h \
+	server/command/digest.c \
+	server/command/digest.h \
 	server/command/docs.c \
+	server/command/dump.c \
+	server/command/dump.h \
+	server/command/float.c \
+	server/command/float.h \
 	server/command/info.c \
 	server/command/info.h \
 	server/command/keyspace.c \
+	server/command/object.c \
 	server/command/string.c \
 	server/command/table.c \
 	server/command/table.h \
@@ -98,4 +105,5 @@ server_command_protocol_LDADD = \
 	server/libserver_command.a \
 	server/libserver_store.a \
 	resp/libresp.a \
-	base/libbase.a
+	base/libbase.a \
+	$(COMMAND_SYSTEM_LIBS)

@@ -32,6 +32,7 @@ UNIT_TESTS = \
 	tests/unit/test_snap \
 	tests/unit/test_snapxfer \
 	tests/unit/test_store \
+	tests/unit/test_strings \
 	tests/unit/test_vote \
 	tests/unit/test_wal
 
@@ -109,6 +110,8 @@ tests_unit_test_client_LDADD = $(CLIENT_LDADD)
 tests_unit_test_kv_SOURCES = tests/unit/test_kv.c $(FAKE_CLUSTER)
 tests_unit_test_kv_LDADD = $(CLIENT_LDADD)
 DISK_SIM = tests/sim/disk_sim.c tests/sim/disk_sim.h tests/unit/wal_env.h
+tests_unit_test_command_SOURCES = tests/unit/test_command.c tests/unit/ask.h
+tests_unit_test_strings_SOURCES = tests/unit/test_strings.c tests/unit/ask.h
 tests_unit_test_disk_sim_SOURCES = tests/unit/test_disk_sim.c $(DISK_SIM)
 tests_unit_test_formats_SOURCES = tests/unit/test_formats.c $(DISK_SIM)
 tests_unit_test_found_SOURCES = tests/unit/test_found.c $(DISK_SIM)
