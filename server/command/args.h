@@ -52,5 +52,6 @@ command_fn cmd_get, cmd_set, cmd_getv, cmd_setnx, cmd_setex, cmd_getdel,
 command_fn cmd_del, cmd_exists, cmd_type, cmd_expire, cmd_ttl, cmd_persist,
     cmd_scan, cmd_keys, cmd_dbsize, cmd_flushall, cmd_range;
 command_fn cmd_txn, cmd_once, cmd_revs;
+command_fn cmd_feed;
 
 #endif

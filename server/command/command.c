@@ -7,6 +7,7 @@
 #include "base/limits.h"
 #include "resp/resp.h"
 #include "server/command/args.h"
+#include "server/command/feed.h"
 #include "server/command/txn.h"
 
 /* ---- finding and checking ---- */
@@ -206,6 +207,9 @@ static bool plain_keys(const struct command *c,
 {
     int last = c->last_key >= 0 ? c->last_key : argc + c->last_key;
 
+    if (c->handler == cmd_feed) {
+        return feed_keys(argv, argc, fn, ctx);
+    }
     if (c->first_key == 0) {
         return true;
     }
