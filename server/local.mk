@@ -7,6 +7,8 @@ noinst_LIBRARIES += \
 
 server_libserver_store_a_SOURCES = \
 	server/store/entry.c \
+	server/store/history.c \
+	server/store/history.h \
 	server/store/machine.c \
 	server/store/machine.h \
 	server/store/machine_int.h \
@@ -36,6 +38,8 @@ server_libserver_command_a_SOURCES = \
 	server/command/dump.h \
 	server/command/float.c \
 	server/command/float.h \
+	server/command/feed.c \
+	server/command/feed.h \
 	server/command/info.c \
 	server/command/info.h \
 	server/command/keyspace.c \
@@ -54,6 +58,8 @@ server_libserver_node_a_SOURCES = \
 	server/node/client.h \
 	server/node/ctime.c \
 	server/node/ctime.h \
+	server/node/feed.c \
+	server/node/feed.h \
 	server/node/leader.c \
 	server/node/leader.h \
 	server/node/load.c \

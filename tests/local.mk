@@ -21,6 +21,7 @@ UNIT_TESTS = \
 	tests/unit/test_env_sim \
 	tests/unit/test_env_uv \
 	tests/unit/test_formats \
+	tests/unit/test_feed \
 	tests/unit/test_found \
 	tests/unit/test_history \
 	tests/unit/test_history_out \
@@ -172,6 +173,7 @@ EXTRA_DIST += tests/sim/seeds.txt tests/sim/raft_seeds.txt tests/fault/jepsen.sh
 	tests/golden/peers.hex \
 	tests/golden/segment.hex \
 	tests/golden/snapshot.hex \
+	tests/golden/snapshot-2.hex \
 	tests/golden/vote.hex \
 	tests/fuzz/corpus \
 	tests/clients/compare.sh \

@@ -7,6 +7,7 @@
 #include "base/limits.h"
 #include "resp/resp.h"
 #include "server/command/args.h"
+#include "server/command/feed.h"
 #include "server/command/txn.h"
 
 /* ---- finding and checking ---- */
@@ -208,6 +209,9 @@ static bool plain_keys(const struct command *c,
 
     if (c->handler == cmd_msetex) {
         last = 2 * msetex_count(argv, argc);
+    }
+    if (c->handler == cmd_feed) {
+        return feed_keys(argv, argc, fn, ctx);
     }
     if (c->first_key == 0) {
         return true;

@@ -199,14 +199,30 @@
     X(107, cluster, -2, CMD_NODE | CMD_OPEN, 0, 0, 0, "cluster", NULL,         \
       "subcommand", "The cluster as cluster-aware Redis clients see it.")
 
+#define COMMANDS_STREAM(X)                                                     \
+    X(160, xread, -4, CMD_READ | CMD_NOMULTI, 0, 0, 0, "stream", cmd_feed,     \
+      "[COUNT n] [BLOCK ms] STREAMS name [name ...] id [id ...]",              \
+      "The changes after each id, of __changes__[:prefix]; null when there are none.") \
+    X(161, xrange, -4, CMD_READ | CMD_NOMULTI, 1, 1, 1, "stream", cmd_feed,    \
+      "name start end [COUNT n]", "The changes from start to end.")            \
+    X(162, xrevrange, -4, CMD_READ | CMD_NOMULTI, 1, 1, 1, "stream", cmd_feed, \
+      "name end start [COUNT n]", "The changes from end back to start.")       \
+    X(163, xlen, 2, CMD_READ | CMD_NOMULTI, 1, 1, 1, "stream", cmd_feed,       \
+      "name", "How many changes are kept.")                                    \
+    X(164, xinfo, -2, CMD_NODE | CMD_NOMULTI, 0, 0, 0, "stream", NULL,         \
+      "subcommand", "Facts on a stream of changes.")
+
 #define COMMANDS(X)        \
     COMMANDS_STRING(X)     \
     COMMANDS_KEY(X)        \
     COMMANDS_TXN(X)        \
+    COMMANDS_STREAM(X)     \
     COMMANDS_CONNECTION(X) \
     COMMANDS_SERVER(X)
 
 #define SUBCOMMANDS(S)                                                         \
+    S(390, xinfo, stream, -3, CMD_READ | CMD_NOMULTI, 2, 2, 1, "stream",       \
+      cmd_feed, "name", "First and last change, and how many are kept.")       \
     S(200, client, id, 2, CMD_LOCAL | CMD_OPEN, 0, 0, 0, "connection", NULL,   \
       "", "The number of this connection.")                                    \
     S(201, client, setname, 3, CMD_LOCAL | CMD_CONN | CMD_OPEN, 0, 0, 0,       \
