@@ -7,6 +7,8 @@ noinst_LIBRARIES += \
 
 server_libserver_store_a_SOURCES = \
 	server/store/entry.c \
+	server/store/history.c \
+	server/store/history.h \
 	server/store/machine.c \
 	server/store/machine.h \
 	server/store/machine_int.h \
@@ -32,7 +34,15 @@ server_libserver_command_a_SOURCES = \
 	server/command/command.c \
 	server/command/command.h \
 	server/command/config.c \
+	server/command/digest.c \
+	server/command/digest.h \
 	server/command/docs.c \
+	server/command/dump.c \
+	server/command/dump.h \
+	server/command/float.c \
+	server/command/float.h \
+	server/command/feed.c \
+	server/command/feed.h \
 	server/command/info.c \
 	server/command/info.h \
 	server/command/facts.h \
@@ -40,6 +50,7 @@ server_libserver_command_a_SOURCES = \
 	server/command/stats.c \
 	server/command/stats.h \
 	server/command/observe.c \
+	server/command/object.c \
 	server/command/string.c \
 	server/command/table.c \
 	server/command/table.h \
@@ -54,6 +65,8 @@ server_libserver_node_a_SOURCES = \
 	server/node/client.h \
 	server/node/ctime.c \
 	server/node/ctime.h \
+	server/node/feed.c \
+	server/node/feed.h \
 	server/node/leader.c \
 	server/node/leader.h \
 	server/node/load.c \
@@ -80,6 +93,7 @@ server_libserver_node_a_SOURCES = \
 	server/node/walker.h
 
 server_libserver_edge_a_SOURCES = \
+	server/edge/clients.c \
 	server/edge/conn.c \
 	server/edge/conn.h \
 	server/edge/conn_int.h \
@@ -90,6 +104,7 @@ server_libserver_edge_a_SOURCES = \
 	server/edge/env_uv.h \
 	server/edge/hostport.c \
 	server/edge/hostport.h \
+	server/edge/exec.c \
 	server/edge/local.c \
 	server/edge/net_uv.c \
 	server/edge/settings.c \
@@ -105,4 +120,5 @@ server_command_protocol_LDADD = \
 	server/libserver_command.a \
 	server/libserver_store.a \
 	resp/libresp.a \
-	base/libbase.a
+	base/libbase.a \
+	$(COMMAND_SYSTEM_LIBS)

@@ -138,7 +138,7 @@ struct node_view {
     uint64_t revision;      /* the latest given out */
     uint64_t memory_held;   /* of it, by what is being read or freed */
     uint64_t parked;        /* requests that wait */
-    uint64_t blocked;       /* clients that wait: WAIT, SAVE */
+    uint64_t blocked;       /* connections that wait: XREAD, WAIT, SAVE */
     uint64_t sessions;
     /* clock */
     uint64_t cluster_ms; /* Unix ms */

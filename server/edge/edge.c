@@ -17,6 +17,7 @@ struct edge *edge_new(struct env *env,
     e->log = log;
     e->counters.stats = stats_new();
     edge_configure(e, opt);
+    env_timer_init(&e->pause, edge_on_unpause, e);
     return e;
 }
 
@@ -186,6 +187,14 @@ static void count(struct edge *e, struct conn *c)
     e->counters.unsent_bytes = e->unsent;
 }
 
+/* Those that said CLIENT NO-EVICT ON come last. */
+static bool more_evictable(const struct conn *c, const struct conn *most)
+{
+    return c->no_evict != most->no_evict && !mutant(EDGE_EVICTS_ALL)
+               ? most->no_evict
+               : c->counted > most->counted;
+}
+
 /* What was sent since is only noticed here: exact when it matters. */
 static struct conn *count_all(struct edge *e)
 {
@@ -193,7 +202,7 @@ static struct conn *count_all(struct edge *e)
 
     for (struct conn *c = e->head; c != NULL; c = c->next) {
         count(e, c);
-        if (!c->doomed && (most == NULL || c->counted > most->counted)) {
+        if (!c->doomed && (most == NULL || more_evictable(c, most))) {
             most = c;
         }
     }
@@ -306,6 +315,7 @@ void edge_on_room(struct edge *e)
 void edge_free(struct edge *e)
 {
     edge_stop_listening(e);
+    env_timer_stop(e->env, &e->pause);
     while (e->head != NULL) {
         conn_close(e->head);
     }

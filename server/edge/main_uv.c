@@ -209,6 +209,7 @@ static bool hook_config_set(void *data,
     edge_configure(v->edge, &o);
     node_settings_fill(&v->s, &c);
     node_configure(v->node, &c);
+    node_history_limits(v->node, v->s.history_count, v->s.history_bytes);
     for (size_t i = 0; i < pairs; i++) {
         log_info(&v->log, "CONFIG SET: %.*s is now \"%.*s\"",
                  (int)words[2 * i].n, (const char *)words[2 * i].p,
@@ -448,6 +449,8 @@ static int start_node(struct server *v, struct errmsg *em)
         .repair_refuse = strcmp(v->s.repair, "refuse") == 0,
         .cache_bytes = v->s.entry_cache,
         .request_max = v->s.request_max,
+        .history_count = v->s.history_count,
+        .history_bytes = v->s.history_bytes,
         .settings = v->views,
         .settings_n = v->views_n,
         .process = &v->hooks,

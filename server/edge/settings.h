@@ -40,6 +40,8 @@ struct settings {
     uint64_t seat_silence_ms;
     uint64_t request_max;
     uint64_t memory_limit;
+    uint64_t history_count;
+    uint64_t history_bytes;
     uint64_t clients_max;
     uint64_t idle_timeout_s;
     uint64_t output_max;
@@ -55,8 +57,6 @@ struct settings {
     uint64_t slowlog_max_len; /* so many */
     uint64_t latency_ms;      /* events as long as that are kept; 0: none */
     char notify_events[24];   /* canonical: see settings_notify() */
-    uint64_t history_count;   /* changes kept for those who follow them */
-    uint64_t history_bytes;
     bool given[SETTINGS_MAX];   /* by flag or file, by row of the table */
     bool changed[SETTINGS_MAX]; /* by CONFIG SET */
 };

@@ -310,6 +310,7 @@ static void node_machine_hooks(struct node *n, struct machine *m)
     machine_set_run(m, command_run, NULL);
     machine_set_key(m, command_log_key);
     machine_set_observer(m, &o);
+    feed_limits(n);
 }
 
 void node_machine_swap(struct node *n, struct machine *m)
@@ -1537,6 +1538,8 @@ static void node_defaults(struct node_config *c)
         {offsetof(struct node_config, log_budget), 512 << 20},
         {offsetof(struct node_config, cache_bytes), 32 << 20},
         {offsetof(struct node_config, request_max), LIM_REQUEST},
+        {offsetof(struct node_config, history_count), HISTORY_COUNT_DEFAULT},
+        {offsetof(struct node_config, history_bytes), HISTORY_BYTES_DEFAULT},
     };
 
     for (size_t i = 0; i < sizeof d / sizeof d[0]; i++) {
@@ -1578,6 +1581,7 @@ int node_start(struct env *e,
     read_init(n);
     wait_init(n);
     node_uname(n);
+    feed_init(n);
     member_init(n);
     snapshot_init(n);
     repair_init(n);
@@ -1640,6 +1644,7 @@ void node_stop(struct node *n)
     }
     n->stopping = true;
     n->stop_us = env_now_us(n->env);
+    feed_stop(n);
     env_timer_start(n->env, &n->stop_timer, n->stop_us);
 }
 
@@ -1651,6 +1656,7 @@ void node_free(struct node *n)
     n->running = false;
     walker_release(n);
     wait_release(n);
+    feed_release(n);
     read_release(n);
     session_release(n);
     leader_release(n);
