@@ -57,7 +57,7 @@ struct edge_counters {
     uint64_t errors;   /* replies that were errors, ever */
     uint64_t input_bytes;
     uint64_t output_bytes;
-    uint64_t reads; /* of sockets */
+    uint64_t reads;        /* of sockets */
     uint64_t unsent_bytes; /* replies that wait for their clients */
     uint16_t plain_port;
     uint16_t cluster_port;
@@ -196,21 +196,21 @@ enum admin_verb {
     ADMIN_REMOVE,
     ADMIN_PROMOTE,
     ADMIN_TRANSFER,
-    ADMIN_TAKE,     /* CLUSTER FAILOVER: leadership comes here */
-    ADMIN_FORGET,   /* CLUSTER FORGET: REMOVE, by @hex */
-    ADMIN_WAIT,     /* @count, @timeout_ms */
-    ADMIN_SAVE,     /* a snapshot now; answered when it is made */
-    ADMIN_BGSAVE,   /* ... when it is begun */
+    ADMIN_TAKE,   /* CLUSTER FAILOVER: leadership comes here */
+    ADMIN_FORGET, /* CLUSTER FORGET: REMOVE, by @hex */
+    ADMIN_WAIT,   /* @count, @timeout_ms */
+    ADMIN_SAVE,   /* a snapshot now; answered when it is made */
+    ADMIN_BGSAVE, /* ... when it is begun */
 };
 
 enum { ADMIN_WAIT_MAX_MS = 1000 * 1000 * 1000 };
 
 struct admin_action {
     enum admin_verb verb;
-    bool force;  /* INIT FORCE */
-    uint64_t id; /* member; TRANSFER: 0 = anyone */
-    struct bytes hex; /* FORGET: borrowed from the command */
-    int64_t count;    /* WAIT: members */
+    bool force;          /* INIT FORCE */
+    uint64_t id;         /* member; TRANSFER: 0 = anyone */
+    struct bytes hex;    /* FORGET: borrowed from the command */
+    int64_t count;       /* WAIT: members */
     uint64_t timeout_ms; /* 0: none */
 };
 

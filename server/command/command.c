@@ -131,9 +131,9 @@ static void help(const struct command *parent, struct buf *reply)
         lines += 1 + help_lines("    ", rows[i].help, &body);
     }
     upper_name(parent->name, name);
-    snprintf(line, sizeof line,
-             "%s <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
-             name);
+    snprintf(
+        line, sizeof line,
+        "%s <subcommand> [<arg> [value] [opt] ...]. Subcommands are:", name);
     resp_array(reply, lines);
     resp_simple(reply, line);
     buf_bytes_append(reply, buf_bytes(&body));

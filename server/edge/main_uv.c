@@ -165,8 +165,7 @@ static void on_signal(void *data, int signum)
 static void raise_file_limit(struct server *v);
 static void fill_views(struct server *v);
 
-static void edge_options_fill(const struct settings *s,
-                              struct edge_options *o)
+static void edge_options_fill(const struct settings *s, struct edge_options *o)
 {
     *o = (struct edge_options)EDGE_OPTIONS_DEFAULT;
     o->maxclients = (uint32_t)s->clients_max;
@@ -177,8 +176,7 @@ static void edge_options_fill(const struct settings *s,
     o->slowlog_us = s->slowlog_us;
     o->slowlog_max_len = s->slowlog_max_len;
     o->latency_event_ms = s->latency_ms;
-    snprintf(o->notify_events, sizeof o->notify_events, "%s",
-             s->notify_events);
+    snprintf(o->notify_events, sizeof o->notify_events, "%s", s->notify_events);
 }
 
 static void node_settings_fill(const struct settings *s, struct node_config *c)
@@ -287,8 +285,8 @@ static void hook_malloc_stats(void *data, struct buf *text)
 
 static void hooks_fill(struct server *v)
 {
-    ssize_t n = readlink("/proc/self/exe", v->executable,
-                         sizeof v->executable - 1);
+    ssize_t n =
+        readlink("/proc/self/exe", v->executable, sizeof v->executable - 1);
 
     v->executable[n < 0 ? 0 : n] = '\0';
     v->hooks = (struct process_hooks){

@@ -19,12 +19,12 @@
 #include "server/edge/hostport.h"
 
 enum kind {
-    TEXT,  /* up to size - 1 bytes */
-    ADDR,  /* host:port */
-    BOOL,  /* a flag without value, or =yes, =no */
-    INT,   /* min..max; takes k, m, g */
-    LEVEL, /* debug, info, warn, error */
-    MICRO, /* microseconds, or -1 */
+    TEXT,   /* up to size - 1 bytes */
+    ADDR,   /* host:port */
+    BOOL,   /* a flag without value, or =yes, =no */
+    INT,    /* min..max; takes k, m, g */
+    LEVEL,  /* debug, info, warn, error */
+    MICRO,  /* microseconds, or -1 */
     NOTIFY, /* classes of keyspace events */
 };
 
@@ -787,7 +787,8 @@ static void memory_of_redis(char *text)
     }
 }
 
-static int refuse_value(const struct row *r, const char *text,
+static int refuse_value(const struct row *r,
+                        const char *text,
                         struct errmsg *em)
 {
     bool number = text[0] != '\0';
@@ -815,10 +816,9 @@ static int refuse_value(const struct row *r, const char *text,
             return errmsg_set(em, HF_EINVAL, "not a value of this setting");
     }
     if (number && r->kind == MICRO) {
-        return errmsg_set(em, HF_EINVAL,
-                          "argument must be between -1 and %" PRIu64
-                          " inclusive",
-                          r->max);
+        return errmsg_set(
+            em, HF_EINVAL,
+            "argument must be between -1 and %" PRIu64 " inclusive", r->max);
     }
     if (number) {
         return errmsg_set(em, HF_EINVAL,

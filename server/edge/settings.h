@@ -51,12 +51,12 @@ struct settings {
     uint64_t entry_cache;
     uint64_t snapshot_floor;
     uint64_t snapshot_rate;
-    char repair[16];          /* auto or refuse */
-    bool debug_command;       /* DEBUG is allowed */
-    int64_t slowlog_us;       /* slower commands are kept; -1: none */
-    uint64_t slowlog_max_len; /* so many */
-    uint64_t latency_ms;      /* events as long as that are kept; 0: none */
-    char notify_events[24];   /* canonical: see settings_notify() */
+    char repair[16];            /* auto or refuse */
+    bool debug_command;         /* DEBUG is allowed */
+    int64_t slowlog_us;         /* slower commands are kept; -1: none */
+    uint64_t slowlog_max_len;   /* so many */
+    uint64_t latency_ms;        /* events as long as that are kept; 0: none */
+    char notify_events[24];     /* canonical: see settings_notify() */
     bool given[SETTINGS_MAX];   /* by flag or file, by row of the table */
     bool changed[SETTINGS_MAX]; /* by CONFIG SET */
 };

@@ -186,8 +186,8 @@ static void admin_sizes(struct node *n, struct node_view *v)
     v->cpu_system_s = use.cpu_system_s;
     v->system_memory =
         (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
-    v->clients_bytes = n->reply_bytes +
-                       (n->cfg.edge != NULL ? n->cfg.edge->unsent_bytes : 0);
+    v->clients_bytes =
+        n->reply_bytes + (n->cfg.edge != NULL ? n->cfg.edge->unsent_bytes : 0);
 }
 
 static void admin_snapshots(struct node *n, struct node_view *v)
@@ -206,9 +206,8 @@ static void admin_snapshots(struct node *n, struct node_view *v)
     v->snapshot_failed = s->failed;
     v->snapshot_taking = s->taking != NULL;
     v->snapshot_taking_s =
-        s->taking != NULL
-            ? (int64_t)((now - s->taking->started_us) / 1000000)
-            : -1;
+        s->taking != NULL ? (int64_t)((now - s->taking->started_us) / 1000000)
+                          : -1;
     v->snapshot_installing = s->installing != NULL;
 }
 
@@ -246,10 +245,10 @@ static void admin_links(struct node *n, struct node_view *v)
             .sent_bytes = p[i].sent_bytes,
             .received_bytes = p[i].received_bytes,
             .queued_bytes = p[i].bulk_pending,
-            .since_ms = p[i].up_since_ms == 0
-                            ? 0
-                            : v->cluster_ms - (node_now_ms(n) -
-                                               p[i].up_since_ms),
+            .since_ms =
+                p[i].up_since_ms == 0
+                    ? 0
+                    : v->cluster_ms - (node_now_ms(n) - p[i].up_since_ms),
         };
     }
     free(p);
@@ -463,8 +462,7 @@ static bool admin_rename(struct node *n,
         return false;
     }
     if (m != NULL && m->self && !mutant(FORGET_SELF)) {
-        client_op_error(op,
-                        "ERR I tried hard but I can't forget myself...");
+        client_op_error(op, "ERR I tried hard but I can't forget myself...");
         return false;
     }
     snprintf(text, sizeof text, "%llu",

@@ -1063,8 +1063,8 @@ static void node_uname(struct node *n)
     struct utsname u;
 
     if (uname(&u) == 0) {
-        snprintf(n->os, sizeof n->os, "%.60s %.60s %.60s", u.sysname,
-                 u.release, u.machine);
+        snprintf(n->os, sizeof n->os, "%.60s %.60s %.60s", u.sysname, u.release,
+                 u.machine);
     }
 }
 

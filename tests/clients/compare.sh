@@ -1,11 +1,12 @@
 #!/bin/sh
-# Send the commands of compare.txt to Holdfast and to a redis-server, and show
+# Send the commands of compare.txt (or of FILE) to Holdfast and to a redis-server, and show
 # where their replies differ.
-# Usage: compare.sh HOLDFAST-PORT REDIS-PORT; status 1 when replies differ.
+# Usage: compare.sh HOLDFAST-PORT REDIS-PORT [FILE]; with
+# RESP=3 in the environment by the newer protocol. Status 1 when replies differ.
 set -eu
 dir=$(dirname "$0")
-exec python3 - "$dir/compare.txt" "$1" "$2" <<'PY'
-import socket, sys, time
+exec python3 - "${3:-$dir/compare.txt}" "$1" "$2" <<'PY'
+import os, socket, sys, time
 
 def connect(port):
     s = socket.create_connection(("127.0.0.1", int(port)), 5)
@@ -22,8 +23,12 @@ def read(f):
         return line + (f.read(int(rest) + 2) if int(rest) >= 0 else b"")
     return line
 
+three = os.environ.get("RESP", "2") == "3"
 mine, other = connect(sys.argv[2]), connect(sys.argv[3])
 lines = differ = 0
+for s, f in (mine, other) if three else ():
+    s.sendall(b"HELLO 3\r\n")
+    read(f)
 for line in open(sys.argv[1]):
     line = line.rstrip("\n")
     if not line or line.startswith("#"):
