@@ -131,7 +131,7 @@ static void stall_watch(struct conn *c)
 }
 
 /* Of what was begun no more is read while the output is full. */
-static void hold_reads(struct conn *c)
+void conn_hold_reads(struct conn *c)
 {
     if (c->client != NULL) {
         client_hold(c->client, output_full(c));
@@ -156,7 +156,7 @@ void conn_process(struct conn *c)
         env_timer_start(c->edge->env, &c->more, env_now_us(c->edge->env));
     }
     pause_reading(c, c->quitting || env_timer_armed(&c->more) || !may_begin(c));
-    hold_reads(c);
+    conn_hold_reads(c);
 }
 
 static void on_read(struct net_conn *n, const uint8_t *p, size_t len)
@@ -250,7 +250,7 @@ void conn_reply(struct conn *c, struct bytes reply)
         return;
     }
     edge_count_output(c->edge, c);
-    hold_reads(c);
+    conn_hold_reads(c);
 }
 
 static void on_stall(struct env_timer *t)
@@ -410,6 +410,7 @@ static void conn_release(struct conn *c)
     env_timer_stop(e->env, &c->more);
     env_timer_stop(e->env, &c->idle);
     env_timer_stop(e->env, &c->stall);
+    pubsub_forget(c);
     multi_forget(c);
     watch_forget(c);
     buf_release(&c->exec_once);

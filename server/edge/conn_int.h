@@ -4,6 +4,7 @@
  *   conn.c      bytes in, bytes out, fair turns, closing
  *   dispatch.c  from a command to an operation; MULTI, WATCH, EXEC
  *   local.c     commands that the connection answers itself
+ *   pubsub.c    publish and subscribe
  *
  * Two moments of a command are kept apart. It is *dispatched* when its words
  * are parsed: what decides its form (inside MULTI or not, stale or not) is
@@ -16,6 +17,7 @@
 #include "resp/resp.h"
 #include "server/command/command.h"
 #include "server/edge/conn.h"
+#include "server/edge/pubsub.h"
 
 enum { CONN_REPLY_GUESS = (256 << 10) + 1 }; /* before any reply was seen */
 
@@ -42,6 +44,7 @@ struct edge {
     bool starved;  /* some connection waits for edge_on_room() */
     size_t unsent; /* of all connections, as last looked at: not too low */
     struct quota quota[EDGE_QUOTAS];
+    struct pubsub *pubsub;
 };
 
 /* A watched key and its revision. */
@@ -90,6 +93,7 @@ struct conn {
 
     /* of the turn */
     bool resp3;
+    struct pubsub_conn subs; /* changed while nothing else is under way */
     struct buf name;
     struct buf lib_name;
     struct buf lib_ver;
@@ -141,6 +145,8 @@ void conn_op_submit(struct conn_op *o);
 void conn_op_free(struct conn_op *o); /* answered: counts, goes on */
 void conn_process(struct conn *c);    /* begin what may begin */
 void conn_wake(struct conn *c);       /* conn_process() in a task */
+/* Output has grown: no read is evaluated while there is too much. */
+void conn_hold_reads(struct conn *c);
 
 /* Is a line of this kind to be written now? */
 bool edge_may_log(struct edge *e, enum edge_quota kind);
