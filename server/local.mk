@@ -72,6 +72,7 @@ server_libserver_node_a_SOURCES = \
 	server/node/observer.h \
 	server/node/peers_file.c \
 	server/node/peers_file.h \
+	server/node/publish.c \
 	server/node/read.c \
 	server/node/read.h \
 	server/node/repair.c \
@@ -96,8 +97,11 @@ server_libserver_edge_a_SOURCES = \
 	server/edge/hostport.c \
 	server/edge/hostport.h \
 	server/edge/exec.c \
+	server/edge/htab.h \
 	server/edge/local.c \
 	server/edge/net_uv.c \
+	server/edge/pubsub.c \
+	server/edge/pubsub.h \
 	server/edge/settings.c \
 	server/edge/settings.h
 

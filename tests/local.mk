@@ -27,6 +27,7 @@ UNIT_TESTS = \
 	tests/unit/test_history_out \
 	tests/unit/test_pace \
 	tests/unit/test_peer \
+	tests/unit/test_pubsub \
 	tests/unit/test_repair \
 	tests/unit/test_resp \
 	tests/unit/test_settings \
@@ -236,6 +237,7 @@ holdfast_storm_SOURCES = \
 	tests/storage/rig.c \
 	tests/storage/rig.h \
 	tests/storage/sweep.h \
+	tests/unit/edge_world.h \
 	tests/unit/wal_env.h
 holdfast_storm_LDADD = server/libserver_node.a raftio/libraftio.a \
 	base/libbase.a $(NODE_SYSTEM_LIBS)

@@ -47,6 +47,10 @@ struct edge_counters {
     uint64_t errors;   /* replies that were errors, ever */
     uint64_t input_bytes;
     uint64_t output_bytes;
+    /* of this node */
+    uint64_t pubsub_channels;
+    uint64_t pubsub_patterns;
+    uint64_t pubsubshard_channels;
     uint16_t plain_port;
     uint16_t cluster_port;
 };

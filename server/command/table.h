@@ -212,7 +212,30 @@
     X(164, xinfo, -2, CMD_NODE | CMD_NOMULTI, 0, 0, 0, "stream", NULL,         \
       "subcommand", "Facts on a stream of changes.")
 
+#define COMMANDS_PUBSUB(X)                                                     \
+    X(140, subscribe, -2, CMD_LOCAL | CMD_CONN | CMD_OPEN | CMD_NOMULTI, 0, 0, 0, "pubsub", \
+      NULL, "channel [channel ...]", "Listen to channels.")                    \
+    X(141, unsubscribe, -1, CMD_LOCAL | CMD_CONN | CMD_OPEN | CMD_NOMULTI, 0, 0, 0, \
+      "pubsub", NULL, "[channel ...]", "Stop listening to channels, or all.")  \
+    X(142, psubscribe, -2, CMD_LOCAL | CMD_CONN | CMD_OPEN | CMD_NOMULTI, 0, 0, 0, "pubsub", \
+      NULL, "pattern [pattern ...]", "Listen to channels that match.")         \
+    X(143, punsubscribe, -1, CMD_LOCAL | CMD_CONN | CMD_OPEN | CMD_NOMULTI, 0, 0, 0, \
+      "pubsub", NULL, "[pattern ...]", "Stop listening to patterns, or all.")  \
+    X(144, ssubscribe, -2, CMD_LOCAL | CMD_CONN | CMD_OPEN | CMD_NOMULTI, 0, 0, 0, "pubsub", \
+      NULL, "channel [channel ...]", "Listen to shard channels.")              \
+    X(145, sunsubscribe, -1, CMD_LOCAL | CMD_CONN | CMD_OPEN | CMD_NOMULTI, 0, 0, 0, \
+      "pubsub", NULL, "[channel ...]",                                         \
+      "Stop listening to shard channels, or all.")                             \
+    X(146, publish, 3, CMD_LOCAL | CMD_OPEN, 0, 0, 0, "pubsub", NULL,          \
+      "channel message",                                                       \
+      "Send a message to the subscribers of all nodes; how many this one has.")\
+    X(147, spublish, 3, CMD_LOCAL | CMD_OPEN, 0, 0, 0, "pubsub", NULL,         \
+      "channel message", "The same for shard channels.")                       \
+    X(148, pubsub, -2, CMD_LOCAL | CMD_OPEN, 0, 0, 0, "pubsub", NULL,          \
+      "subcommand", "Who listens, on this node.")
+
 #define COMMANDS(X)        \
+    COMMANDS_PUBSUB(X)     \
     COMMANDS_STRING(X)     \
     COMMANDS_KEY(X)        \
     COMMANDS_TXN(X)        \
@@ -220,9 +243,22 @@
     COMMANDS_CONNECTION(X) \
     COMMANDS_SERVER(X)
 
+#define SUBCOMMANDS_PUBSUB(S)                                                  \
+    S(360, pubsub, channels, -2, CMD_LOCAL | CMD_OPEN, 0, 0, 0, "pubsub",      \
+      NULL, "[pattern]", "Channels that somebody listens to.")                 \
+    S(361, pubsub, numsub, -2, CMD_LOCAL | CMD_OPEN, 0, 0, 0, "pubsub", NULL,  \
+      "[channel ...]", "How many listen to each channel.")                     \
+    S(362, pubsub, numpat, 2, CMD_LOCAL | CMD_OPEN, 0, 0, 0, "pubsub", NULL,   \
+      "", "How many patterns are listened to.")                                \
+    S(363, pubsub, shardchannels, -2, CMD_LOCAL | CMD_OPEN, 0, 0, 0,           \
+      "pubsub", NULL, "[pattern]", "Shard channels that somebody listens to.") \
+    S(364, pubsub, shardnumsub, -2, CMD_LOCAL | CMD_OPEN, 0, 0, 0, "pubsub",   \
+      NULL, "[channel ...]", "How many listen to each shard channel.")
+
 #define SUBCOMMANDS(S)                                                         \
     S(390, xinfo, stream, -3, CMD_READ | CMD_NOMULTI, 2, 2, 1, "stream",       \
       cmd_feed, "name", "First and last change, and how many are kept.")       \
+    SUBCOMMANDS_PUBSUB(S)                                                      \
     S(200, client, id, 2, CMD_LOCAL | CMD_OPEN, 0, 0, 0, "connection", NULL,   \
       "", "The number of this connection.")                                    \
     S(201, client, setname, 3, CMD_LOCAL | CMD_CONN | CMD_OPEN, 0, 0, 0,       \

@@ -6,6 +6,7 @@
  *   local.c     commands that the connection answers itself
  *   clients.c   CLIENT and MONITOR: the connections as operators see them
  *   exec.c      an EXEC with commands that are not on data
+ *   pubsub.c    publish and subscribe
  *
  * Two moments of a command are kept apart. It is *dispatched* when its words
  * are parsed: what decides its form (inside MULTI or not, stale or not) is
@@ -18,6 +19,7 @@
 #include "resp/resp.h"
 #include "server/command/command.h"
 #include "server/edge/conn.h"
+#include "server/edge/pubsub.h"
 
 enum { CONN_REPLY_GUESS = (256 << 10) + 1 }; /* before any reply was seen */
 
@@ -48,6 +50,7 @@ struct edge {
     bool pause_all;          /* ... of all commands, not of writes only */
     struct env_timer pause;
     struct quota quota[EDGE_QUOTAS];
+    struct pubsub *pubsub;
 };
 
 struct exec_chain;
@@ -107,6 +110,7 @@ struct conn {
     bool no_evict;
     bool no_touch;
     bool monitor;
+    struct pubsub_conn subs; /* changed while nothing else is under way */
     struct buf name;
     struct buf lib_name;
     struct buf lib_ver;
@@ -164,6 +168,8 @@ void conn_op_submit(struct conn_op *o);
 void conn_op_free(struct conn_op *o); /* answered: counts, goes on */
 void conn_process(struct conn *c);    /* begin what may begin */
 void conn_wake(struct conn *c);       /* conn_process() in a task */
+/* Output has grown: no read is evaluated while there is too much. */
+void conn_hold_reads(struct conn *c);
 
 /* Is a line of this kind to be written now? */
 bool edge_may_log(struct edge *e, enum edge_quota kind);

@@ -616,6 +616,13 @@ static const struct {
     {"readwrite", do_readwrite, false},
 };
 
+/* Does it decide what the commands behind it may be? */
+static bool changes_form(const struct conn *c, const struct command *cmd)
+{
+    return pubsub_changes(cmd) ||
+           (strcmp(cmd->name, "hello") == 0 && pubsub_subscribed(c));
+}
+
 static bool acts_now(struct conn *c,
                      const struct command *cmd,
                      const struct bytes *argv,
@@ -623,6 +630,11 @@ static bool acts_now(struct conn *c,
 {
     if ((cmd->flags & CMD_CONN) == 0 || cmd->parent != NULL) {
         return false;
+    }
+    if (!c->multi && changes_form(c, cmd)) {
+        c->held = !mutant(SUBSCRIBE_LATE);
+        answer_in_turn(c, cmd, argv, argc);
+        return true;
     }
     for (size_t i = 0; i < sizeof at_dispatch / sizeof at_dispatch[0]; i++) {
         if (strcmp(at_dispatch[i].name, cmd->name) == 0 &&
@@ -632,6 +644,27 @@ static bool acts_now(struct conn *c,
         }
     }
     return false;
+}
+
+/* A RESP2 connection that has subscribed takes but few commands. What waits
+ * for its turn cannot change that: what could is held (acts_now()). */
+static bool subscriber_refuses(struct conn *c, const struct command *cmd)
+{
+    struct buf reply = BUF_INIT;
+    char name[48];
+
+    if (c->resp3 || !pubsub_subscribed(c) || pubsub_allows(cmd) ||
+        mutant(PUBSUB_ALLOWS_ALL)) {
+        return false;
+    }
+    command_full_name(cmd, name);
+    resp_errorf(&reply,
+                "ERR Can't execute '%s': only (P|S)SUBSCRIBE / "
+                "(P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this "
+                "context",
+                name);
+    dispatch_answer(c, &reply);
+    return true;
 }
 
 void dispatch(struct conn *c, const struct bytes *argv, int argc)
@@ -652,7 +685,7 @@ void dispatch(struct conn *c, const struct bytes *argv, int argc)
     }
     c->last = cmd;
     edge_monitor(c, cmd, argv, argc);
-    if (acts_now(c, cmd, argv, argc)) {
+    if (subscriber_refuses(c, cmd) || acts_now(c, cmd, argv, argc)) {
         return;
     } else if (c->multi) {
         queue_command(c, cmd, argv, argc);

@@ -4,6 +4,26 @@
 #include "base/assert.h"
 #include "base/mutant.h"
 #include "server/edge/conn_int.h"
+#include "server/node/node.h"
+
+/* ---- what the node tells ---- */
+
+static void on_publish(void *data,
+                       uint8_t kind,
+                       struct bytes channel,
+                       struct bytes message)
+{
+    if (kind == PUBSUB_CHANNEL || kind == PUBSUB_SHARD) {
+        (void)pubsub_deliver(data, (enum pubsub_kind)kind, channel, message);
+    }
+}
+
+static void edge_hook(struct edge *e)
+{
+    struct node_hooks h = {.data = e, .on_publish = on_publish};
+
+    node_set_hooks(e->node, &h);
+}
 
 struct edge *edge_new(struct env *env,
                       struct node *node,
@@ -21,6 +41,8 @@ struct edge *edge_new(struct env *env,
     e->log = log;
     e->counters.maxclients = opt->maxclients;
     env_timer_init(&e->pause, edge_on_unpause, e);
+    e->pubsub = pubsub_new(e);
+    edge_hook(e);
     return e;
 }
 
@@ -172,6 +194,8 @@ void edge_free(struct edge *e)
         conn_close(e->head);
     }
     hf_assert(e->unanswered == 0);
+    node_set_hooks(e->node, NULL);
+    pubsub_free(e->pubsub);
     free(e);
 }
 

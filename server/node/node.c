@@ -918,6 +918,9 @@ static void node_dispatch(struct node *n,
         case NMSG_ADDRESS:
             member_on_address(n, from, r);
             break;
+        case NMSG_PUBLISH:
+            publish_on_message(n, from, r);
+            break;
         default:
             if (quota_take(&n->foreign, n->log, env_now_us(n->env))) {
                 log_warn(n->log, "node %llu sent a message of unknown type %u",
