@@ -112,7 +112,8 @@ check_tour() {
 }
 
 check_scripts() {
-    shellcheck -S warning -x -P SCRIPTDIR dev scripts/*.sh tests/fault/*.sh || true
+    shellcheck -S warning -x -P SCRIPTDIR dev scripts/*.sh tests/fault/*.sh \
+        tests/clients/install.sh tests/clients/run.sh || true
 }
 
 total=0
