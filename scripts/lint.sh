@@ -113,7 +113,8 @@ check_tour() {
 
 check_scripts() {
     shellcheck -S warning -x -P SCRIPTDIR dev scripts/*.sh tests/fault/*.sh \
-        tests/clients/install.sh tests/clients/run.sh || true
+        tests/clients/haproxy.sh tests/clients/install.sh \
+        tests/clients/run.sh || true
 }
 
 total=0

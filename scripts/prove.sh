@@ -3,7 +3,7 @@
 # a release, one line a proof. About half an hour on two cores; the machine
 # should do nothing else, since some of them measure time. As root (network
 # namespaces, small disks).
-#   clients failover cutoff cold_start big_start powercut powercut_mutant seat stale
+#   clients haproxy failover cutoff cold_start big_start powercut powercut_mutant seat stale
 #   stale_mutant refuse minority_damage lossy loopcut
 #   powercut_names powercut_alone powercut_ext4
 #   powercut_xfs stalled_disk readonly_disk syscalls (hours: not by default)
@@ -11,7 +11,7 @@
 set -eu
 . "$(dirname "$0")/lib.sh"
 
-names='clients failover cutoff cold_start big_start powercut powercut_mutant seat stale
+names='clients haproxy failover cutoff cold_start big_start powercut powercut_mutant seat stale
 stale_mutant refuse minority_damage lossy loopcut
 powercut_names powercut_alone powercut_ext4
 powercut_xfs stalled_disk readonly_disk'
@@ -52,6 +52,9 @@ run() {
 for proof in $wanted; do
     lines=1
     case $proof in
+        haproxy)
+            run haproxy build clients/haproxy HF_WRITES=1000 HF_PAUSE=6
+            ;;
         clients)
             run clients build clients/run HF_ROUNDS=3 \
                 HF_FAULTS='kill restart stop transfer' \

@@ -178,15 +178,17 @@ do_failover() {
 
 # The registries are asked for what is not in build/clients yet.
 do_clients_run() {
-    make -C "$HF_ROOT/build" --no-print-directory -s check TESTS= &&
-        cd "$HF_ROOT/build" &&
-        srcdir=$HF_ROOT sh "$HF_ROOT/tests/clients/run.sh"
+    cd "$HF_ROOT/build" && srcdir=$HF_ROOT sh "$HF_ROOT/tests/clients/$1.sh"
 }
 do_clients() {
+    "$HF_ROOT/scripts/build.sh" >/dev/null 2>&1 &&
+        make -C "$HF_ROOT/build" -s check TESTS= >/dev/null 2>&1 ||
+        abort "the tests did not build"
     show=1
-    logged clients do_clients_run
-    show=
+    logged clients do_clients_run run
     said 'clients:' passed failed
+    whole haproxy do_clients_run haproxy
+    show=
 }
 
 do_jepsen_run() {

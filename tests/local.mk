@@ -173,6 +173,7 @@ EXTRA_DIST += tests/sim/seeds.txt tests/fault/jepsen.sh \
 	tests/clients/cli.py \
 	tests/clients/commands.txt \
 	tests/clients/debs.txt \
+	tests/clients/haproxy.sh \
 	tests/clients/hiredis.c \
 	tests/clients/install.sh \
 	tests/clients/ioredis.mjs \

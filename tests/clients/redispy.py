@@ -7,7 +7,7 @@ import sys
 
 import load
 import redis
-from redis.backoff import ExponentialBackoff, NoBackoff
+from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 verb, mode, seeds, path = sys.argv[1:5]
@@ -38,7 +38,6 @@ def connect(**more):
             "socket_timeout": 1,
             "socket_connect_timeout": 1,
             "dynamic_startup_nodes": False,
-            "retry": Retry(ExponentialBackoff(cap=0.2, base=0.02), 10),
         }
         # [end]
         if mode == "once":
@@ -164,9 +163,17 @@ def main():
         print(f"{checks} checks")
         return
 
-    # One client for all writers: it has a pool of connections.
-    r = connect()
-    load.run(path, lambda: (r.append, r.incr))
+    # [redis-py threads]
+    # The re-reading of the topology is not safe between threads: there a
+    # client for each of them; a plain one may be shared, it has a pool.
+    shared = connect() if mode in ("plain", "cluster") else None
+    # [end]
+
+    def writer():
+        r = shared or connect()
+        return r.append, r.incr
+
+    load.run(path, writer)
 
 
 main()
