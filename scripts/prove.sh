@@ -58,7 +58,10 @@ for proof in $wanted; do
         clients)
             run clients build clients/run HF_ROUNDS=3 \
                 HF_FAULTS='kill restart stop transfer' \
-                HF_MODES='plain cluster tuned once'
+                HF_MODES='plain cluster tuned once' \
+                HF_GROUPS='redis-py-4.3.4 redis-py-6.1.0 / ioredis-5 ioredis-6 /
+                node-redis-4 node-redis-5 node-redis-6 /
+                hiredis redis-cli valkey-cli'
             ;;
         failover)
             lines=2

@@ -184,6 +184,7 @@ EXTRA_DIST += tests/sim/seeds.txt tests/fault/jepsen.sh \
 	tests/clients/noderedis.mjs \
 	tests/clients/probe.py \
 	tests/clients/redispy.py \
+	tests/clients/rules.py \
 	tests/clients/run.sh \
 	$(PROCESS_TESTS) \
 	$(STORAGE_TESTS) \

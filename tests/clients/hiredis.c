@@ -150,6 +150,14 @@ static void *writer(void *arg)
     return NULL;
 }
 
+static bool ended(void)
+{
+    char stop[512];
+
+    snprintf(stop, sizeof stop, "%s.stop", path);
+    return access(stop, F_OK) == 0 || access(path, F_OK) != 0;
+}
+
 static void load(void)
 {
     pthread_t t[WRITERS];
@@ -163,13 +171,12 @@ static void load(void)
     for (int w = 0; w < WRITERS; w++) {
         pthread_create(&t[w], NULL, writer, (void *)(intptr_t)w);
     }
-    while (lines < 2 * WRITERS) {
+    while (lines < 2 * WRITERS && !ended()) {
         sleep_ms(20);
     }
     snprintf(file, sizeof file, "%s.ready", path);
     fclose(fopen(file, "w"));
-    snprintf(file, sizeof file, "%s.stop", path);
-    while (access(file, F_OK) != 0) {
+    while (!ended()) {
         sleep_ms(20);
     }
     ending = true;

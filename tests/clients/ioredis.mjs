@@ -11,29 +11,35 @@ const seeds = seedList.split(',').map((s) => {
     return { host, port: Number(port) };
 });
 
-function connect() {
+function make() {
     if (mode === 'plain') {
         // [ioredis plain]
-        return quiet(new Redis({ ...seeds[0], commandTimeout: 5000 }));
+        return new Redis({ ...seeds[0], commandTimeout: 5000 });
         // [end]
     }
     if (mode === 'cluster') {
-        return quiet(new Redis.Cluster(seeds));
+        return new Redis.Cluster(seeds);
     }
-    // [ioredis tuned]
-    const options = {
-        slotsRefreshInterval: 300,
-        redisOptions: { socketTimeout: 1000, connectTimeout: 500 },
-    };
-    // [end]
-    if (mode === 'once') {
-        // [ioredis once]
-        options.retryDelayOnFailover = 0;
-        options.redisOptions.autoResendUnfulfilledCommands = false;
-        options.redisOptions.maxRetriesPerRequest = 0;
+    if (mode === 'tuned') {
+        // [ioredis tuned]
+        return new Redis.Cluster(seeds, {
+            slotsRefreshInterval: 300,
+            redisOptions: { socketTimeout: 1000, connectTimeout: 500 },
+        });
         // [end]
     }
-    return quiet(new Redis.Cluster(seeds, options));
+    // [ioredis once]
+    return new Redis.Cluster(seeds, {
+        slotsRefreshInterval: 300,
+        retryDelayOnFailover: 0,
+        redisOptions: {
+            socketTimeout: 1000,
+            connectTimeout: 500,
+            autoResendUnfulfilledCommands: false,
+            maxRetriesPerRequest: 0,
+        },
+    });
+    // [end]
 }
 
 async function families(r) {
@@ -135,7 +141,7 @@ async function transactions(r, node, w) {
     check('watched', await r.get(w), '4');
 }
 
-const r = connect();
+const r = quiet(make());
 if (verb === 'families') {
     await families(r);
     console.log(`${checked()} checks`);

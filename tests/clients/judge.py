@@ -126,7 +126,7 @@ def main():
     print(f"probe: {scenario}: the cluster's own gap {gap // 1000} ms")
     status = 0
     for name in sorted(os.listdir(directory)):
-        if name + ".ready" not in os.listdir(directory) or name == "probe":
+        if name + ".ready" not in os.listdir(directory) or "." not in name:
             continue
         ops = read(name)
         library, mode = name.rsplit(".", 1)

@@ -1,5 +1,6 @@
 // Writers that count, as in load.py: the same lines in the same file.
 import fs from 'node:fs';
+import path from 'node:path';
 
 const WRITERS = 4;
 const PAUSE_MS = 15;
@@ -44,11 +45,13 @@ export async function load(file, makeWriter) {
     for (let w = 0; w < WRITERS; w++) {
         writers.push(write(w));
     }
-    while (lines.length < 2 * WRITERS) {
+    const ended = () => fs.existsSync(file + '.stop') ||
+        !fs.existsSync(path.dirname(file));
+    while (lines.length < 2 * WRITERS && !ended()) {
         await sleep(20);
     }
     fs.writeFileSync(file + '.ready', '');
-    while (!fs.existsSync(file + '.stop')) {
+    while (!ended()) {
         await sleep(20);
     }
     ending = true;

@@ -51,6 +51,7 @@ def run(path, make_writer):
     """Each writer is make_writer() -> (append(key, text), incr(key)); all of
     them write until path.stop is there."""
     name = "/".join(path.split("/")[-2:])
+    directory = os.path.dirname(path)
     history = History(path)
     ending = threading.Event()
 
@@ -77,13 +78,16 @@ def run(path, make_writer):
     ]
     for t in threads:
         t.start()
-    while len(history.lines) < 2 * WRITERS:
+    def ended():
+        return os.path.exists(path + ".stop") or not os.path.exists(directory)
+
+    while len(history.lines) < 2 * WRITERS and not ended():
         time.sleep(0.02)
     with open(path + ".clock", "w") as f:
         # What to add to the time of a file to have that of a line.
         f.write(str(now_us() - time.time_ns() // 1000))
     open(path + ".ready", "w").close()
-    while not os.path.exists(path + ".stop"):
+    while not ended():
         time.sleep(0.02)
     ending.set()
     until = time.monotonic() + 1

@@ -8,6 +8,7 @@ import sys
 import load
 import redis
 from redis.backoff import NoBackoff
+from redis.cluster import ClusterNode
 from redis.retry import Retry
 
 verb, mode, seeds, path = sys.argv[1:5]
@@ -23,29 +24,42 @@ def connect(**more):
         # [end]
     if mode == "cluster":
         return redis.RedisCluster(host=host, port=port, **more)
-    nodes = [redis.cluster.ClusterNode(h, p) for h, p in seeds]
-    if old:
+    nodes = [ClusterNode(host, port) for host, port in seeds]
+    if old and mode == "tuned":
         # [redis-py 4 tuned]
-        options = {"socket_timeout": 1, "socket_connect_timeout": 1}
+        return redis.RedisCluster(
+            startup_nodes=nodes,
+            socket_timeout=1,
+            socket_connect_timeout=1,
+        )
         # [end]
-        if mode == "once":
-            # [redis-py 4 once]
-            options["cluster_error_retry_attempts"] = 1
-            # [end]
-    else:
+    if old:
+        # [redis-py 4 once]
+        return redis.RedisCluster(
+            startup_nodes=nodes,
+            socket_timeout=1,
+            socket_connect_timeout=1,
+            cluster_error_retry_attempts=1,
+        )
+        # [end]
+    if mode == "tuned":
         # [redis-py tuned]
-        options = {
-            "socket_timeout": 1,
-            "socket_connect_timeout": 1,
-            "dynamic_startup_nodes": False,
-        }
+        return redis.RedisCluster(
+            startup_nodes=nodes,
+            dynamic_startup_nodes=False,
+            socket_timeout=1,
+            socket_connect_timeout=1,
+        )
         # [end]
-        if mode == "once":
-            # [redis-py once]
-            options["retry"] = Retry(NoBackoff(), 0)
-            # [end]
-    options.update(more)
-    return redis.RedisCluster(startup_nodes=nodes, **options)
+    # [redis-py once]
+    return redis.RedisCluster(
+        startup_nodes=nodes,
+        dynamic_startup_nodes=False,
+        socket_timeout=1,
+        socket_connect_timeout=1,
+        retry=Retry(NoBackoff(), 0),
+    )
+    # [end]
 
 
 checks = 0

@@ -9,7 +9,8 @@
 #                 defaults), tuned, once (tuned, nothing sent twice by the
 #                 library) ("plain tuned once")
 #   HF_ROUNDS=N   rounds of each fault (1)
-#   HF_CLIENTS=L  which libraries (all)
+#   HF_GROUPS=L   which libraries, those of a group at the same time; "/"
+#                 between groups (all in one group)
 set -eu
 . "${srcdir:-.}/tests/fault/process.sh"
 
@@ -17,12 +18,24 @@ here=$HF_ROOT/tests/clients
 faults=${HF_FAULTS:-kill}
 modes=${HF_MODES:-plain tuned once}
 rounds=${HF_ROUNDS:-1}
-clients=${HF_CLIENTS:-redis-py-4.3.4 redis-py-6.1.0 ioredis-5 ioredis-6
+groups=${HF_GROUPS:-redis-py-4.3.4 redis-py-6.1.0 ioredis-5 ioredis-6
     node-redis-4 node-redis-5 node-redis-6 hiredis redis-cli valkey-cli}
+clients=$(echo "$groups" | tr / ' ')
 libs=$build/clients
 rows=$libs/rows
 passed=0
 failed=0
+
+# Clients that still run end by themselves.
+clients_end() {
+    ended=$?
+    set +e
+    for f in "$CL_DIR"/*/*.out; do
+        [ ! -e "$f" ] || : >"${f%.out}.stop"
+    done
+    return "$ended"
+}
+trap 'clients_end; process_end' EXIT
 
 good() { passed=$((passed + 1)); }
 bad() {
@@ -141,19 +154,23 @@ tools() {
 
 # ---- failovers
 
-# round FAULT NUMBER
+# round FAULT NUMBER LIBRARY...
 round() {
     fault=$1
+    dir=$CL_DIR/$fault.$2
+    shift 2
     leader=$(cluster_wait_leader 20) || die "no leader"
     live=$((leader % 3 + 1))
-    dir=$CL_DIR/$fault.$2
     mkdir -p "$dir"
     pids=
-    wanted=1
     /usr/bin/python3 "$here/probe.py" "$(node_at "$live")" "$dir/probe" \
         >"$dir/probe.out" 2>&1 &
     pids=$!
-    for client in $clients; do
+    /usr/bin/python3 "$here/rules.py" "$(seeds cluster "$live")" "$dir/rules" \
+        >"$dir/rules.out" 2>&1 &
+    pids="$pids $!"
+    wanted=2
+    for client in "$@"; do
         for mode in $(modes_of "$client"); do
             f=$dir/$client.$mode
             # Cluster-aware ones start from any node, redis-cli -c from one
@@ -217,7 +234,13 @@ round() {
     wrong=$(grep -c -e '^BAD' -e '^Traceback' "$dir.judged" || true)
     failed=$((failed + wrong))
     told=$(grep -c '^| ' "$dir.judged" || true)
-    [ "$told" = "$((wanted - 1))" ] || bad "$told rows of $((wanted - 1))"
+    [ "$told" = "$((wanted - 2))" ] || bad "$told rows of $((wanted - 2))"
+    if grep -q '^ok' "$dir/rules"; then
+        echo "the cluster ports: $fault: $(cat "$dir/rules")"
+        good
+    else
+        bad "the cluster ports: $fault: $(cat "$dir/rules" "$dir/rules.out")"
+    fi
     passed=$((passed + (told > wrong ? told - wrong : 0)))
 }
 
@@ -230,7 +253,14 @@ n=0
 while [ "$n" -lt "$rounds" ]; do
     n=$((n + 1))
     for fault in $faults; do
-        round "$fault" "$n"
+        g=0
+        while g=$((g + 1)) &&
+            group=$(echo "$groups" | tr '\n' ' ' |
+                awk -F / -v g="$g" '{ $0 = $g; $1 = $1; print }') &&
+            [ -n "$group" ]; do
+            # shellcheck disable=SC2086  # a list of words
+            round "$fault" "$n.$g" $group
+        done
     done
 done
 echo "clients: $passed passed, $failed failed"
