@@ -179,6 +179,22 @@ EXTRA_DIST += tests/sim/seeds.txt tests/sim/raft_seeds.txt tests/fault/jepsen.sh
 	tests/fuzz/corpus \
 	tests/clients/compare.sh \
 	tests/clients/compare.txt \
+	tests/clients/cli.py \
+	tests/clients/commands.txt \
+	tests/clients/debs.txt \
+	tests/clients/haproxy.sh \
+	tests/clients/hiredis.c \
+	tests/clients/install.sh \
+	tests/clients/ioredis.mjs \
+	tests/clients/judge.py \
+	tests/clients/load.mjs \
+	tests/clients/load.py \
+	tests/clients/node \
+	tests/clients/noderedis.mjs \
+	tests/clients/probe.py \
+	tests/clients/redispy.py \
+	tests/clients/rules.py \
+	tests/clients/run.sh \
 	$(PROCESS_TESTS) \
 	$(STORAGE_TESTS) \
 	tests/fault/undo.c \
