@@ -7,6 +7,8 @@ noinst_LIBRARIES += \
 
 server_libserver_store_a_SOURCES = \
 	server/store/entry.c \
+	server/store/history.c \
+	server/store/history.h \
 	server/store/machine.c \
 	server/store/machine.h \
 	server/store/machine_int.h \
@@ -25,12 +27,23 @@ server_libserver_command_a_SOURCES = \
 	server/command/admin.h \
 	server/command/args.c \
 	server/command/args.h \
+	server/command/category.c \
+	server/command/category.h \
 	server/command/command.c \
 	server/command/command.h \
+	server/command/digest.c \
+	server/command/digest.h \
 	server/command/docs.c \
+	server/command/dump.c \
+	server/command/dump.h \
+	server/command/float.c \
+	server/command/float.h \
+	server/command/feed.c \
+	server/command/feed.h \
 	server/command/info.c \
 	server/command/info.h \
 	server/command/keyspace.c \
+	server/command/object.c \
 	server/command/string.c \
 	server/command/table.c \
 	server/command/table.h \
@@ -45,6 +58,8 @@ server_libserver_node_a_SOURCES = \
 	server/node/client.h \
 	server/node/ctime.c \
 	server/node/ctime.h \
+	server/node/feed.c \
+	server/node/feed.h \
 	server/node/leader.c \
 	server/node/leader.h \
 	server/node/load.c \
@@ -96,4 +111,5 @@ server_command_protocol_LDADD = \
 	server/libserver_command.a \
 	server/libserver_store.a \
 	resp/libresp.a \
-	base/libbase.a
+	base/libbase.a \
+	$(COMMAND_SYSTEM_LIBS)

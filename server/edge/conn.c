@@ -235,7 +235,7 @@ static struct bytes render(struct conn *c,
 {
     int rv = reply.n > 0 ? 0 : HF_EINVAL;
 
-    if (rv == 0 && c->resp3 && reply.p[0] == '*') {
+    if (rv == 0 && c->resp3 && (reply.p[0] == '*' || reply.p[0] == '&')) {
         rv = resp3_fix_null_arrays(reply, other);
         reply = buf_bytes(other);
     } else if (rv == 0 && !c->resp3 && !resp3_is_resp2(reply)) {
