@@ -33,9 +33,9 @@ server_libserver_command_a_SOURCES = \
 	server/command/cluster.c \
 	server/command/command.c \
 	server/command/command.h \
-	server/command/config.c \
 	server/command/digest.c \
 	server/command/digest.h \
+	server/command/config.c \
 	server/command/docs.c \
 	server/command/dump.c \
 	server/command/dump.h \
@@ -47,10 +47,10 @@ server_libserver_command_a_SOURCES = \
 	server/command/info.h \
 	server/command/facts.h \
 	server/command/keyspace.c \
+	server/command/object.c \
 	server/command/stats.c \
 	server/command/stats.h \
 	server/command/observe.c \
-	server/command/object.c \
 	server/command/string.c \
 	server/command/table.c \
 	server/command/table.h \
@@ -79,6 +79,7 @@ server_libserver_node_a_SOURCES = \
 	server/node/observer.h \
 	server/node/peers_file.c \
 	server/node/peers_file.h \
+	server/node/publish.c \
 	server/node/read.c \
 	server/node/read.h \
 	server/node/repair.c \
@@ -105,8 +106,11 @@ server_libserver_edge_a_SOURCES = \
 	server/edge/hostport.c \
 	server/edge/hostport.h \
 	server/edge/exec.c \
+	server/edge/htab.h \
 	server/edge/local.c \
 	server/edge/net_uv.c \
+	server/edge/pubsub.c \
+	server/edge/pubsub.h \
 	server/edge/settings.c \
 	server/edge/settings.h
 

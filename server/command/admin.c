@@ -587,6 +587,9 @@ static bool wait_words(const struct command_words *w,
         return args_fail(reply, "ERR timeout is out of range");
     }
     a->timeout_ms = (uint64_t)ms;
+    if ((w->marks & COMMAND_IN_MULTI) != 0 && !mutant(WAIT_IN_MULTI)) {
+        a->count = 0; /* what there is now */
+    }
     return true;
 }
 

@@ -57,6 +57,10 @@ struct edge_counters {
     uint64_t errors;   /* replies that were errors, ever */
     uint64_t input_bytes;
     uint64_t output_bytes;
+    /* of this node */
+    uint64_t pubsub_channels;
+    uint64_t pubsub_patterns;
+    uint64_t pubsubshard_channels;
     uint64_t reads;        /* of sockets */
     uint64_t unsent_bytes; /* replies that wait for their clients */
     uint16_t plain_port;
@@ -138,7 +142,7 @@ struct node_view {
     uint64_t revision;      /* the latest given out */
     uint64_t memory_held;   /* of it, by what is being read or freed */
     uint64_t parked;        /* requests that wait */
-    uint64_t blocked;       /* connections that wait: XREAD, WAIT, SAVE */
+    uint64_t blocked;       /* clients that wait: for a change, WAIT, SAVE */
     uint64_t sessions;
     /* clock */
     uint64_t cluster_ms; /* Unix ms */

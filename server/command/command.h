@@ -133,6 +133,7 @@ uint16_t command_key_slot(struct bytes key);
 enum { COMMAND_HEADER = 8, COMMAND_WORDS_FEW = 8 };
 enum command_mark {
     COMMAND_CLUSTER_PORT = 1, /* came in by the cluster port: INFO, HELLO */
+    COMMAND_IN_MULTI = 2,     /* of an EXEC: it must not wait */
 };
 
 /* One reference for the caller. */

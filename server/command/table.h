@@ -240,7 +240,30 @@
     X(164, xinfo, -2, CMD_NODE | CMD_NOMULTI, 0, 0, 0, "stream", NULL,         \
       "subcommand", "Facts on a stream of changes.")
 
+#define COMMANDS_PUBSUB(X)                                                     \
+    X(140, subscribe, -2, CMD_LOCAL | CMD_CONN | CMD_OPEN | CMD_NOMULTI, 0, 0, 0, "pubsub", \
+      NULL, "channel [channel ...]", "Listen to channels.")                    \
+    X(141, unsubscribe, -1, CMD_LOCAL | CMD_CONN | CMD_OPEN | CMD_NOMULTI, 0, 0, 0, \
+      "pubsub", NULL, "[channel ...]", "Stop listening to channels, or all.")  \
+    X(142, psubscribe, -2, CMD_LOCAL | CMD_CONN | CMD_OPEN | CMD_NOMULTI, 0, 0, 0, "pubsub", \
+      NULL, "pattern [pattern ...]", "Listen to channels that match.")         \
+    X(143, punsubscribe, -1, CMD_LOCAL | CMD_CONN | CMD_OPEN | CMD_NOMULTI, 0, 0, 0, \
+      "pubsub", NULL, "[pattern ...]", "Stop listening to patterns, or all.")  \
+    X(144, ssubscribe, -2, CMD_LOCAL | CMD_CONN | CMD_OPEN | CMD_NOMULTI, 0, 0, 0, "pubsub", \
+      NULL, "channel [channel ...]", "Listen to shard channels.")              \
+    X(145, sunsubscribe, -1, CMD_LOCAL | CMD_CONN | CMD_OPEN | CMD_NOMULTI, 0, 0, 0, \
+      "pubsub", NULL, "[channel ...]",                                         \
+      "Stop listening to shard channels, or all.")                             \
+    X(146, publish, 3, CMD_LOCAL | CMD_OPEN, 0, 0, 0, "pubsub", NULL,          \
+      "channel message",                                                       \
+      "Send a message to the subscribers of all nodes; how many this one has.")\
+    X(147, spublish, 3, CMD_LOCAL | CMD_OPEN, 0, 0, 0, "pubsub", NULL,         \
+      "channel message", "The same for shard channels.")                       \
+    X(148, pubsub, -2, CMD_LOCAL | CMD_OPEN, 0, 0, 0, "pubsub", NULL,          \
+      "subcommand", "Who listens, on this node.")
+
 #define COMMANDS(X)        \
+    COMMANDS_PUBSUB(X)     \
     COMMANDS_STRING(X)     \
     COMMANDS_KEY(X)        \
     COMMANDS_TXN(X)        \
@@ -248,9 +271,22 @@
     COMMANDS_CONNECTION(X) \
     COMMANDS_SERVER(X)
 
+#define SUBCOMMANDS_PUBSUB(S)                                                  \
+    S(360, pubsub, channels, -2, CMD_LOCAL | CMD_OPEN, 0, 0, 0, "pubsub",      \
+      NULL, "[pattern]", "Channels that somebody listens to.")                 \
+    S(361, pubsub, numsub, -2, CMD_LOCAL | CMD_OPEN, 0, 0, 0, "pubsub", NULL,  \
+      "[channel ...]", "How many listen to each channel.")                     \
+    S(362, pubsub, numpat, 2, CMD_LOCAL | CMD_OPEN, 0, 0, 0, "pubsub", NULL,   \
+      "", "How many patterns are listened to.")                                \
+    S(363, pubsub, shardchannels, -2, CMD_LOCAL | CMD_OPEN, 0, 0, 0,           \
+      "pubsub", NULL, "[pattern]", "Shard channels that somebody listens to.") \
+    S(364, pubsub, shardnumsub, -2, CMD_LOCAL | CMD_OPEN, 0, 0, 0, "pubsub",   \
+      NULL, "[channel ...]", "How many listen to each shard channel.")
+
 #define SUBCOMMANDS(S)                                                         \
     S(390, xinfo, stream, -3, CMD_READ | CMD_NOMULTI, 2, 2, 1, "stream",       \
       cmd_feed, "name", "First and last change, and how many are kept.")       \
+    SUBCOMMANDS_PUBSUB(S)                                                      \
     S(200, client, id, 2, CMD_LOCAL | CMD_OPEN, 0, 0, 0, "connection", NULL,   \
       "", "The number of this connection.")                                    \
     S(201, client, setname, 3, CMD_LOCAL | CMD_CONN | CMD_OPEN, 0, 0, 0,       \
@@ -287,7 +323,41 @@
     S(234, cluster, myid, 2, CMD_NODE | CMD_OPEN, 0, 0, 0, "cluster", NULL,    \
       "", "This node's 40 digits.")                                            \
     S(235, cluster, keyslot, 3, CMD_NODE | CMD_OPEN, 0, 0, 0, "cluster", NULL, \
-      "key", "The slot of a key.") \
+      "key", "The slot of a key.")                                             \
+    S(430, client, list, -2, CMD_LOCAL | CMD_ADMIN | CMD_OPEN, 0, 0, 0,        \
+      "connection", NULL, "[TYPE type] [ID id ...]",                           \
+      "The connections of this node, a line each.")                            \
+    S(431, client, kill, -3, CMD_LOCAL | CMD_ADMIN | CMD_OPEN, 0, 0, 0,        \
+      "connection", NULL,                                                      \
+      "addr | [ID id] [TYPE type] [USER name] [ADDR addr] [LADDR addr] [SKIPME yes | no]", \
+      "Close connections of this node.")                                       \
+    S(432, client, no-evict, 3, CMD_LOCAL | CMD_ADMIN | CMD_CONN | CMD_OPEN,   \
+      0, 0, 0, "connection", NULL, "ON | OFF",                                 \
+      "ON: not the one that is closed when all output is over its limit.")     \
+    S(433, client, no-touch, 3, CMD_LOCAL | CMD_CONN | CMD_OPEN, 0, 0, 0,      \
+      "connection", NULL, "ON | OFF",                                          \
+      "A mark in CLIENT LIST: no read changes what is known of a key.")        \
+    S(434, client, reply, 3, CMD_LOCAL | CMD_CONN | CMD_OPEN | CMD_NOMULTI,    \
+      0, 0, 0, "connection", NULL, "ON | OFF | SKIP",                          \
+      "Whether replies are sent; SKIP: all but the next.")                     \
+    S(435, client, pause, -3, CMD_LOCAL | CMD_ADMIN | CMD_OPEN, 0, 0, 0,       \
+      "connection", NULL, "milliseconds [WRITE | ALL]",                        \
+      "Begin no command (WRITE: no write) of this node's clients so long.")    \
+    S(436, client, unpause, 2, CMD_LOCAL | CMD_ADMIN | CMD_OPEN, 0, 0, 0,      \
+      "connection", NULL, "", "End the pause.")                                \
+    S(437, client, unblock, -3, CMD_LOCAL | CMD_ADMIN | CMD_OPEN, 0, 0, 0,     \
+      "connection", NULL, "id [TIMEOUT | ERROR]",                              \
+      "End the wait of a connection: 1, or 0 when it does not wait.")          \
+    S(236, object, encoding, 3, CMD_READ, 2, 2, 1, "keyspace", cmd_object,     \
+      "key", "int, embstr or raw.")                                            \
+    S(237, object, refcount, 3, CMD_READ, 2, 2, 1, "keyspace", cmd_object,     \
+      "key", "How many references there would be.")                            \
+    S(238, object, idletime, 3, CMD_READ, 2, 2, 1, "keyspace", cmd_object,     \
+      "key", "Seconds since the last write that this node knows of.")          \
+    S(239, object, freq, 3, CMD_READ, 2, 2, 1, "keyspace", cmd_object, "key",  \
+      "An error: frequencies are not counted.")                                \
+    S(240, object, help, 2, CMD_READ, 0, 0, 0, "keyspace", cmd_object, "",     \
+      "What OBJECT can tell.")                                                 \
     S(260, config, set, -4, CMD_NODE | CMD_ADMIN | CMD_OPEN, 0, 0, 0, "server", NULL, \
       "name value [name value ...]", \
       "Change settings, all or none of them.") \
@@ -422,38 +492,7 @@
       "Refused, with the reason.") \
     S(312, module, list, 2, CMD_NODE | CMD_OPEN, 0, 0, 0, "server", NULL, \
       "", \
-      "An empty list.") \
-    S(430, client, list, -2, CMD_LOCAL | CMD_ADMIN | CMD_OPEN, 0, 0, 0,        \
-      "connection", NULL, "[TYPE type] [ID id ...]",                           \
-      "The connections of this node, a line each.")                            \
-    S(431, client, kill, -3, CMD_LOCAL | CMD_ADMIN | CMD_OPEN, 0, 0, 0,        \
-      "connection", NULL,                                                      \
-      "addr | [ID id] [TYPE type] [USER name] [ADDR addr] [LADDR addr] [SKIPME yes | no]", \
-      "Close connections of this node.")                                       \
-    S(432, client, no-evict, 3, CMD_LOCAL | CMD_ADMIN | CMD_CONN | CMD_OPEN,   \
-      0, 0, 0, "connection", NULL, "ON | OFF",                                 \
-      "ON: not the one that is closed when all output is over its limit.")     \
-    S(433, client, no-touch, 3, CMD_LOCAL | CMD_CONN | CMD_OPEN, 0, 0, 0,      \
-      "connection", NULL, "ON | OFF",                                          \
-      "A mark in CLIENT LIST: no read changes what is known of a key.")        \
-    S(434, client, reply, 3, CMD_LOCAL | CMD_CONN | CMD_OPEN | CMD_NOMULTI,    \
-      0, 0, 0, "connection", NULL, "ON | OFF | SKIP",                          \
-      "Whether replies are sent; SKIP: all but the next.")                     \
-    S(435, client, pause, -3, CMD_LOCAL | CMD_ADMIN | CMD_OPEN, 0, 0, 0,       \
-      "connection", NULL, "milliseconds [WRITE | ALL]",                        \
-      "Begin no command (WRITE: no write) of this node's clients so long.")    \
-    S(436, client, unpause, 2, CMD_LOCAL | CMD_ADMIN | CMD_OPEN, 0, 0, 0,      \
-      "connection", NULL, "", "End the pause.")                                \
-    S(236, object, encoding, 3, CMD_READ, 2, 2, 1, "keyspace", cmd_object,     \
-      "key", "int, embstr or raw.")                                            \
-    S(237, object, refcount, 3, CMD_READ, 2, 2, 1, "keyspace", cmd_object,     \
-      "key", "How many references there would be.")                            \
-    S(238, object, idletime, 3, CMD_READ, 2, 2, 1, "keyspace", cmd_object,     \
-      "key", "Seconds since the last write that this node knows of.")          \
-    S(239, object, freq, 3, CMD_READ, 2, 2, 1, "keyspace", cmd_object, "key",  \
-      "An error: frequencies are not counted.")                                \
-    S(240, object, help, 2, CMD_READ, 0, 0, 0, "keyspace", cmd_object, "",     \
-      "What OBJECT can tell.")
+      "An empty list.")
 /* clang-format on */
 
 #endif

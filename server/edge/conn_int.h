@@ -6,6 +6,7 @@
  *   local.c     commands that the connection answers itself
  *   clients.c   CLIENT and MONITOR: the connections as operators see them
  *   exec.c      an EXEC with commands that are not on data
+ *   pubsub.c    publish and subscribe
  *
  * Two moments of a command are kept apart. It is *dispatched* when its words
  * are parsed: what decides its form (inside MULTI or not, stale or not) is
@@ -19,6 +20,7 @@
 #include "server/command/command.h"
 #include "server/command/stats.h"
 #include "server/edge/conn.h"
+#include "server/edge/pubsub.h"
 
 enum { CONN_REPLY_GUESS = (256 << 10) + 1 }; /* before any reply was seen */
 
@@ -56,6 +58,7 @@ struct edge {
     bool pause_all;          /* ... of all commands, not of writes only */
     struct env_timer pause;
     struct quota quota[EDGE_QUOTAS];
+    struct pubsub *pubsub;
     struct counted now; /* the command that dispatch() is at */
     const struct bytes *now_argv;
     int now_argc;
@@ -118,6 +121,7 @@ struct conn {
     bool no_evict;
     bool no_touch;
     bool monitor;
+    struct pubsub_conn subs; /* changed while nothing else is under way */
     struct buf name;
     struct buf lib_name;
     struct buf lib_ver;
@@ -176,10 +180,16 @@ void conn_op_submit(struct conn_op *o);
 void conn_op_free(struct conn_op *o); /* answered: counts, goes on */
 void conn_process(struct conn *c);    /* begin what may begin */
 void conn_wake(struct conn *c);       /* conn_process() in a task */
+/* Output has grown: no read is evaluated while there is too much. */
+void conn_hold_reads(struct conn *c);
 
 /* @reply was given to what dispatch() is at, or to @o. */
 void edge_count_now(struct conn *c, struct bytes reply);
 void edge_count_op(struct conn_op *o, struct bytes reply);
+/* ... to an EXEC that was not one operation. */
+void edge_count_exec(struct conn *c,
+                     const struct counted *k,
+                     struct bytes reply);
 /* Is a line of this kind to be written now? */
 bool edge_may_log(struct edge *e, enum edge_quota kind);
 /* Output of @c has grown: no more than output_total in all. */

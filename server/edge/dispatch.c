@@ -115,11 +115,13 @@ void dispatch_op(struct conn *c,
                  void (*done)(struct client_op *op, struct bytes reply))
 {
     struct conn_op *o = conn_op_new(c, kind);
+    int marks = 0;
 
-    o->op.command = command_encode(
-        cmd,
-        c->port == EDGE_CLUSTER && kind == OP_NODE ? COMMAND_CLUSTER_PORT : 0,
-        argv, argc);
+    if (kind == OP_NODE) {
+        marks |= c->port == EDGE_CLUSTER ? COMMAND_CLUSTER_PORT : 0;
+        marks |= c->chain != NULL ? COMMAND_IN_MULTI : 0;
+    }
+    o->op.command = command_encode(cmd, (uint8_t)marks, argv, argc);
     o->op.done = done;
     conn_op_submit(o);
 }
@@ -624,6 +626,13 @@ static const struct {
     {"readwrite", do_readwrite, false},
 };
 
+/* Does it decide what the commands behind it may be? */
+static bool changes_form(const struct conn *c, const struct command *cmd)
+{
+    return pubsub_changes(cmd) ||
+           (strcmp(cmd->name, "hello") == 0 && pubsub_subscribed(c));
+}
+
 static bool acts_now(struct conn *c,
                      const struct command *cmd,
                      const struct bytes *argv,
@@ -631,6 +640,11 @@ static bool acts_now(struct conn *c,
 {
     if ((cmd->flags & CMD_CONN) == 0 || cmd->parent != NULL) {
         return false;
+    }
+    if (!c->multi && changes_form(c, cmd)) {
+        c->held = !mutant(SUBSCRIBE_LATE);
+        answer_in_turn(c, cmd, argv, argc);
+        return true;
     }
     for (size_t i = 0; i < sizeof at_dispatch / sizeof at_dispatch[0]; i++) {
         if (strcmp(at_dispatch[i].name, cmd->name) == 0 &&
@@ -640,6 +654,27 @@ static bool acts_now(struct conn *c,
         }
     }
     return false;
+}
+
+/* A RESP2 connection that has subscribed takes but few commands. What waits
+ * for its turn cannot change that: what could is held (acts_now()). */
+static bool subscriber_refuses(struct conn *c, const struct command *cmd)
+{
+    struct buf reply = BUF_INIT;
+    char name[48];
+
+    if (c->resp3 || !pubsub_subscribed(c) || pubsub_allows(cmd) ||
+        mutant(PUBSUB_ALLOWS_ALL)) {
+        return false;
+    }
+    command_full_name(cmd, name);
+    resp_errorf(&reply,
+                "ERR Can't execute '%s': only (P|S)SUBSCRIBE / "
+                "(P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this "
+                "context",
+                name);
+    dispatch_answer(c, &reply);
+    return true;
 }
 
 /* The row that words with an error in them meant; NULL: none. */
@@ -661,7 +696,9 @@ static void dispatch_found(struct conn *c,
 {
     struct buf reply = BUF_INIT;
 
-    if (acts_now(c, cmd, argv, argc)) {
+    c->last = cmd;
+    edge_monitor(c, cmd, argv, argc);
+    if (subscriber_refuses(c, cmd) || acts_now(c, cmd, argv, argc)) {
         return;
     } else if (c->multi) {
         queue_command(c, cmd, argv, argc);
@@ -695,8 +732,6 @@ void dispatch(struct conn *c, const struct bytes *argv, int argc)
         do_exec(c, argv, argc);
     } else if ((cmd = command_find(argv, argc, &reply)) != NULL) {
         e->now.command = cmd;
-        c->last = cmd;
-        edge_monitor(c, cmd, argv, argc);
         dispatch_found(c, cmd, argv, argc);
     } else {
         c->multi_dirty = c->multi;

@@ -4,6 +4,26 @@
 #include "base/assert.h"
 #include "base/mutant.h"
 #include "server/edge/conn_int.h"
+#include "server/node/node.h"
+
+/* ---- what the node tells ---- */
+
+static void on_publish(void *data,
+                       uint8_t kind,
+                       struct bytes channel,
+                       struct bytes message)
+{
+    if (kind == PUBSUB_CHANNEL || kind == PUBSUB_SHARD) {
+        (void)pubsub_deliver(data, (enum pubsub_kind)kind, channel, message);
+    }
+}
+
+static void edge_hook(struct edge *e)
+{
+    struct node_hooks h = {.data = e, .on_publish = on_publish};
+
+    node_set_hooks(e->node, &h);
+}
 
 struct edge *edge_new(struct env *env,
                       struct node *node,
@@ -18,6 +38,8 @@ struct edge *edge_new(struct env *env,
     e->counters.stats = stats_new();
     edge_configure(e, opt);
     env_timer_init(&e->pause, edge_on_unpause, e);
+    e->pubsub = pubsub_new(e);
+    edge_hook(e);
     return e;
 }
 
@@ -146,6 +168,22 @@ void edge_count_now(struct conn *c, struct bytes reply)
     us = count_call(c, &k, reply, &keep);
     if (keep && e->now_argv != NULL) {
         slow(c, k.command, e->now_argv, e->now_argc, us);
+    }
+}
+
+void edge_count_exec(struct conn *c,
+                     const struct counted *k,
+                     struct bytes reply)
+{
+    struct bytes name = bytes_str("exec");
+    uint64_t us;
+    bool keep;
+
+    if (k->command != NULL) {
+        us = count_call(c, k, reply, &keep);
+        if (keep) {
+            slow(c, k->command, &name, 1, us);
+        }
     }
 }
 
@@ -327,6 +365,8 @@ void edge_free(struct edge *e)
         conn_close(e->head);
     }
     hf_assert(e->unanswered == 0);
+    node_set_hooks(e->node, NULL);
+    pubsub_free(e->pubsub);
     stats_free(e->counters.stats);
     free(e);
 }

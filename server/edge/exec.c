@@ -17,6 +17,7 @@ struct exec_chain {
     struct buf data; /* replies of the TXN */
     size_t at;
     struct buf out;
+    struct counted counted;
 };
 
 void exec_chain_free(struct exec_chain *x)
@@ -34,6 +35,7 @@ static void chain_end(struct exec_chain *x, struct bytes reply)
     struct conn *c = x->conn;
 
     c->chain = NULL;
+    edge_count_exec(c, &x->counted, reply);
     conn_reply(c, reply);
     exec_chain_free(x);
     conn_wake(c);
@@ -124,6 +126,7 @@ static void chain_txn_done(struct client_op *op, struct bytes reply)
     struct resp_value *v = NULL;
     const uint8_t *end;
 
+    edge_count_op(o, reply);
     if (resp_parse_reply(reply, &v) != 0 || v->type != RESP_ARRAY) {
         chain_end(x, reply);
     } else {
@@ -150,6 +153,8 @@ void exec_chain(struct conn *c,
     struct exec_chain *x = hf_calloc(1, sizeof *x);
 
     x->conn = c;
+    x->counted = c->edge->now;
+    c->edge->now.command = NULL;
     x->queue = c->queue;
     buf_init(&c->queue);
     x->r = reader_of(buf_bytes(&x->queue));

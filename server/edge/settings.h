@@ -40,8 +40,6 @@ struct settings {
     uint64_t seat_silence_ms;
     uint64_t request_max;
     uint64_t memory_limit;
-    uint64_t history_count;
-    uint64_t history_bytes;
     uint64_t clients_max;
     uint64_t idle_timeout_s;
     uint64_t output_max;
@@ -51,6 +49,8 @@ struct settings {
     uint64_t entry_cache;
     uint64_t snapshot_floor;
     uint64_t snapshot_rate;
+    uint64_t history_count; /* latest changes kept for change feeds */
+    uint64_t history_bytes;
     char repair[16];            /* auto or refuse */
     bool debug_command;         /* DEBUG is allowed */
     int64_t slowlog_us;         /* slower commands are kept; -1: none */

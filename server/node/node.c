@@ -929,6 +929,9 @@ static void node_dispatch(struct node *n,
         case NMSG_ADDRESS:
             member_on_address(n, from, r);
             break;
+        case NMSG_PUBLISH:
+            publish_on_message(n, from, r);
+            break;
         default:
             if (quota_take(&n->foreign, n->log, env_now_us(n->env))) {
                 log_warn(n->log, "node %llu sent a message of unknown type %u",
@@ -1082,6 +1085,7 @@ void node_configure(struct node *n, const struct node_config *cfg)
     n->cfg.log_budget = cfg->log_budget;
     n->cfg.memory_limit = cfg->memory_limit;
     n->cfg.snapshot_rate = cfg->snapshot_rate;
+    node_history_limits(n, cfg->history_count, cfg->history_bytes);
     snapx_set_rate(n->snapshot.xfer, cfg->snapshot_rate);
 }
 
@@ -1579,9 +1583,9 @@ int node_start(struct env *e,
     session_init(n);
     leader_init(n);
     read_init(n);
+    feed_init(n);
     wait_init(n);
     node_uname(n);
-    feed_init(n);
     member_init(n);
     snapshot_init(n);
     repair_init(n);
@@ -1655,8 +1659,8 @@ void node_free(struct node *n)
     n->ended = true;
     n->running = false;
     walker_release(n);
-    wait_release(n);
     feed_release(n);
+    wait_release(n);
     read_release(n);
     session_release(n);
     leader_release(n);

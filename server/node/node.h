@@ -11,6 +11,7 @@
  *   snapshot.c  taking, sending, installing snapshots
  *   load.c      reading the data directory
  *   repair.c    a damaged data directory
+ *   publish.c   messages to subscribers of other nodes
  *   node.c      start, stop, and the wiring of log, vote, peers and engine
  *
  * Everything here runs on the loop thread. */
@@ -20,6 +21,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/bytes.h"
 #include "base/env.h"
 #include "base/limits.h"
 #include "base/log.h"
@@ -133,6 +135,29 @@ unsigned node_view_fill(struct node *n,
                         struct member_view *members,
                         char message[NODE_MESSAGE_MAX]);
 
+/* ---- what the edge hears from the node ---- */
+
+/* Any may be NULL. They must not call back into the node, but for
+ * node_publish() and what asks. */
+struct node_hooks {
+    void *data;
+    /* A client of another node published this. */
+    void (*on_publish)(void *data,
+                       uint8_t kind,
+                       struct bytes channel,
+                       struct bytes message);
+};
+/* Copied; NULL: none any more. */
+void node_set_hooks(struct node *n, const struct node_hooks *h);
+
+/* Tell every other node that is up. At most once, in order; never blocks:
+ * beyond NODE_PUBLISH_BYTES unsent bytes it is dropped for that node, with a
+ * log line. */
+enum { NODE_PUBLISH_BYTES = 8 << 20 };
+void node_publish(struct node *n,
+                  uint8_t kind,
+                  struct bytes channel,
+                  struct bytes message);
 /* Settings that were changed: of @cfg are taken request_timeout_ms,
  * snapshot_rate, snapshot_floor, log_budget and memory_limit. */
 void node_configure(struct node *n, const struct node_config *cfg);

@@ -46,6 +46,7 @@ enum node_msg {
     NMSG_STATE = 12,   /* what a follower has: room, applied index */
     NMSG_ADDRESS = 13, /* this member's addresses are others now */
     NMSG_REPAIR = 14,  /* damaged: u8 wants a snapshot, u64 at least at */
+    NMSG_PUBLISH = 15, /* a message for subscribers */
     /* questions between nodes that need not know each other */
     NASK_JOIN = 32,
     NASK_PREPARE = 33,
@@ -110,6 +111,8 @@ struct node {
     struct membership member;
     struct snapshotter snapshot;
     struct node_repair repair;
+    struct node_hooks hooks;
+    struct quota unpublished;  /* lines about messages that were dropped */
     struct snap_meta settling; /* index 0: no repair is being ended */
     bool told_ready;           /* on_ready() was called */
 
@@ -205,6 +208,9 @@ void node_formed(struct node *n);
 void node_internal_op_end(struct node *n, size_t bytes);
 /* What made node_full() true may have gone: sockets are read again. */
 void node_made_room(struct node *n, bool was_full);
+
+/* ---- publish.c ---- */
+void publish_on_message(struct node *n, uint64_t from, struct reader *r);
 
 /* ---- client.c ---- */
 void client_op_done(struct client_op *op, uint64_t index);

@@ -263,7 +263,7 @@ static void unknown(void **state)
         {"CONFIG", "-ERR wrong number of arguments for 'config' command"},
         {"CONFIG GET",
          "-ERR wrong number of arguments for 'config|get' command"},
-        {"CONFIG NOPE a b", "-ERR unknown subcommand 'NOPE'. Try CONFIG HELP."},
+        {"CONFIG NOPE a", "-ERR unknown subcommand 'NOPE'. Try CONFIG HELP."},
         {"CLIENT NOPE x", "-ERR unknown subcommand 'NOPE'. Try CLIENT HELP."},
         {"PING a b", "-ERR wrong number of arguments for 'ping' command"},
         {"PING", "+PONG"},
