@@ -167,7 +167,7 @@ struct node_view {
     const char *os;
     uint64_t system_memory;
     uint64_t clients_bytes; /* held for clients */
-    uint64_t avg_ttl_ms;    /* of keys that have a deadline, by a sample */
+    uint64_t avg_ttl_ms;    /* of keys that have a deadline */
     double cpu_user_s;
     double cpu_system_s;
     /* members, self included (on a blank node: with id 0), in order of id */

@@ -128,33 +128,11 @@ static void admin_message(struct node *n,
     }
 }
 
-/* The mean of a sample, in the order of hashes. */
-struct ttl_sample {
-    uint64_t now;
-    uint64_t sum;
-    uint64_t n;
-};
-
-static void ttl_add(void *ctx, const struct item *it)
+static uint64_t admin_avg_ttl(struct store *s)
 {
-    struct ttl_sample *t = ctx;
-    uint64_t deadline = item_deadline(it);
+    uint64_t mean = map_deadline_mean(store_map(s));
 
-    if (deadline > t->now) {
-        t->sum += deadline - t->now;
-        t->n++;
-    }
-}
-
-static uint64_t admin_avg_ttl(const struct store *s)
-{
-    enum { LOOKED_AT = 64 };
-    struct ttl_sample t = {store_time(s), 0, 0};
-
-    if (store_count_volatile(s) > 0) {
-        (void)store_scan(s, 0, LOOKED_AT, ttl_add, &t);
-    }
-    return t.n == 0 ? 0 : t.sum / t.n;
+    return mean > store_time(s) ? mean - store_time(s) : 0;
 }
 
 static void admin_sizes(struct node *n, struct node_view *v)

@@ -54,6 +54,7 @@ static inline size_t node_size(const struct map_node *n)
 struct tree {
     struct map_node *root; /* NULL when empty */
     uint64_t count;
+    unsigned __int128 deadlines; /* the sum of them, if in their order */
     bool by_deadline; /* order is (deadline, key), else key */
 };
 
