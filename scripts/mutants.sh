@@ -39,6 +39,7 @@ likely() {
         node) echo "test_node test_bounds" ;;
         edge) echo "test_conn test_bounds test_command test_machine" ;;
         client) echo "test_client test_resp test_kv" ;;
+        server) echo "test_server test_node" ;;
         jepsen) find "$dir/tests/unit" -type f -perm -u+x \
             \( -name 'test_check*' -o -name 'test_history_out' \) |
             sed 's,.*/,,' ;;

@@ -30,6 +30,7 @@ UNIT_TESTS = \
 	tests/unit/test_pubsub \
 	tests/unit/test_repair \
 	tests/unit/test_resp \
+	tests/unit/test_server \
 	tests/unit/test_settings \
 	tests/unit/test_snap \
 	tests/unit/test_snapxfer \
@@ -57,7 +58,8 @@ PROCESS_TESTS = \
 	tests/fault/seat.sh \
 	tests/fault/stale.sh \
 	tests/fault/stalled_disk.sh \
-	tests/fault/syscalls.sh
+	tests/fault/syscalls.sh \
+	tests/clients/tools.sh
 FAULT_TOOLS = \
 	tests/fault/damage \
 	tests/fault/freeport \
@@ -81,6 +83,7 @@ tests/fault/stalled_disk.log: tests/fault/loopcut.log
 tests/fault/readonly_disk.log: tests/fault/stalled_disk.log
 tests/fault/syscalls.log: tests/fault/readonly_disk.log
 tests/fault/lossy.log: tests/fault/load.log
+tests/clients/tools.log: tests/fault/lossy.log
 
 # Preloaded into nodes, so without sanitizers and with nothing of ours in it.
 tests/fault/undo.so: $(srcdir)/tests/fault/undo.c $(srcdir)/tests/fault/undo.h
@@ -113,6 +116,7 @@ tests_unit_test_kv_SOURCES = tests/unit/test_kv.c $(FAKE_CLUSTER)
 tests_unit_test_kv_LDADD = $(CLIENT_LDADD)
 DISK_SIM = tests/sim/disk_sim.c tests/sim/disk_sim.h tests/unit/wal_env.h
 tests_unit_test_command_SOURCES = tests/unit/test_command.c tests/unit/ask.h
+tests_unit_test_server_SOURCES = tests/unit/test_server.c tests/unit/ask.h
 tests_unit_test_strings_SOURCES = tests/unit/test_strings.c tests/unit/ask.h
 tests_unit_test_disk_sim_SOURCES = tests/unit/test_disk_sim.c $(DISK_SIM)
 tests_unit_test_formats_SOURCES = tests/unit/test_formats.c $(DISK_SIM)

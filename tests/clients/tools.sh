@@ -5,7 +5,8 @@
 # leader and on a follower, and none may cause an error that it logs.
 set -eu
 . "${srcdir:-.}/tests/fault/process.sh"
-exporter=$(command -v prometheus-redis-exporter || true)
+exporter=$(command -v prometheus-redis-exporter) ||
+    die "prometheus-redis-exporter is missing: scripts/deps.sh --test"
 command -v redis-benchmark >/dev/null || exit 77
 export REDISCLI_RCFILE=/dev/null NO_COLOR=1
 
@@ -139,33 +140,31 @@ redis-cli -p "$fp" cluster failover | grep -q OK || die "CLUSTER FAILOVER"
     die "CLUSTER FAILOVER did not bring leadership"
 redis-cli -p "$lp" cluster failover | grep -q OK || die "back again"
 
-if [ -n "$exporter" ]; then
-    say "prometheus-redis-exporter"
-    web=127.0.0.1:$("$build/tests/fault/freeport" 1)
-    for p in "$lp" "$fp"; do
-        "$exporter" -web.listen-address "$web" \
-            -redis.addr "redis://127.0.0.1:$p" -include-system-metrics \
-            -export-client-list -include-config-metrics \
-            >"$CL_DIR/exporter" 2>&1 &
-        beside=$!
-        for _ in 1 2 3 4 5 6 7 8 9 10; do
-            curl -sf "http://$web/metrics" >"$CL_DIR/out" && break
-            sleep 0.3
-        done
-        curl -sf "http://$web/metrics" >"$CL_DIR/out" || die "no metrics"
-        kill "$beside"
-        wait "$beside" 2>/dev/null || true
-        beside=
-        expect exporter '^redis_up 1$'
-        expect exporter '^redis_exporter_last_scrape_error\{err=""\} 0$'
-        expect exporter '^redis_db_keys\{db="db0"\} 50[0-9]$'
-        expect exporter '^redis_commands_total\{cmd="(get|ping|info)"\}'
-        expect exporter '^redis_connected_clients [1-9]'
-        expect exporter '^redis_slowlog_length '
-        ! grep -Eqi 'level=(error|warn)|err' "$CL_DIR/exporter" ||
-            die "the exporter logs: $(cat "$CL_DIR/exporter")"
+say "prometheus-redis-exporter"
+web=127.0.0.1:$("$build/tests/fault/freeport" 1)
+for p in "$lp" "$fp"; do
+    "$exporter" -web.listen-address "$web" \
+        -redis.addr "redis://127.0.0.1:$p" -include-system-metrics \
+        -export-client-list -include-config-metrics \
+        >"$CL_DIR/exporter" 2>&1 &
+    beside=$!
+    for _ in 1 2 3 4 5 6 7 8 9 10; do
+        curl -sf "http://$web/metrics" >"$CL_DIR/out" && break
+        sleep 0.3
     done
-fi
+    curl -sf "http://$web/metrics" >"$CL_DIR/out" || die "no metrics"
+    kill "$beside"
+    wait "$beside" 2>/dev/null || true
+    beside=
+    expect exporter '^redis_up 1$'
+    expect exporter '^redis_exporter_last_scrape_error\{err=""\} 0$'
+    expect exporter '^redis_db_keys\{db="db0"\} 50[0-9]$'
+    expect exporter '^redis_commands_total\{cmd="(get|ping|info)"\}'
+    expect exporter '^redis_connected_clients [1-9]'
+    expect exporter '^redis_slowlog_length '
+    ! grep -Eqi 'level=(error|warn)|err' "$CL_DIR/exporter" ||
+        die "the exporter logs: $(cat "$CL_DIR/exporter")"
+done
 
 redis-cli -p "$fp" shutdown nosave >/dev/null 2>&1 || true
 node_wait_gone "$follower" 10
