@@ -770,7 +770,7 @@ static void command_command(void **state)
         {"COMMAND GETKEYS GET a b",
          "-ERR Invalid number of arguments specified for command"},
         {"COMMAND DOCS nope", "%0"},
-        {"COMMAND WHAT", "-ERR unknown subcommand 'WHAT'. Try COMMAND DOCS."},
+        {"COMMAND WHAT", "-ERR unknown subcommand 'WHAT'. Try COMMAND HELP."},
         {NULL, NULL},
     };
     struct fixture *f = *state;
