@@ -23,9 +23,11 @@ base_libbase_a_SOURCES = \
 	base/mutants_client.def.h \
 	base/mutants_driver.def.h \
 	base/mutants_edge.def.h \
+	base/mutants_feed.def.h \
 	base/mutants_jepsen.def.h \
 	base/mutants_log.def.h \
 	base/mutants_node.def.h \
 	base/mutants_peer.def.h \
+	base/mutants_server.def.h \
 	base/mutants_store.def.h \
 	base/rng.h

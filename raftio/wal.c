@@ -156,6 +156,7 @@ struct wal {
     uint64_t pending;
     struct op_queue queue;
     struct group group;
+    uint64_t write_us; /* what the last one took */
     struct house house;
     struct read_op *reads;
     uint32_t reads_n;
@@ -478,6 +479,7 @@ static void plan_turn(struct wal *w, size_t spare, uint64_t need)
     seg->end = SEG_HEADER;
     seg->salt = g->head.salt;
     seg->flight = g->head.flight;
+    seg->own = true;
     w->new_segment = false;
 }
 
@@ -888,6 +890,7 @@ static void group_done(struct env_work *work)
     struct wal *w = g->w;
 
     g->busy = false;
+    w->write_us = env_now_us(w->env) - g->started_us;
     if (wal_gone(w)) {
         return;
     }
@@ -1103,10 +1106,15 @@ static void retry_cb(struct env_timer *t)
 }
 
 /* A file that was filled to its end before, so that whatever lies behind the
- * new life's end is of one earlier life. */
+ * new life's end is of one earlier life; with no frame in it that is larger
+ * than the next life's bound: what is left of one behind the new end would
+ * look like more than an unfinished write. What a process found it does not
+ * use again: recovery does not look behind a segment's end. */
 static bool recyclable(const struct wal *w, const struct wal_seg *seg)
 {
-    return seg->size == w->cfg.segment_bytes && w->spares_n < WAL_SPARES &&
+    return (seg->own || mutant(RECYCLE_FOUND)) &&
+           (seg->flight <= w->cfg.flight_bytes || mutant(RECYCLE_LARGE)) &&
+           seg->size == w->cfg.segment_bytes && w->spares_n < WAL_SPARES &&
            seg->end + seg->flight + SEG_SEAL >= seg->size;
 }
 
@@ -1561,6 +1569,11 @@ uint64_t wal_reserved_room(const struct wal *w)
 uint64_t wal_pending_bytes(const struct wal *w)
 {
     return w->pending;
+}
+
+uint64_t wal_write_us(const struct wal *w)
+{
+    return w->write_us;
 }
 
 uint64_t wal_stall_us(const struct wal *w)

@@ -1,5 +1,6 @@
 # A unit test is one file; add its name here. It may use every library.
 UNIT_TESTS = \
+	tests/unit/test_acl \
 	tests/unit/test_admin \
 	tests/unit/test_bounds \
 	tests/unit/test_bytes \
@@ -20,11 +21,13 @@ UNIT_TESTS = \
 	tests/unit/test_env_sim \
 	tests/unit/test_env_uv \
 	tests/unit/test_formats \
+	tests/unit/test_feed \
 	tests/unit/test_found \
 	tests/unit/test_history \
 	tests/unit/test_history_out \
 	tests/unit/test_pace \
 	tests/unit/test_peer \
+	tests/unit/test_pubsub \
 	tests/unit/test_repair \
 	tests/unit/test_resp \
 	tests/unit/test_settings \
@@ -129,6 +132,8 @@ tests_unit_test_bounds_SOURCES = tests/unit/test_bounds.c \
 	tests/sim/rot.c tests/sim/rot.h
 tests_unit_test_bounds_LDADD = server/libserver_edge.a $(NODE_LIBS) \
 	$(NODE_SYSTEM_LIBS) $(CMOCKA_LIBS)
+tests_unit_test_acl_SOURCES = tests/unit/test_acl.c \
+	tests/unit/acl_categories.h
 tests_unit_test_history_SOURCES = tests/unit/test_history.c \
 	tests/sim/check.c tests/sim/check.h \
 	tests/sim/history.c tests/sim/history.h
@@ -160,7 +165,7 @@ tests_fault_stale_read_LDADD =
 tests_fault_rude_LDADD =
 tests_fault_damage_LDADD = base/libbase.a
 tests_unit_test_check_LDADD = $(CHECK_LIBS) $(CMOCKA_LIBS)
-EXTRA_DIST += tests/sim/seeds.txt tests/fault/jepsen.sh \
+EXTRA_DIST += tests/sim/seeds.txt tests/sim/raft_seeds.txt tests/fault/jepsen.sh \
 	tests/fault/cutoff.sh \
 	tests/jepsen \
 	tests/golden/entry.hex \
@@ -169,10 +174,27 @@ EXTRA_DIST += tests/sim/seeds.txt tests/fault/jepsen.sh \
 	tests/golden/peers.hex \
 	tests/golden/segment.hex \
 	tests/golden/snapshot.hex \
+	tests/golden/snapshot-2.hex \
 	tests/golden/vote.hex \
 	tests/fuzz/corpus \
 	tests/clients/compare.sh \
 	tests/clients/compare.txt \
+	tests/clients/cli.py \
+	tests/clients/commands.txt \
+	tests/clients/debs.txt \
+	tests/clients/haproxy.sh \
+	tests/clients/hiredis.c \
+	tests/clients/install.sh \
+	tests/clients/ioredis.mjs \
+	tests/clients/judge.py \
+	tests/clients/load.mjs \
+	tests/clients/load.py \
+	tests/clients/node \
+	tests/clients/noderedis.mjs \
+	tests/clients/probe.py \
+	tests/clients/redispy.py \
+	tests/clients/rules.py \
+	tests/clients/run.sh \
 	$(PROCESS_TESTS) \
 	$(STORAGE_TESTS) \
 	tests/fault/undo.c \
@@ -231,6 +253,7 @@ holdfast_storm_SOURCES = \
 	tests/storage/rig.c \
 	tests/storage/rig.h \
 	tests/storage/sweep.h \
+	tests/unit/edge_world.h \
 	tests/unit/wal_env.h
 holdfast_storm_LDADD = server/libserver_node.a raftio/libraftio.a \
 	base/libbase.a $(NODE_SYSTEM_LIBS)

@@ -201,12 +201,18 @@ uint64_t machine_session_of_node(const struct machine *m,
 
 size_t machine_bytes(const struct machine *m)
 {
-    return store_bytes(m->store) + map_bytes(m->named);
+    return store_bytes(m->store) + map_bytes(m->named) +
+           history_bytes(store_history(m->store));
 }
 
 size_t machine_bytes_held(const struct machine *m)
 {
     return store_bytes_held(m->store) + map_bytes_held(m->named);
+}
+
+void machine_history_limits(struct machine *m, uint64_t count, uint64_t bytes)
+{
+    history_limits(store_history(m->store), count, bytes);
 }
 
 /* Add one step to the running checksum. */

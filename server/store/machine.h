@@ -222,7 +222,11 @@ uint64_t machine_session_of_node(const struct machine *m,
                                  uint64_t id,
                                  uint64_t *last_number);
 
-/* Bytes of live state; bytes only held by frozen handles and garbage. */
+/* How much of the latest changes is kept (history.h). Not part of the state:
+ * it may differ between nodes. */
+void machine_history_limits(struct machine *m, uint64_t count, uint64_t bytes);
+/* Bytes of live state, the history included; bytes only held by frozen
+ * handles and garbage. */
 size_t machine_bytes(const struct machine *m);
 size_t machine_bytes_held(const struct machine *m);
 uint64_t machine_once_count(const struct machine *m);
@@ -300,7 +304,8 @@ struct machine_load *machine_load_begin(void);
 int machine_load_feed(struct machine_load *l,
                       struct bytes chunk,
                       struct errmsg *e);
-/* On success *out is the new machine (hooks unset) and @l is gone; on error
+/* On success *out is the new machine (hooks unset, the history as long as it
+ * was where it comes from: set its limits) and @l is gone; on error
  * @l is still there for machine_load_abort(). */
 int machine_load_finish(struct machine_load *l,
                         struct machine **out,

@@ -21,6 +21,7 @@ struct ages {
 
 struct store {
     struct map *map;
+    struct history *history;
     uint64_t time_ms;
     uint64_t revision;
     uint64_t sum;
@@ -36,11 +37,18 @@ struct store *store_new(void)
     struct store *s = hf_calloc(1, sizeof *s);
 
     s->map = map_new();
+    s->history = history_new();
     return s;
 }
 
 bool store_free_sliced(struct store *s, size_t budget)
 {
+    if (s->history != NULL) {
+        if (history_free_sliced(s->history, budget)) {
+            s->history = NULL;
+        }
+        return false;
+    }
     if (!map_free_sliced(s->map, budget)) {
         return false;
     }
@@ -269,7 +277,25 @@ static uint64_t take_revision(struct store *s)
     return s->request_rev;
 }
 
-/* Add the change to the running checksum and tell of it. */
+static void remember(struct store *s,
+                     enum store_event kind,
+                     struct bytes key,
+                     const struct item *item,
+                     uint64_t revision)
+{
+    struct change c = {
+        .id = {revision, 0},
+        .kind = (uint8_t)kind,
+        .time_ms = s->time_ms,
+        .deadline = item == NULL ? 0 : item_deadline(item),
+        .key = key,
+        .value = kind == STORE_SET ? item_value(item) : bytes_of("", 0),
+    };
+
+    history_add(s->history, &c);
+}
+
+/* Add the change to the running checksum and to the history; tell of it. */
 static void changed(struct store *s,
                     enum store_event kind,
                     struct bytes key,
@@ -290,6 +316,7 @@ static void changed(struct store *s,
     put_u64(step + 24, what);
     put_u64(step + 32, item == NULL ? 0 : item_deadline(item));
     s->sum = map_hash(bytes_of(step, sizeof step));
+    remember(s, kind, key, item, revision);
     if (s->on_event != NULL) {
         s->on_event(s->on_event_ctx, kind, key, item, revision);
     }
@@ -421,4 +448,10 @@ void store_restore(struct store *s,
     if (revision != 0) {
         ages_add(&s->ages, revision, time_ms);
     }
+    history_reset(s->history, revision);
+}
+
+struct history *store_history(struct store *s)
+{
+    return s->history;
 }

@@ -18,6 +18,7 @@
 #include <stdint.h>
 
 #include "base/bytes.h"
+#include "server/store/history.h"
 #include "server/store/map.h"
 
 enum store_event {
@@ -126,7 +127,9 @@ uint64_t store_expire(struct store *s, uint64_t max);
 
 /* The map underneath: freeze, release, free_step (map.h). */
 struct map *store_map(struct store *s);
-/* While loading: set what the map does not hold. */
+/* The latest changes: bounds, reading (history.h). */
+struct history *store_history(struct store *s);
+/* While loading: set what the map does not hold. The history is empty then. */
 void store_restore(struct store *s,
                    uint64_t time_ms,
                    uint64_t revision,
