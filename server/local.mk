@@ -27,14 +27,23 @@ server_libserver_command_a_SOURCES = \
 	server/command/admin.h \
 	server/command/args.c \
 	server/command/args.h \
+	server/command/category.c \
+	server/command/category.h \
 	server/command/command.c \
 	server/command/command.h \
+	server/command/digest.c \
+	server/command/digest.h \
 	server/command/docs.c \
+	server/command/dump.c \
+	server/command/dump.h \
+	server/command/float.c \
+	server/command/float.h \
 	server/command/feed.c \
 	server/command/feed.h \
 	server/command/info.c \
 	server/command/info.h \
 	server/command/keyspace.c \
+	server/command/object.c \
 	server/command/string.c \
 	server/command/table.c \
 	server/command/table.h \
@@ -75,6 +84,7 @@ server_libserver_node_a_SOURCES = \
 	server/node/walker.h
 
 server_libserver_edge_a_SOURCES = \
+	server/edge/clients.c \
 	server/edge/conn.c \
 	server/edge/conn.h \
 	server/edge/conn_int.h \
@@ -85,6 +95,7 @@ server_libserver_edge_a_SOURCES = \
 	server/edge/env_uv.h \
 	server/edge/hostport.c \
 	server/edge/hostport.h \
+	server/edge/exec.c \
 	server/edge/local.c \
 	server/edge/net_uv.c \
 	server/edge/settings.c \
@@ -100,4 +111,5 @@ server_command_protocol_LDADD = \
 	server/libserver_command.a \
 	server/libserver_store.a \
 	resp/libresp.a \
-	base/libbase.a
+	base/libbase.a \
+	$(COMMAND_SYSTEM_LIBS)

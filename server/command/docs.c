@@ -18,7 +18,8 @@ enum { FLAG_NAMES = sizeof flag_names / sizeof flag_names[0] };
 
 static bool moves_keys(const struct command *c)
 {
-    return c->handler == cmd_txn || c->handler == cmd_once;
+    return c->handler == cmd_txn || c->handler == cmd_once ||
+           c->handler == cmd_msetex;
 }
 
 static void flags_reply(const struct command *c, struct buf *reply)

@@ -235,6 +235,15 @@ uint64_t machine_sum(const struct machine *m);
 /* Digest of the whole state (walks all of it). */
 uint64_t machine_digest(struct machine *m);
 
+/* ---- for command handlers, inside run ---- */
+
+/* True in an entry, false in a read: replies in an entry may be saved, so they
+ * must be the same on every node. */
+bool machine_applying(const struct machine *m);
+/* A number of no meaning. In an entry it comes from the state alone; a read
+ * gets another one each time. */
+uint64_t machine_chance(struct machine *m);
+
 /* ---- named requests (for command handlers, inside run) ---- */
 
 enum once_verdict {

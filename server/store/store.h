@@ -67,6 +67,11 @@ uint64_t store_sum(const struct store *s);
 size_t store_bytes(const struct store *s);      /* live */
 size_t store_bytes_held(const struct store *s); /* roots and garbage */
 
+/* Milliseconds since @it was written last, as far as this node saw it: less by
+ * up to 1/256 of it or a second, and never more than since this node began
+ * to apply. Differs between nodes, so no change may depend on it. */
+uint64_t store_idle_ms(const struct store *s, const struct item *it);
+
 /* Ordered range. Any change of the store ends the iteration. */
 struct store_iter {
     const struct store *s;
