@@ -254,6 +254,8 @@ holdfast_sim_SOURCES = \
 	tests/sim/disk_sim.h \
 	tests/sim/env_sim.c \
 	tests/sim/env_sim.h \
+	tests/sim/feeds.c \
+	tests/sim/feeds.h \
 	tests/sim/history.c \
 	tests/sim/history.h \
 	tests/sim/main.c \

@@ -372,9 +372,8 @@ static bool is_container(const struct command *c)
 
 void command_markdown(struct buf *out)
 {
-    static const char *const groups[] = {"string",       "keyspace",
-                                         "transactions", "stream",
-                                         "connection",   "server",
+    static const char *const groups[] = {"string", "keyspace",   "transactions",
+                                         "stream", "connection", "server",
                                          "cluster"};
     size_t n, shown = 0, all = 0;
     const struct command *rows = command_table(&n);

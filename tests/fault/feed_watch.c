@@ -49,11 +49,12 @@ static void die(const char *what, const char *more)
 static struct hf *handle(int first, bool alone)
 {
     char list[NODES_MAX * (TEXT + 1)] = "";
+    size_t n = 0;
     struct hf *c;
 
     for (int i = 0; i < (alone ? 1 : nodes); i++) {
-        strcat(list, i > 0 ? "," : "");
-        strcat(list, endpoints[(first + i) % nodes]);
+        n += (size_t)snprintf(list + n, sizeof list - n, "%s%s",
+                              i > 0 ? "," : "", endpoints[(first + i) % nodes]);
     }
     if (hf_open(list, NULL, &c) != HF_OK) {
         die("endpoints", list);
