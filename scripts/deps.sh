@@ -9,7 +9,7 @@ set -eu
 . "$(dirname "$0")/lib.sh"
 
 packages="autoconf automake make gcc libc6-dev pkg-config libuv1-dev
-    liblz4-dev libssl-dev libinih-dev libedit-dev libcmocka-dev
+    liblz4-dev libmpfr-dev libxxhash-dev liblzf-dev libssl-dev libinih-dev libedit-dev libcmocka-dev
     libjansson-dev libjemalloc-dev redis-tools"
 case "${1:-}" in
     --lint)
@@ -18,7 +18,7 @@ case "${1:-}" in
         ;;
     --test)
         packages="$packages iproute2 iptables clang strace xfsprogs e2fsprogs
-            redis-server python3-minimal libhiredis-dev haproxy valkey-tools"
+            redis-server python3 libhiredis-dev haproxy valkey-tools"
         # Node.js may have come from elsewhere, with an npm of its own.
         command -v node >/dev/null || packages="$packages nodejs"
         command -v npm >/dev/null || packages="$packages npm"
