@@ -307,23 +307,38 @@ static void actions(void **state)
         int rv;
         struct admin_action want;
     } cases[] = {
-        {"STATUS", 0, {ADMIN_NONE, false, 0}},
-        {"MEMBER LIST", 0, {ADMIN_NONE, false, 0}},
-        {"INIT", 0, {ADMIN_INIT, false, 0}},
-        {"INIT force", 0, {ADMIN_INIT, true, 0}},
-        {"INIT what", HF_EINVAL, {ADMIN_NONE, false, 0}},
-        {"MEMBER REMOVE 3", 0, {ADMIN_REMOVE, false, 3}},
-        {"MEMBER REMOVE 0", HF_EINVAL, {ADMIN_NONE, false, 0}},
-        {"MEMBER REMOVE x", HF_EINVAL, {ADMIN_NONE, false, 0}},
-        {"MEMBER PROMOTE 4", 0, {ADMIN_PROMOTE, false, 4}},
-        {"MEMBER TRANSFER", 0, {ADMIN_TRANSFER, false, 0}},
-        {"MEMBER TRANSFER 2", 0, {ADMIN_TRANSFER, false, 2}},
-        {"MEMBER TRANSFER 2 3", HF_EINVAL, {ADMIN_NONE, false, 0}},
+        {"STATUS", 0, {.verb = ADMIN_NONE, .force = false, .id = 0}},
+        {"MEMBER LIST", 0, {.verb = ADMIN_NONE, .force = false, .id = 0}},
+        {"INIT", 0, {.verb = ADMIN_INIT, .force = false, .id = 0}},
+        {"INIT force", 0, {.verb = ADMIN_INIT, .force = true, .id = 0}},
+        {"INIT what", HF_EINVAL, {.verb = ADMIN_NONE, .force = false, .id = 0}},
+        {"MEMBER REMOVE 3", 0, {.verb = ADMIN_REMOVE, .force = false, .id = 3}},
+        {"MEMBER REMOVE 0", HF_EINVAL, {.verb = ADMIN_NONE, .force = false, .id = 0}},
+        {"MEMBER REMOVE x", HF_EINVAL, {.verb = ADMIN_NONE, .force = false, .id = 0}},
+        {"MEMBER PROMOTE 4", 0, {.verb = ADMIN_PROMOTE, .force = false, .id = 4}},
+        {"MEMBER TRANSFER", 0, {.verb = ADMIN_TRANSFER, .force = false, .id = 0}},
+        {"MEMBER TRANSFER 2", 0, {.verb = ADMIN_TRANSFER, .force = false, .id = 2}},
+        {"CLUSTER FAILOVER", 0, {.verb = ADMIN_TAKE}},
+        {"CLUSTER FAILOVER force", 0, {.verb = ADMIN_TAKE}},
+        {"CLUSTER FAILOVER takeover", HF_EINVAL, {.verb = ADMIN_NONE}},
+        {"CLUSTER FAILOVER what", HF_EINVAL, {.verb = ADMIN_NONE}},
+        {"CLUSTER FORGET abc", 0, {.verb = ADMIN_FORGET}},
+        {"SAVE", 0, {.verb = ADMIN_SAVE}},
+        {"BGSAVE", 0, {.verb = ADMIN_BGSAVE}},
+        {"BGSAVE schedule", 0, {.verb = ADMIN_BGSAVE}},
+        {"BGSAVE what", HF_EINVAL, {.verb = ADMIN_NONE}},
+        {"WAIT 2 100",
+         0,
+         {.verb = ADMIN_WAIT, .count = 2, .timeout_ms = 100}},
+        {"WAIT x 100", HF_EINVAL, {.verb = ADMIN_NONE}},
+        {"WAIT 1 -1", HF_EINVAL, {.verb = ADMIN_NONE}},
+        {"WAIT 1 x", HF_EINVAL, {.verb = ADMIN_NONE}},
+        {"MEMBER TRANSFER 2 3", HF_EINVAL, {.verb = ADMIN_NONE, .force = false, .id = 0}},
     };
     struct fixture *f = *state;
 
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        struct admin_action a = {ADMIN_NONE, false, 0};
+        struct admin_action a = {.verb = ADMIN_NONE, .force = false, .id = 0};
         struct blob *b = encode(cases[i].line);
 
         buf_clear(&f->reply);
@@ -333,6 +348,8 @@ static void actions(void **state)
         assert_int_equal(a.verb, cases[i].want.verb);
         assert_int_equal(a.force, cases[i].want.force);
         assert_int_equal(a.id, cases[i].want.id);
+        assert_int_equal(a.count, cases[i].want.count);
+        assert_int_equal(a.timeout_ms, cases[i].want.timeout_ms);
         blob_unref(b);
     }
 }
