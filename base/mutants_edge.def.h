@@ -27,7 +27,8 @@
     M(PUBSUB_ALLOWS_ALL, "a RESP2 subscriber may send any command")          \
     M(PUBLISH_HERE_ONLY, "PUBLISH reaches the subscribers of one node")      \
     M(PUBLISH_UNBOUNDED, "messages to a slow node fill memory")              \
-    M(SUBSCRIBE_LATE, "what is pipelined behind SUBSCRIBE is not judged by " \
-                      "it")
+    M(SUBSCRIBE_LATE,                                                        \
+      "what is pipelined behind SUBSCRIBE is not judged by "                 \
+      "it")
 
 #endif

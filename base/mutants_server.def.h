@@ -7,7 +7,7 @@
     M(SLOWLOG_SECRETS, "SLOWLOG keeps passwords")                              \
     M(SLOWLOG_UNBOUNDED, "SLOWLOG keeps every slow command")                   \
     M(LATENCY_EACH, "LATENCY keeps every sample, not the longest a second")    \
-    M(WAIT_IN_MULTI, "WAIT blocks an EXEC")                                 \
+    M(WAIT_IN_MULTI, "WAIT blocks an EXEC")                                    \
     M(WAIT_SELF, "WAIT counts the leader, too")                                \
     M(WAIT_OLD, "WAIT does not look at the last write")                        \
     M(CONFIG_SET_PART, "CONFIG SET leaves half of a refused change")           \

@@ -55,7 +55,7 @@ struct tree {
     struct map_node *root; /* NULL when empty */
     uint64_t count;
     unsigned __int128 deadlines; /* the sum of them, if in their order */
-    bool by_deadline; /* order is (deadline, key), else key */
+    bool by_deadline;            /* order is (deadline, key), else key */
 };
 
 /* ---- hash index: extendible hashing on the top bits ---- */

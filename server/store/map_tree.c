@@ -400,7 +400,7 @@ struct item *tree_insert(struct map *m, struct tree *t, struct item *it)
     if (!equal) {
         insert_up(m, t, &p, n, at, e);
         t->count++;
-    t->deadlines += t->by_deadline ? item_deadline(it) : 0;
+        t->deadlines += t->by_deadline ? item_deadline(it) : 0;
         return NULL;
     }
     struct item *old = n->min[at];
