@@ -51,6 +51,8 @@ command_fn cmd_get, cmd_set, cmd_getv, cmd_setnx, cmd_setex, cmd_getdel,
     cmd_decr, cmd_incrby, cmd_decrby;
 command_fn cmd_del, cmd_exists, cmd_type, cmd_expire, cmd_ttl, cmd_persist,
     cmd_scan, cmd_keys, cmd_dbsize, cmd_flushall, cmd_range;
+command_fn cmd_aclauth, cmd_aclcheck, cmd_acl_list, cmd_acl_users,
+    cmd_acl_getuser, cmd_acl_setuser, cmd_acl_deluser, cmd_acl_dryrun;
 command_fn cmd_txn, cmd_once, cmd_revs;
 
 #endif

@@ -15,6 +15,7 @@
 #include "base/quota.h"
 #include "resp/resp.h"
 #include "server/command/command.h"
+#include "server/edge/auth.h"
 #include "server/edge/conn.h"
 
 enum { CONN_REPLY_GUESS = (256 << 10) + 1 }; /* before any reply was seen */
@@ -26,6 +27,7 @@ enum edge_quota {
     EDGE_QUOTA_SLOW,
     EDGE_QUOTA_REPLY,
     EDGE_QUOTA_IDLE,
+    EDGE_QUOTA_AUTH,
     EDGE_QUOTAS
 };
 
@@ -42,6 +44,7 @@ struct edge {
     bool starved;  /* some connection waits for edge_on_room() */
     size_t unsent; /* of all connections, as last looked at: not too low */
     struct quota quota[EDGE_QUOTAS];
+    struct acl_log *acl_log; /* NULL: nothing was refused yet */
 };
 
 /* A watched key and its revision. */
@@ -95,6 +98,9 @@ struct conn {
     struct buf lib_ver;
 
     /* of dispatch */
+    struct blob *user;  /* it has authenticated as; NULL: as nobody */
+    uint64_t user_born; /* see struct user */
+    bool leaving;       /* may have removed its own user */
     bool stale;
     uint64_t max_age_ms;
     bool multi;
@@ -119,9 +125,10 @@ struct conn_op {
     struct client_op op;
     struct conn *conn;
     size_t bytes;
-    struct buf reply; /* OP_LOCAL: what is answered, if known beforehand */
-    uint64_t epoch;   /* WATCH */
-    size_t keys;      /* WATCH */
+    struct buf reply;  /* OP_LOCAL: what is answered, if known beforehand */
+    uint64_t epoch;    /* WATCH */
+    size_t keys;       /* WATCH */
+    struct blob *then; /* AUTH: what is answered then, or NULL */
 };
 
 /* conn.c */
@@ -149,12 +156,34 @@ void edge_count_output(struct edge *e, struct conn *c);
 
 /* dispatch.c */
 void dispatch(struct conn *c, const struct bytes *argv, int argc);
+/* The same, of a command that was found and may run. */
+void dispatch_go(struct conn *c,
+                 const struct command *cmd,
+                 const struct bytes *argv,
+                 int argc);
 /* Answer in turn with @reply, whose bytes are taken. */
 void dispatch_answer(struct conn *c, struct buf *reply);
 void multi_forget(struct conn *c);
 void watch_forget(struct conn *c);
 
-/* local.c: now is its turn. */
+/* local.c */
+
+/* HELLO's words; pointers into them, NULL where there is none. */
+struct hello {
+    bool resp3;
+    const struct bytes *user;
+    const struct bytes *password;
+    const struct bytes *name;
+};
+/* False: the error was appended. */
+bool hello_parse(const struct conn *c,
+                 const struct bytes *argv,
+                 int argc,
+                 struct hello *h,
+                 struct buf *reply);
+/* The line of CLIENT INFO. */
+void conn_info(struct conn *c, struct buf *out);
+/* Now is its turn. */
 void local_run(struct conn *c,
                const struct command *cmd,
                const struct bytes *argv,

@@ -99,6 +99,7 @@ static void node_done(struct client_op *op, struct bytes reply)
 {
     struct conn_op *o = HF_CONTAINER_OF(op, struct conn_op, op);
 
+    auth_note(o->conn, op->command, reply);
     conn_reply(o->conn, reply);
     conn_op_free(o);
 }
@@ -111,8 +112,8 @@ static void submit(struct conn *c,
 {
     struct conn_op *o = conn_op_new(c, kind);
 
-    o->op.command = command_encode(
-        cmd,
+    o->op.command = auth_encode(
+        c, cmd,
         c->port == EDGE_CLUSTER && kind == OP_NODE ? COMMAND_CLUSTER_PORT : 0,
         argv, argc);
     o->op.done = node_done;
@@ -310,6 +311,7 @@ static void watch_done(struct client_op *op, struct bytes reply)
     if (ok) {
         conn_reply(c, bytes_str("+OK\r\n"));
     } else {
+        auth_note(c, op->command, reply);
         conn_reply(c, reply);
     }
     resp_value_free(v);
@@ -328,7 +330,7 @@ static void watch_submit(struct conn *c, const struct bytes *argv, int argc)
     struct conn_op *o = conn_op_new(c, OP_READ);
 
     o->op.command =
-        command_encode(command_by_name(bytes_str("revs")), 0, argv, argc);
+        auth_encode(c, command_by_name(bytes_str("revs")), 0, argv, argc);
     o->op.done = watch_done;
     o->epoch = c->watch_epoch;
     o->keys = (size_t)argc - 1;
@@ -602,23 +604,17 @@ static bool acts_now(struct conn *c,
     return false;
 }
 
-void dispatch(struct conn *c, const struct bytes *argv, int argc)
+void dispatch_go(struct conn *c,
+                 const struct command *cmd,
+                 const struct bytes *argv,
+                 int argc)
 {
     struct buf reply = BUF_INIT;
-    const struct command *cmd;
 
-    c->edge->counters.commands++;
-    if (argc == 4 && bytes_ieq(argv[3], "EXEC") && bytes_ieq(argv[0], "ONCE")) {
-        do_exec(c, argv, argc);
+    if (acts_now(c, cmd, argv, argc)) {
         return;
     }
-    cmd = command_find(argv, argc, &reply);
-    if (cmd == NULL) {
-        c->multi_dirty = c->multi;
-        dispatch_answer(c, &reply);
-    } else if (acts_now(c, cmd, argv, argc)) {
-        return;
-    } else if (c->multi) {
+    if (c->multi) {
         queue_command(c, cmd, argv, argc);
     } else if ((cmd->flags & CMD_LOCAL) != 0) {
         answer_in_turn(c, cmd, argv, argc);
@@ -630,5 +626,37 @@ void dispatch(struct conn *c, const struct bytes *argv, int argc)
     } else {
         submit(c, command_writes(cmd, argv, argc) ? OP_WRITE : OP_READ, cmd,
                argv, argc);
+    }
+}
+
+static void dispatch_words(struct conn *c, const struct bytes *argv, int argc)
+{
+    struct buf reply = BUF_INIT;
+    const struct command *cmd;
+
+    if (argc == 4 && bytes_ieq(argv[3], "EXEC") && bytes_ieq(argv[0], "ONCE")) {
+        do_exec(c, argv, argc);
+        return;
+    }
+    cmd = command_find(argv, argc, &reply);
+    if (cmd == NULL) {
+        c->multi_dirty = c->multi;
+        dispatch_answer(c, &reply);
+    } else if (!auth_begin(c, cmd, argv, argc) &&
+               !auth_gate(c, cmd, argv, argc)) {
+        dispatch_go(c, cmd, argv, argc);
+    }
+}
+
+void dispatch(struct conn *c, const struct bytes *argv, int argc)
+{
+    struct auth_words w;
+
+    c->edge->counters.commands++;
+    if (auth_hash_words(argv, argc, &w)) {
+        dispatch_words(c, w.argv, argc);
+        auth_words_release(&w);
+    } else {
+        dispatch_words(c, argv, argc);
     }
 }

@@ -162,6 +162,7 @@ void edge_free(struct edge *e)
         conn_close(e->head);
     }
     hf_assert(e->unanswered == 0);
+    acl_log_free(e->acl_log);
     free(e);
 }
 

@@ -59,28 +59,35 @@ static void client_setinfo(struct conn *c,
     }
 }
 
-static void client_info(struct conn *c, struct buf *reply)
+void conn_info(struct conn *c, struct buf *out)
 {
     struct env *env = c->edge->env;
     uint64_t now = env_now_ms(env);
-    struct buf t = BUF_INIT;
+    struct bytes user = auth_name(c);
 
     buf_printf(
-        &t,
+        out,
         "id=%" PRIu64 " addr=%s laddr=:%u fd=-1 name=%.*s age=%" PRIu64
         " idle=%" PRIu64
         " flags=%s db=0 sub=0 psub=0 ssub=0 multi=%d"
         " qbuf=%zu qbuf-free=%zu argv-mem=0 multi-mem=%zu rbs=0 rbp=0"
         " obl=0 oll=0 omem=%zu tot-mem=%zu events=r cmd=client|info"
-        " user=default redir=-1 resp=%d lib-name=%.*s lib-ver=%.*s\n",
+        " user=%.*s redir=-1 resp=%d lib-name=%.*s lib-ver=%.*s\n",
         c->id, c->net->remote, edge_port_number(c->edge, c->port),
         (int)c->name.n, c->name.n > 0 ? (const char *)c->name.p : "",
         (now - c->born_ms) / 1000, (now - c->active_us / 1000) / 1000,
         c->stale ? "r" : "N", -1, c->in.n - c->in_at, c->in.cap - c->in.n,
         c->queue.n, net_pending(c->net), c->in.cap + c->queue.cap + sizeof *c,
-        c->resp3 ? 3 : 2, (int)c->lib_name.n,
+        (int)user.n, (const char *)user.p, c->resp3 ? 3 : 2, (int)c->lib_name.n,
         c->lib_name.n > 0 ? (const char *)c->lib_name.p : "", (int)c->lib_ver.n,
         c->lib_ver.n > 0 ? (const char *)c->lib_ver.p : "");
+}
+
+static void client_info(struct conn *c, struct buf *reply)
+{
+    struct buf t = BUF_INIT;
+
+    conn_info(c, &t);
     resp_verbatim(reply, buf_bytes(&t));
     buf_release(&t);
 }
@@ -134,42 +141,62 @@ static void hello_reply(struct conn *c, struct buf *reply)
     resp_array(reply, 0);
 }
 
+bool hello_parse(const struct conn *c,
+                 const struct bytes *argv,
+                 int argc,
+                 struct hello *h,
+                 struct buf *reply)
+{
+    int64_t version = c->resp3 ? 3 : 2;
+
+    memset(h, 0, sizeof *h);
+    if (argc > 1 && !args_i64(argv[1], &version)) {
+        return args_fail(
+            reply, "ERR Protocol version is not an integer or out of range");
+    }
+    if (version != 2 && version != 3) {
+        return args_fail(reply, "NOPROTO unsupported protocol version");
+    }
+    h->resp3 = version == 3;
+    for (int i = 2; i < argc; i++) {
+        if (bytes_ieq(argv[i], "AUTH") && i + 2 < argc) {
+            h->user = &argv[++i];
+            h->password = &argv[++i];
+        } else if (bytes_ieq(argv[i], "SETNAME") && i + 1 < argc) {
+            h->name = &argv[++i];
+        } else {
+            resp_errorf(reply, "ERR Syntax error in HELLO option '%.*s'",
+                        (int)(argv[i].n < 128 ? argv[i].n : 128),
+                        (const char *)argv[i].p);
+            return false;
+        }
+    }
+    return true;
+}
+
 static void hello(struct conn *c,
                   const struct bytes *argv,
                   int argc,
                   struct buf *reply)
 {
-    const struct bytes *name = NULL;
-    int64_t version = c->resp3 ? 3 : 2;
+    struct hello h;
 
-    if (argc > 1 && !args_i64(argv[1], &version)) {
+    if (!hello_parse(c, argv, argc, &h, reply)) {
+        return;
+    }
+    hf_assert(h.user == NULL); /* auth_begin() has taken it out */
+    if (auth_closed(c)) {
         resp_error(reply,
-                   "ERR Protocol version is not an integer or out of range");
+                   "NOAUTH HELLO must be called with the client already "
+                   "authenticated, otherwise the HELLO AUTH <user> <pass> "
+                   "option can be used to authenticate the client and select "
+                   "the RESP protocol version at the same time");
         return;
     }
-    if (version != 2 && version != 3) {
-        resp_error(reply, "NOPROTO unsupported protocol version");
+    if (h.name != NULL && !set_name(&c->name, *h.name, "Client names", reply)) {
         return;
     }
-    for (int i = 2; i < argc; i++) {
-        if (bytes_ieq(argv[i], "AUTH") && i + 2 < argc) {
-            resp_error(reply,
-                       "ERR AUTH is not supported: this server has no "
-                       "users and no passwords");
-            return;
-        }
-        if (!bytes_ieq(argv[i], "SETNAME") || i + 1 >= argc) {
-            resp_errorf(reply, "ERR Syntax error in HELLO option '%.*s'",
-                        (int)(argv[i].n < 128 ? argv[i].n : 128),
-                        (const char *)argv[i].p);
-            return;
-        }
-        name = &argv[++i];
-    }
-    if (name != NULL && !set_name(&c->name, *name, "Client names", reply)) {
-        return;
-    }
-    c->resp3 = version == 3;
+    c->resp3 = h.resp3;
     hello_reply(c, reply);
 }
 
@@ -207,6 +234,7 @@ static void reset(struct conn *c, struct buf *reply)
     c->held = false;
     c->resp3 = false;
     buf_release(&c->name);
+    auth_forget(c);
     stale_reads(c, false, 0);
     resp_simple(reply, "RESET");
 }
@@ -234,7 +262,9 @@ void local_run(struct conn *c,
 {
     const char *name = cmd->name;
 
-    if (cmd->parent != NULL) {
+    if (cmd->parent != NULL && strcmp(cmd->parent, "acl") == 0) {
+        auth_local(c, cmd, argv, argc, reply);
+    } else if (cmd->parent != NULL) {
         hf_assert(strcmp(cmd->parent, "client") == 0);
         client_sub(c, cmd, argv, reply);
     } else if (strcmp(name, "hello") == 0) {

@@ -141,6 +141,7 @@ struct client {
 struct node {
     struct env *env;
     struct machine *m;
+    struct machine *behind; /* what this node has applied; NULL: all of @m */
     bool held; /* answers wait */
     bool leads;
     bool full;
@@ -159,6 +160,11 @@ bool node_is_leader(const struct node *n)
 const char *node_leader_cluster_address(const struct node *n)
 {
     return n->leader;
+}
+
+struct machine *node_machine(struct node *n)
+{
+    return n->behind != NULL ? n->behind : n->m;
 }
 
 bool node_full(const struct node *n)
