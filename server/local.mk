@@ -7,6 +7,8 @@ noinst_LIBRARIES += \
 
 server_libserver_store_a_SOURCES = \
 	server/store/entry.c \
+	server/store/history.c \
+	server/store/history.h \
 	server/store/machine.c \
 	server/store/machine.h \
 	server/store/machine_int.h \
@@ -34,10 +36,19 @@ server_libserver_command_a_SOURCES = \
 	server/command/category.h \
 	server/command/command.c \
 	server/command/command.h \
+	server/command/digest.c \
+	server/command/digest.h \
 	server/command/docs.c \
+	server/command/dump.c \
+	server/command/dump.h \
+	server/command/float.c \
+	server/command/float.h \
+	server/command/feed.c \
+	server/command/feed.h \
 	server/command/info.c \
 	server/command/info.h \
 	server/command/keyspace.c \
+	server/command/object.c \
 	server/command/string.c \
 	server/command/table.c \
 	server/command/table.h \
@@ -52,6 +63,8 @@ server_libserver_node_a_SOURCES = \
 	server/node/client.h \
 	server/node/ctime.c \
 	server/node/ctime.h \
+	server/node/feed.c \
+	server/node/feed.h \
 	server/node/leader.c \
 	server/node/leader.h \
 	server/node/load.c \
@@ -64,6 +77,7 @@ server_libserver_node_a_SOURCES = \
 	server/node/observer.h \
 	server/node/peers_file.c \
 	server/node/peers_file.h \
+	server/node/publish.c \
 	server/node/read.c \
 	server/node/read.h \
 	server/node/repair.c \
@@ -80,6 +94,7 @@ server_libserver_edge_a_SOURCES = \
 	server/edge/acl_log.h \
 	server/edge/auth.c \
 	server/edge/auth.h \
+	server/edge/clients.c \
 	server/edge/conn.c \
 	server/edge/conn.h \
 	server/edge/conn_int.h \
@@ -90,8 +105,12 @@ server_libserver_edge_a_SOURCES = \
 	server/edge/env_uv.h \
 	server/edge/hostport.c \
 	server/edge/hostport.h \
+	server/edge/exec.c \
+	server/edge/htab.h \
 	server/edge/local.c \
 	server/edge/net_uv.c \
+	server/edge/pubsub.c \
+	server/edge/pubsub.h \
 	server/edge/settings.c \
 	server/edge/settings.h
 
@@ -105,4 +124,5 @@ server_command_protocol_LDADD = \
 	server/libserver_command.a \
 	server/libserver_store.a \
 	resp/libresp.a \
-	base/libbase.a
+	base/libbase.a \
+	$(COMMAND_SYSTEM_LIBS)

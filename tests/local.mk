@@ -2,6 +2,7 @@
 UNIT_TESTS = \
 	tests/unit/test_acl \
 	tests/unit/test_admin \
+	tests/unit/test_auth \
 	tests/unit/test_bounds \
 	tests/unit/test_bytes \
 	tests/unit/test_check \
@@ -21,17 +22,20 @@ UNIT_TESTS = \
 	tests/unit/test_env_sim \
 	tests/unit/test_env_uv \
 	tests/unit/test_formats \
+	tests/unit/test_feed \
 	tests/unit/test_found \
 	tests/unit/test_history \
 	tests/unit/test_history_out \
 	tests/unit/test_pace \
 	tests/unit/test_peer \
+	tests/unit/test_pubsub \
 	tests/unit/test_repair \
 	tests/unit/test_resp \
 	tests/unit/test_settings \
 	tests/unit/test_snap \
 	tests/unit/test_snapxfer \
 	tests/unit/test_store \
+	tests/unit/test_strings \
 	tests/unit/test_vote \
 	tests/unit/test_wal
 
@@ -109,6 +113,8 @@ tests_unit_test_client_LDADD = $(CLIENT_LDADD)
 tests_unit_test_kv_SOURCES = tests/unit/test_kv.c $(FAKE_CLUSTER)
 tests_unit_test_kv_LDADD = $(CLIENT_LDADD)
 DISK_SIM = tests/sim/disk_sim.c tests/sim/disk_sim.h tests/unit/wal_env.h
+tests_unit_test_command_SOURCES = tests/unit/test_command.c tests/unit/ask.h
+tests_unit_test_strings_SOURCES = tests/unit/test_strings.c tests/unit/ask.h
 tests_unit_test_disk_sim_SOURCES = tests/unit/test_disk_sim.c $(DISK_SIM)
 tests_unit_test_formats_SOURCES = tests/unit/test_formats.c $(DISK_SIM)
 tests_unit_test_found_SOURCES = tests/unit/test_found.c $(DISK_SIM)
@@ -160,7 +166,7 @@ tests_fault_stale_read_LDADD =
 tests_fault_rude_LDADD =
 tests_fault_damage_LDADD = base/libbase.a
 tests_unit_test_check_LDADD = $(CHECK_LIBS) $(CMOCKA_LIBS)
-EXTRA_DIST += tests/sim/seeds.txt tests/fault/jepsen.sh \
+EXTRA_DIST += tests/sim/seeds.txt tests/sim/raft_seeds.txt tests/fault/jepsen.sh \
 	tests/fault/cutoff.sh \
 	tests/jepsen \
 	tests/golden/entry.hex \
@@ -169,6 +175,7 @@ EXTRA_DIST += tests/sim/seeds.txt tests/fault/jepsen.sh \
 	tests/golden/peers.hex \
 	tests/golden/segment.hex \
 	tests/golden/snapshot.hex \
+	tests/golden/snapshot-2.hex \
 	tests/golden/vote.hex \
 	tests/fuzz/corpus \
 	tests/clients/compare.sh \
@@ -231,6 +238,7 @@ holdfast_storm_SOURCES = \
 	tests/storage/rig.c \
 	tests/storage/rig.h \
 	tests/storage/sweep.h \
+	tests/unit/edge_world.h \
 	tests/unit/wal_env.h
 holdfast_storm_LDADD = server/libserver_node.a raftio/libraftio.a \
 	base/libbase.a $(NODE_SYSTEM_LIBS)

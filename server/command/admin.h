@@ -47,6 +47,10 @@ struct edge_counters {
     uint64_t errors;   /* replies that were errors, ever */
     uint64_t input_bytes;
     uint64_t output_bytes;
+    /* of this node */
+    uint64_t pubsub_channels;
+    uint64_t pubsub_patterns;
+    uint64_t pubsubshard_channels;
     uint16_t plain_port;
     uint16_t cluster_port;
 };
@@ -90,6 +94,7 @@ struct node_view {
     uint64_t keys_expiring; /* ... that have a deadline */
     uint64_t expired;       /* removed by deadline since the start */
     uint64_t parked;        /* requests that wait */
+    uint64_t blocked;       /* connections that wait for a change */
     uint64_t sessions;
     /* clock */
     uint64_t cluster_ms; /* Unix ms */

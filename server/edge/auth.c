@@ -47,7 +47,7 @@ static void hash_word(struct bytes word, char out[72])
     uint8_t hash[ACL_HASH];
 
     if (word.n - 1 > LIM_PASSWORD) {
-        snprintf(out, 72, "(the password is too long)");
+        snprintf(out, 72, ">(too long)");
         return;
     }
     SHA256(word.p + 1, word.n - 1, hash);
@@ -109,6 +109,14 @@ bool auth_closed(const struct conn *c)
 
     return c->user == NULL && m != NULL && !acl_open(m) &&
            acl_check(m, &nobody, get, NULL, 1, &d) == ACL_NOAUTH;
+}
+
+bool auth_knows(const struct edge *e, struct bytes name)
+{
+    const struct machine *m = node_machine(e->node);
+
+    return m == NULL ? bytes_eq(name, bytes_str("default"))
+                     : users_find(machine_users(m), name) != NULL;
 }
 
 void auth_forget(struct conn *c)
@@ -511,20 +519,62 @@ bool auth_gate(struct conn *c,
 
 /* ---- the edge's own ---- */
 
+struct listening {
+    struct conn *conn;
+    bool allowed;
+};
+
+static bool check_topic(void *ctx, enum pubsub_kind kind, struct bytes name)
+{
+    static const char *const names[PUBSUB_KINDS] = {
+        [PUBSUB_CHANNEL] = "subscribe",
+        [PUBSUB_SHARD] = "ssubscribe",
+        [PUBSUB_PATTERN] = "psubscribe"};
+    struct listening *l = ctx;
+    struct bytes argv[2] = {bytes_str(names[kind]), name};
+    struct acl_denial d;
+
+    l->allowed = known_to_allow(l->conn, command_by_name(argv[0]), argv, 2, &d);
+    return l->allowed;
+}
+
+/* May it go on to get what it once asked for? */
+static bool may_listen(struct conn *c)
+{
+    struct bytes monitor = bytes_str("monitor");
+    struct listening l = {c, true};
+    struct acl_denial d;
+
+    if (c->monitor &&
+        !known_to_allow(c, command_by_name(monitor), &monitor, 1, &d)) {
+        return false;
+    }
+    pubsub_each(c, check_topic, &l);
+    return l.allowed;
+}
+
+/* Is the user that it authenticated as still there? One that this node has
+ * not heard of yet is not gone. */
+static bool user_stays(const struct machine *m, const struct conn *c)
+{
+    const struct user *u;
+
+    if (c->user == NULL || c->user_born > machine_index(m)) {
+        return true;
+    }
+    u = users_find(machine_users(m), blob_bytes(c->user));
+    return u != NULL && u->born == c->user_born;
+}
+
 void edge_on_users(struct edge *e)
 {
     const struct machine *m = node_machine(e->node);
 
     for (struct conn *c = e->head; c != NULL && m != NULL; c = c->next) {
-        const struct user *u;
+        bool ahead = c->user != NULL && c->user_born > machine_index(m);
 
-        /* A user that this node has not heard of yet is not gone. */
-        if (c->user == NULL || c->doomed || c->user_born > machine_index(m) ||
-            mutant(ACL_KEEPS_GONE)) {
-            continue;
-        }
-        u = users_find(machine_users(m), blob_bytes(c->user));
-        if (u != NULL && u->born == c->user_born) {
+        if (c->doomed || c->client == NULL || mutant(ACL_KEEPS_GONE) ||
+            (user_stays(m, c) && (ahead || may_listen(c)))) {
             continue;
         }
         if (c->leaving && c->pending > 0) {

@@ -50,6 +50,8 @@ struct bytes auth_name(const struct conn *c);
 struct acl_who auth_who(const struct conn *c);
 /* Nobody may do anything here without a password, as far as is known. */
 bool auth_closed(const struct conn *c);
+/* Is there such a user, as far as this node knows? */
+bool auth_knows(const struct edge *e, struct bytes name);
 /* RESET: the connection is as new. */
 void auth_forget(struct conn *c);
 

@@ -104,11 +104,12 @@ static void node_done(struct client_op *op, struct bytes reply)
     conn_op_free(o);
 }
 
-static void submit(struct conn *c,
-                   enum client_op_kind kind,
-                   const struct command *cmd,
-                   const struct bytes *argv,
-                   int argc)
+void dispatch_op(struct conn *c,
+                 enum client_op_kind kind,
+                 const struct command *cmd,
+                 const struct bytes *argv,
+                 int argc,
+                 void (*done)(struct client_op *op, struct bytes reply))
 {
     struct conn_op *o = conn_op_new(c, kind);
 
@@ -116,8 +117,17 @@ static void submit(struct conn *c,
         c, cmd,
         c->port == EDGE_CLUSTER && kind == OP_NODE ? COMMAND_CLUSTER_PORT : 0,
         argv, argc);
-    o->op.done = node_done;
+    o->op.done = done;
     conn_op_submit(o);
+}
+
+static void submit(struct conn *c,
+                   enum client_op_kind kind,
+                   const struct command *cmd,
+                   const struct bytes *argv,
+                   int argc)
+{
+    dispatch_op(c, kind, cmd, argv, argc, node_done);
 }
 
 /* On the cluster port of a node that does not lead, whatever names a key or
@@ -161,6 +171,7 @@ void multi_forget(struct conn *c)
     buf_release(&c->queue);
     c->queue_commands = 0;
     c->queue_words = 0;
+    c->queue_own = 0;
 }
 
 static void do_multi(struct conn *c, const struct bytes *argv, int argc)
@@ -212,9 +223,9 @@ static bool queue_refuses(struct conn *c,
 {
     enum { WORDS_MAX = LIM_ARGS - 2 * WATCH_KEYS_MAX - 16 };
 
-    if (!command_nests(cmd)) {
+    if (!command_nests(cmd) && !exec_is_own(cmd)) {
         resp_error(reply, "ERR Command not allowed inside a transaction");
-    } else if (moved(c, cmd, argv, argc, reply)) {
+    } else if (command_nests(cmd) && moved(c, cmd, argv, argc, reply)) {
         return true;
     } else if (c->queue_commands >= MULTI_COMMANDS_MAX ||
                c->queue_words + (size_t)argc + 1 > WORDS_MAX ||
@@ -245,6 +256,7 @@ static void queue_command(struct conn *c,
         buf_lbytes(&c->queue, argv[i]);
     }
     c->queue_commands++;
+    c->queue_own += !command_nests(cmd);
     c->queue_words += (size_t)argc + 1;
     c->multi_writes |= (cmd->flags & CMD_WRITE) != 0;
     resp_simple(&reply, "QUEUED");
@@ -423,6 +435,15 @@ static void push_number(struct exec_words *x, uint64_t v)
     push(x, bytes_str(t));
 }
 
+static bool queued_is_own(const struct bytes *argv, int argc)
+{
+    struct buf ignored = BUF_INIT;
+    const struct command *cmd = command_find(argv, argc, &ignored);
+
+    hf_assert(cmd != NULL); /* it was queued */
+    return !command_nests(cmd);
+}
+
 static void exec_words(struct conn *c, struct exec_words *x)
 {
     size_t words = 6 + 2 * c->n_watched + c->queue_words;
@@ -443,13 +464,18 @@ static void exec_words(struct conn *c, struct exec_words *x)
         push(x, blob_bytes(c->watched[i].key));
         push_number(x, c->watched[i].revision);
     }
-    push_number(x, c->queue_commands);
+    push_number(x, c->queue_commands - c->queue_own);
     for (size_t i = 0; i < c->queue_commands; i++) {
+        int from = x->argc;
         uint32_t n = rd_u32(&r);
 
         push_number(x, n);
         for (uint32_t k = 0; k < n; k++) {
             push(x, rd_lbytes(&r));
+        }
+        if (c->queue_own > 0 && queued_is_own(x->argv + from + 1, (int)n)) {
+            x->argc = from;
+            x->numbers--;
         }
     }
     hf_assert(reader_done(&r) && (size_t)x->argc <= words);
@@ -491,13 +517,19 @@ static void exec_submit(struct conn *c)
         dispatch_answer(c, &reply);
     } else if (mutant(EXEC_PIECEWISE) && c->exec_once.n == 0) {
         exec_piecewise(c);
+    } else if (c->queue_own == c->queue_commands && c->n_watched == 0 &&
+               c->queue_own > 0 && c->exec_once.n == 0) {
+        exec_chain(c, OP_LOCAL, NULL, NULL, 0);
     } else {
+        enum client_op_kind kind =
+            c->multi_writes || c->exec_once.n > 0 ? OP_WRITE : OP_READ;
+
         exec_words(c, &x);
         cmd = command_by_name(x.argv[0]);
-        if (command_check(cmd, x.argv, x.argc, &reply)) {
-            submit(c,
-                   c->multi_writes || c->exec_once.n > 0 ? OP_WRITE : OP_READ,
-                   cmd, x.argv, x.argc);
+        if (command_check(cmd, x.argv, x.argc, &reply) && c->queue_own > 0) {
+            exec_chain(c, kind, cmd, x.argv, x.argc);
+        } else if (reply.n == 0) {
+            submit(c, kind, cmd, x.argv, x.argc);
         } else {
             dispatch_answer(c, &reply);
         }
@@ -586,6 +618,13 @@ static const struct {
     {"readwrite", do_readwrite, false},
 };
 
+/* Does it decide what the commands behind it may be? */
+static bool changes_form(const struct conn *c, const struct command *cmd)
+{
+    return pubsub_changes(cmd) ||
+           (strcmp(cmd->name, "hello") == 0 && pubsub_subscribed(c));
+}
+
 static bool acts_now(struct conn *c,
                      const struct command *cmd,
                      const struct bytes *argv,
@@ -593,6 +632,11 @@ static bool acts_now(struct conn *c,
 {
     if ((cmd->flags & CMD_CONN) == 0 || cmd->parent != NULL) {
         return false;
+    }
+    if (!c->multi && changes_form(c, cmd)) {
+        c->held = !mutant(SUBSCRIBE_LATE);
+        answer_in_turn(c, cmd, argv, argc);
+        return true;
     }
     for (size_t i = 0; i < sizeof at_dispatch / sizeof at_dispatch[0]; i++) {
         if (strcmp(at_dispatch[i].name, cmd->name) == 0 &&
@@ -604,6 +648,27 @@ static bool acts_now(struct conn *c,
     return false;
 }
 
+/* A RESP2 connection that has subscribed takes but few commands. What waits
+ * for its turn cannot change that: what could is held (acts_now()). */
+static bool subscriber_refuses(struct conn *c, const struct command *cmd)
+{
+    struct buf reply = BUF_INIT;
+    char name[48];
+
+    if (c->resp3 || !pubsub_subscribed(c) || pubsub_allows(cmd) ||
+        mutant(PUBSUB_ALLOWS_ALL)) {
+        return false;
+    }
+    command_full_name(cmd, name);
+    resp_errorf(&reply,
+                "ERR Can't execute '%s': only (P|S)SUBSCRIBE / "
+                "(P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this "
+                "context",
+                name);
+    dispatch_answer(c, &reply);
+    return true;
+}
+
 void dispatch_go(struct conn *c,
                  const struct command *cmd,
                  const struct bytes *argv,
@@ -611,6 +676,7 @@ void dispatch_go(struct conn *c,
 {
     struct buf reply = BUF_INIT;
 
+    edge_monitor(c, cmd, argv, argc);
     if (acts_now(c, cmd, argv, argc)) {
         return;
     }
@@ -642,8 +708,11 @@ static void dispatch_words(struct conn *c, const struct bytes *argv, int argc)
     if (cmd == NULL) {
         c->multi_dirty = c->multi;
         dispatch_answer(c, &reply);
-    } else if (!auth_begin(c, cmd, argv, argc) &&
-               !auth_gate(c, cmd, argv, argc)) {
+        return;
+    }
+    c->last = cmd;
+    if (!subscriber_refuses(c, cmd) && !auth_begin(c, cmd, argv, argc) &&
+        !auth_gate(c, cmd, argv, argc)) {
         dispatch_go(c, cmd, argv, argc);
     }
 }

@@ -4,6 +4,26 @@
 #include "base/assert.h"
 #include "base/mutant.h"
 #include "server/edge/conn_int.h"
+#include "server/node/node.h"
+
+/* ---- what the node tells ---- */
+
+static void on_publish(void *data,
+                       uint8_t kind,
+                       struct bytes channel,
+                       struct bytes message)
+{
+    if (kind == PUBSUB_CHANNEL || kind == PUBSUB_SHARD) {
+        (void)pubsub_deliver(data, (enum pubsub_kind)kind, channel, message);
+    }
+}
+
+static void edge_hook(struct edge *e)
+{
+    struct node_hooks h = {.data = e, .on_publish = on_publish};
+
+    node_set_hooks(e->node, &h);
+}
 
 struct edge *edge_new(struct env *env,
                       struct node *node,
@@ -20,6 +40,9 @@ struct edge *edge_new(struct env *env,
     }
     e->log = log;
     e->counters.maxclients = opt->maxclients;
+    env_timer_init(&e->pause, edge_on_unpause, e);
+    e->pubsub = pubsub_new(e);
+    edge_hook(e);
     return e;
 }
 
@@ -38,6 +61,14 @@ static void count(struct edge *e, struct conn *c)
     c->counted = now;
 }
 
+/* Those that said CLIENT NO-EVICT ON come last. */
+static bool more_evictable(const struct conn *c, const struct conn *most)
+{
+    return c->no_evict != most->no_evict && !mutant(EDGE_EVICTS_ALL)
+               ? most->no_evict
+               : c->counted > most->counted;
+}
+
 /* What was sent since is only noticed here: exact when it matters. */
 static struct conn *count_all(struct edge *e)
 {
@@ -45,7 +76,7 @@ static struct conn *count_all(struct edge *e)
 
     for (struct conn *c = e->head; c != NULL; c = c->next) {
         count(e, c);
-        if (!c->doomed && (most == NULL || c->counted > most->counted)) {
+        if (!c->doomed && (most == NULL || more_evictable(c, most))) {
             most = c;
         }
     }
@@ -158,11 +189,14 @@ void edge_on_room(struct edge *e)
 void edge_free(struct edge *e)
 {
     edge_stop_listening(e);
+    env_timer_stop(e->env, &e->pause);
     while (e->head != NULL) {
         conn_close(e->head);
     }
     hf_assert(e->unanswered == 0);
     acl_log_free(e->acl_log);
+    node_set_hooks(e->node, NULL);
+    pubsub_free(e->pubsub);
     free(e);
 }
 

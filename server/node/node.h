@@ -10,6 +10,7 @@
  *   snapshot.c  taking, sending, installing snapshots
  *   load.c      reading the data directory
  *   repair.c    a damaged data directory
+ *   publish.c   messages to subscribers of other nodes
  *   node.c      start, stop, and the wiring of log, vote, peers and engine
  *
  * Everything here runs on the loop thread. */
@@ -19,6 +20,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/bytes.h"
 #include "base/env.h"
 #include "base/limits.h"
 #include "base/log.h"
@@ -64,7 +66,10 @@ struct node_config {
     uint64_t cache_bytes;        /* entry payloads kept in memory, 32 MiB */
     uint64_t memory_limit;       /* bytes of keys and values; 0 = none */
     uint64_t request_max;        /* bytes of one request, LIM_REQUEST */
-    bool repair_refuse;          /* a damaged directory is refused */
+    uint64_t history_count; /* latest changes kept, HISTORY_COUNT_DEFAULT */
+    uint64_t history_bytes; /* of them, HISTORY_BYTES_DEFAULT; at most an
+                               eighth of memory_limit */
+    bool repair_refuse;     /* a damaged directory is refused */
 
     /* For INFO and CONFIG GET; may be NULL. Kept, not copied. */
     const struct config_view *settings;
@@ -107,6 +112,11 @@ enum { NODE_STOP_MAX_MS = 5000 };
  * as a crash in simulation. No work of this node may still be running. */
 void node_free(struct node *n);
 
+/* Other bounds for the latest changes, from now on. */
+void node_history_limits(struct node *n, uint64_t count, uint64_t bytes);
+/* Connections that wait for a change. */
+size_t node_blocked(const struct node *n);
+
 /* ---- what edge and admin need to know ---- */
 bool node_is_leader(const struct node *n); /* and ready to serve */
 uint64_t node_id(const struct node *n);    /* 0: blank */
@@ -123,6 +133,30 @@ unsigned node_view_fill(struct node *n,
                         struct node_view *v,
                         struct member_view *members,
                         char message[NODE_MESSAGE_MAX]);
+
+/* ---- what the edge hears from the node ---- */
+
+/* Any may be NULL. They must not call back into the node, but for
+ * node_publish() and what asks. */
+struct node_hooks {
+    void *data;
+    /* A client of another node published this. */
+    void (*on_publish)(void *data,
+                       uint8_t kind,
+                       struct bytes channel,
+                       struct bytes message);
+};
+/* Copied; NULL: none any more. */
+void node_set_hooks(struct node *n, const struct node_hooks *h);
+
+/* Tell every other node that is up. At most once, in order; never blocks:
+ * beyond NODE_PUBLISH_BYTES unsent bytes it is dropped for that node, with a
+ * log line. */
+enum { NODE_PUBLISH_BYTES = 8 << 20 };
+void node_publish(struct node *n,
+                  uint8_t kind,
+                  struct bytes channel,
+                  struct bytes message);
 
 /* The edge is made after the node: its counters for INFO. Kept. */
 void node_set_edge(struct node *n, const struct edge_counters *edge);

@@ -15,6 +15,7 @@
 #include "raftio/wal.h"
 #include "server/node/client.h"
 #include "server/node/ctime.h"
+#include "server/node/feed.h"
 #include "server/node/leader.h"
 #include "server/node/member.h"
 #include "server/node/node.h"
@@ -43,6 +44,7 @@ enum node_msg {
     NMSG_STATE = 12,   /* what a follower has: room, applied index */
     NMSG_ADDRESS = 13, /* this member's addresses are others now */
     NMSG_REPAIR = 14,  /* damaged: u8 wants a snapshot, u64 at least at */
+    NMSG_PUBLISH = 15, /* a message for subscribers */
     /* questions between nodes that need not know each other */
     NASK_JOIN = 32,
     NASK_PREPARE = 33,
@@ -101,10 +103,13 @@ struct node {
     struct leader leader;
     struct reads reads;
     struct walker walker;
+    struct feeds feeds;
     struct ctime ctime;
     struct membership member;
     struct snapshotter snapshot;
     struct node_repair repair;
+    struct node_hooks hooks;
+    struct quota unpublished;  /* lines about messages that were dropped */
     struct snap_meta settling; /* index 0: no repair is being ended */
     bool told_ready;           /* on_ready() was called */
 
@@ -198,6 +203,9 @@ void node_internal_op_end(struct node *n, size_t bytes);
 /* What made node_full() true may have gone: sockets are read again. */
 void node_made_room(struct node *n, bool was_full);
 
+/* ---- publish.c ---- */
+void publish_on_message(struct node *n, uint64_t from, struct reader *r);
+
 /* ---- client.c ---- */
 void client_op_done(struct client_op *op, uint64_t index);
 void client_op_reply(struct client_op *op, struct bytes reply, uint64_t index);
@@ -208,6 +216,8 @@ uint64_t client_min_index(const struct client *c);
 bool client_full(const struct client *c);
 /* Is running read @op the oldest that has no reply? */
 bool client_read_is_first(struct client *c, const struct client_op *op);
+/* An XREAD that may wait: its place is this node. */
+bool client_op_blocks(const struct client_op *op);
 /* How many reads wait for that, after @change (1, -1, 0). */
 size_t client_reads_held(struct client *c, int change);
 /* The read that begins now is the only one without a reply. */
