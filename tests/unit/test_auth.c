@@ -13,12 +13,19 @@
     "-NOPERM this user has no permissions to access one of the keys used " \
     "as arguments"
 
+static void on_users(void *ctx)
+{
+    edge_on_users(((struct world *)ctx)->edge);
+}
+
 /* A world where @rules made users, a line each. */
 static struct wire *with_users(struct world *w, const char *rules)
 {
+    struct machine_observer o = {.ctx = w, .on_users = on_users};
     struct wire *c;
 
     world_init(w);
+    machine_set_observer(w->node->m, &o);
     c = dial(w, EDGE_PLAIN);
     send_text(c, rules);
     settle(w);
@@ -92,7 +99,7 @@ static void node_behind(void **state)
     struct world w;
     struct wire *c = with_users(&w,
                                 "ACL SETUSER u on >pw ~a* +@read\r\n"
-                                "ACL SETUSER v on >pw ~* +@all\r\n");
+                                "ACL SETUSER v on >pw ~* &* +@all\r\n");
 
     (void)state;
     fall_behind(&w);
@@ -200,10 +207,9 @@ static void removed(void **state)
     expect(&w, d, "AUTH u pw\r\n", "+OK");
     expect(&w, e, "AUTH u pw\r\n", "+OK");
     send_text(d, "ACL DELUSER u\r\n");
-    env_turn(&w.env);
-    settle(&w);
-    edge_on_users(w.edge);
     later(&w);
+    expect_got(d, ":1");
+    assert_true(d->closed);
     assert_true(e->closed);
     expect(&w, c, "PING\r\n", "+PONG");
     expect(&w, c, "ACL SETUSER u on >pw ~* +@all\r\n", "+OK");
@@ -228,11 +234,9 @@ static void channels_taken(void **state)
     send_text(d, "PSUBSCRIBE b*\r\n");
     send_text(e, "AUTH v pw\r\nSUBSCRIBE a\r\n");
     settle(&w);
-    edge_on_users(w.edge);
     later(&w);
     assert_false(d->closed);
     expect(&w, c, "ACL SETUSER u resetchannels &a\r\n", "+OK");
-    edge_on_users(w.edge);
     later(&w);
     assert_true(d->closed);
     assert_false(e->closed);
@@ -294,7 +298,7 @@ static void monitored(void **state)
     (void)state;
     expect(&w, d, "MONITOR\r\n", "+OK");
     send_text(c,
-              "ONCE OPEN\r\nONCE 1 1 ACL SETUSER u >sesame-1\r\n"
+              "ONCE 1 x ACL SETUSER u >sesame-1\r\n"
               "ACL SETUSER u >sesame-2\r\nHELLO 2 AUTH u sesame-3\r\n"
               "AUTH u sesame-4\r\nAUTH u pw\r\nSET other 1\r\n");
     settle(&w);
