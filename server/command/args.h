@@ -61,5 +61,6 @@ command_fn cmd_aclauth, cmd_aclcheck, cmd_acl_list, cmd_acl_users,
     cmd_acl_getuser, cmd_acl_setuser, cmd_acl_deluser, cmd_acl_dryrun;
 command_fn cmd_txn, cmd_once, cmd_revs;
 command_fn cmd_feed;
+command_fn cmd_memory_usage, cmd_slot_keys;
 
 #endif

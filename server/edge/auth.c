@@ -269,6 +269,7 @@ static void enter(struct conn *c, struct conn_op *o, const struct resp_value *v)
         local_run(c, w.command, w.argv, w.argc, &reply);
         command_words_release(&w);
     }
+    edge_count_op(o, buf_bytes(&reply));
     conn_reply(c, buf_bytes(&reply));
     buf_release(&reply);
 }
@@ -295,6 +296,7 @@ static void auth_done(struct client_op *op, struct bytes reply)
         if (starts(reply, "-WRONGPASS")) {
             log_wrong(c, w.argc == 3 ? w.argv[2] : bytes_str("default"));
         }
+        edge_count_op(o, reply);
         conn_reply(c, reply);
     }
     resp_value_free(v);
@@ -418,6 +420,7 @@ static void deny(struct conn *c, const struct acl_denial *d)
 
     log_denial(c, d);
     c->multi_dirty |= c->multi;
+    c->edge->now.rejected = true;
     acl_error(d, &reply);
     dispatch_answer(c, &reply);
 }
@@ -445,14 +448,20 @@ static void gate_go(struct conn *c, struct conn_op *o, struct bytes reply)
     struct acl_denial d;
 
     hf_assert(command_decode(blob_bytes(command), &w) == 0);
-    conn_op_free(o);
     cmd = command_find(w.argv + 1, w.argc - 1, &ignored);
     hf_assert(cmd != NULL);
+    /* It is counted from when its words came. */
+    c->edge->now = o->counted;
+    c->edge->now_argv = w.argv + 1;
+    c->edge->now_argc = w.argc - 1;
+    conn_op_free(o);
     if (told || known_to_allow(c, cmd, w.argv + 1, w.argc - 1, &d)) {
         dispatch_go(c, cmd, w.argv + 1, w.argc - 1);
     } else {
         deny(c, &d);
     }
+    c->edge->now.command = NULL;
+    c->edge->now_argv = NULL;
     command_words_release(&w);
     blob_unref(command);
 }
@@ -470,6 +479,8 @@ static void gate_done(struct client_op *op, struct bytes reply)
     }
     auth_note(c, op->command, reply);
     c->multi_dirty |= c->multi;
+    o->counted.rejected = true;
+    edge_count_op(o, reply);
     conn_reply(c, reply);
     conn_op_free(o);
 }

@@ -18,6 +18,7 @@
 #include "base/quota.h"
 #include "resp/resp.h"
 #include "server/command/command.h"
+#include "server/command/stats.h"
 #include "server/edge/auth.h"
 #include "server/edge/conn.h"
 #include "server/edge/pubsub.h"
@@ -33,6 +34,13 @@ enum edge_quota {
     EDGE_QUOTA_IDLE,
     EDGE_QUOTA_AUTH,
     EDGE_QUOTAS
+};
+
+/* What is to be counted when a command is answered. */
+struct counted {
+    const struct command *command; /* NULL: nothing */
+    uint64_t start_us;             /* when its words were there */
+    bool rejected;                 /* before it was begun */
 };
 
 struct edge {
@@ -54,6 +62,9 @@ struct edge {
     struct quota quota[EDGE_QUOTAS];
     struct acl_log *acl_log; /* NULL: nothing was refused yet */
     struct pubsub *pubsub;
+    struct counted now; /* the command that dispatch() is at */
+    const struct bytes *now_argv;
+    int now_argc;
 };
 
 struct exec_chain;
@@ -154,6 +165,7 @@ struct conn_op {
     uint64_t epoch;    /* WATCH */
     size_t keys;       /* WATCH */
     struct blob *then; /* AUTH: what is answered then, or NULL */
+    struct counted counted;
 };
 
 /* conn.c */
@@ -178,6 +190,9 @@ void conn_wake(struct conn *c);       /* conn_process() in a task */
 /* Output has grown: no read is evaluated while there is too much. */
 void conn_hold_reads(struct conn *c);
 
+/* @reply was given to what dispatch() is at, or to @o. */
+void edge_count_now(struct conn *c, struct bytes reply);
+void edge_count_op(struct conn_op *o, struct bytes reply);
 /* Is a line of this kind to be written now? */
 bool edge_may_log(struct edge *e, enum edge_quota kind);
 /* Output of @c has grown: no more than output_total in all. */

@@ -166,8 +166,7 @@ void local_run(struct conn *c,
     }
     if (cmd->parent != NULL && strcmp(cmd->parent, "acl") == 0) {
         auth_local(c, cmd, argv, argc, reply);
-    } else if (cmd->parent != NULL) {
-        hf_assert(strcmp(cmd->parent, "client") == 0);
+    } else if (cmd->parent != NULL && strcmp(cmd->parent, "client") == 0) {
         client_command(c, cmd, argv, argc, reply);
     } else if (strcmp(name, "hello") == 0) {
         hello(c, argv, argc, reply);
