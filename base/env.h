@@ -170,6 +170,7 @@ struct net_conn {
     const struct net_conn_cbs *cbs;
     void *data;      /* the owner's */
     char remote[64]; /* "addr:port" of the other side, for logs */
+    char local[64];  /* of this side; empty where unknown */
 };
 
 int net_listen(struct env *e,

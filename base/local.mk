@@ -23,6 +23,7 @@ base_libbase_a_SOURCES = \
 	base/mutants_client.def.h \
 	base/mutants_driver.def.h \
 	base/mutants_edge.def.h \
+	base/mutants_feed.def.h \
 	base/mutants_jepsen.def.h \
 	base/mutants_log.def.h \
 	base/mutants_node.def.h \

@@ -6,6 +6,7 @@
     MUTANTS_CLIENT(M) \
     MUTANTS_DRIVER(M) \
     MUTANTS_EDGE(M)   \
+    MUTANTS_FEED(M)   \
     MUTANTS_JEPSEN(M) \
     MUTANTS_LOG(M)    \
     MUTANTS_PEER(M)   \
@@ -15,6 +16,7 @@
 #include "base/mutants_client.def.h"
 #include "base/mutants_driver.def.h"
 #include "base/mutants_edge.def.h"
+#include "base/mutants_feed.def.h"
 #include "base/mutants_jepsen.def.h"
 #include "base/mutants_log.def.h"
 #include "base/mutants_node.def.h"

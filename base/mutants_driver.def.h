@@ -27,6 +27,8 @@
     M(DRV_CHGHOLD, "a CHANGE leaves before it is durable at the leader")       \
     M(DRV_TRIMAE, "entries below the snapshot are taken as new")               \
     M(DRV_STALEREJ, "a late rejection sends the leader back below match")      \
+    M(DRV_BACKTWICE, "every rejection of a window sends the leader back")      \
+    M(DRV_BACKWHOLE, "a leader sent back sends all that is left at once")      \
     M(DRV_CONFSEQ, "a second CHANGE does not commit the first")                \
     M(DRV_SNAPONE, "a snapshot may be taken at index 1")                       \
     M(DRV_PENDING, "submits are taken without bound")                          \

@@ -25,6 +25,9 @@
     M(PUBLISH_UNBOUNDED, "messages to a slow node fill memory")              \
     M(SUBSCRIBE_LATE,                                                        \
       "what is pipelined behind SUBSCRIBE is not judged by it")              \
-    M(EXEC_PIECEWISE, "EXEC sends its commands one by one")
+    M(EXEC_PIECEWISE, "EXEC sends its commands one by one")                  \
+    M(EDGE_EVICTS_ALL, "CLIENT NO-EVICT protects nobody")                    \
+    M(EDGE_CLOSE_UNREAD, "closed with unread bytes after a protocol error")  \
+    M(MONITOR_SHOWS_SECRETS, "MONITOR shows what carries passwords")
 
 #endif

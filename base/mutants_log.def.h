@@ -27,6 +27,9 @@
     M(SNAP_FOOTER_UNCHECKED, "a snapshot's footer is not verified")            \
     M(SNAP_OLD_FALLBACK, "a damaged newest snapshot: the older one is used")   \
     M(SNAP_ID_UNCHECKED, "a snapshot of another cluster is taken")             \
+    M(MARK_VOUCHES, "writing goes on over what lies behind an orderly end")    \
+    M(RECYCLE_FOUND, "log files of an earlier process are used again")         \
+    M(RECYCLE_LARGE, "a log file with a very large entry is used again")       \
     M(REPAIR_SAME_ID, "a log whose end cannot be told keeps its id")
 
 #endif

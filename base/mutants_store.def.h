@@ -32,6 +32,18 @@
     M(ONCE_REPLY_UNBOUNDED, "saved replies have no limit")                    \
     M(MACHINE_ERROR_ENDS, "an error of one request ends its entry")           \
     M(ONCE_ENDS_EARLY, "named sessions end in a tenth of their idle time")    \
-    M(WATCH_NO_EXPIRY, "WATCH and TXN take an expired key for unchanged")
+    M(WATCH_NO_EXPIRY, "WATCH and TXN take an expired key for unchanged")     \
+    M(COMPARE_ABSENT, "IFEQ and IFDEQ are true of an absent key")             \
+    M(COMPARE_IGNORED, "IFEQ, IFNE, IFDEQ, IFDNE are always true")            \
+    M(SET_KEEPTTL_DROPS, "KEEPTTL drops the deadline")                        \
+    M(MSETEX_SOME, "MSETEX stores although its condition is false")           \
+    M(SETRANGE_TTL, "SETRANGE drops the deadline")                            \
+    M(RENAME_TTL, "RENAME and COPY leave the deadline behind")                \
+    M(RENAMENX_OVER, "RENAMENX replaces a key")                               \
+    M(COPY_REPLACES, "COPY replaces without being told to")                   \
+    M(FLOAT_DOUBLE, "INCRBYFLOAT computes with 53 bits")                      \
+    M(DUMP_CRC, "RESTORE takes a dump with a wrong checksum")                 \
+    M(DUMP_PACKS, "a DUMP in a transaction is packed")                        \
+    M(CHANCE_LOCAL, "RANDOMKEY in a transaction differs between nodes")
 
 #endif

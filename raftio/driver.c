@@ -365,6 +365,7 @@ static void lose_leadership(struct driver *d)
     d->barrier_applied = false;
     d->transfer_to = 0;
     d->held_n = 0;
+    memset(d->backs, 0, sizeof d->backs);
     driver_probe_fail(d);
 }
 

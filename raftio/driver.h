@@ -174,6 +174,20 @@ struct driver_answer {
     uint64_t awake;
 };
 
+/* How this leader went back for @id when it last rejected something. */
+struct driver_back {
+    uint64_t id;     /* 0: free */
+    uint64_t at;     /* when, ms */
+    uint64_t sent;   /* when anything was sent since */
+    uint64_t match;  /* what it had acknowledged then */
+    uint64_t prev;   /* where the first piece sent since is anchored; 0: that
+                        cannot be rejected */
+    uint64_t end;    /* and where all sent then end */
+    uint64_t upto;   /* entries after this are held back; 0: none are */
+    unsigned window; /* pieces that may be on the way */
+    bool refused;    /* some of them was rejected */
+};
+
 struct driver {
     struct raft r;
     uint64_t id;
@@ -220,6 +234,10 @@ struct driver {
     struct pace heard;      /* of a majority of voters, while this node led */
     uint64_t answers_term;  /* in which it led last */
     struct driver_answer answers[LIM_NODES];
+    struct driver_back backs[LIM_NODES];
+    uint64_t back_for;    /* for whom the step that runs goes back; 0: none */
+    uint64_t back_ack;    /* whose answer is being stepped */
+    unsigned back_window; /* with back_for: pieces that may leave */
     uint64_t silence_max; /* of a leader that was then heard again */
     uint64_t lost;        /* not heard since its process ended; 0: none */
     uint64_t early_at;    /* then stand for election; 0: no */

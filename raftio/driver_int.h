@@ -57,6 +57,9 @@ void driver_note_false_alarm(struct driver *d, uint64_t from);
 /* A server has answered an AppendEntries of the present term. */
 void driver_note_answer(struct driver *d, uint64_t from);
 
+/* How this leader last went back for @id; NULL: not in this term. */
+struct driver_back *driver_back_of(struct driver *d, uint64_t id);
+
 /* ---- sending ---- */
 void driver_send_update(struct driver *d,
                         struct raft_message *batch,

@@ -299,13 +299,111 @@ static bool success_is_impossible(struct driver *d, const struct raft_msg *m)
            !mutant(DRV_LOGRANGE);
 }
 
+/* Not what was sent since the leader went back: that ends earlier, or is one
+ * piece that begins and ends elsewhere. */
+static bool rejected_before(const struct driver_back *b, uint64_t rejected)
+{
+    return (b->upto != 0 && rejected > b->upto) ||
+           (b->window == 1 && rejected > b->prev && rejected < b->end);
+}
+
+/* E12. What the engine wants sent leaves in pieces, and when one is lost or
+ * overtaken each of those behind it is rejected. The engine answers the first
+ * rejection with everything unacknowledged, the next acknowledgement with all
+ * of it once more, then takes the next old rejection for a new one: every
+ * entry acknowledged may cost two windows. So what is sent after a rejection
+ * is held to a window of its own (send_back()), and only these send the leader
+ * back again: the answer to the first piece sent since, which leads further
+ * back; one in this window once there was progress, or once a heartbeat has
+ * passed. How many pieces may leave then; 0: it stays. */
+static unsigned back_window(struct driver *d, uint64_t from, uint64_t rejected)
+{
+    struct driver_back *b = driver_back_of(d, from);
+
+    if (b == NULL || rejected == b->prev) {
+        return 1;
+    }
+    if (rejected_before(b, rejected) && !mutant(DRV_BACKTWICE)) {
+        return 0;
+    }
+    if (driver_match(d, from) > b->match) {
+        return (b->window + 1) / 2;
+    }
+    b->refused = true;
+    return d->now - b->at >= d->cfg.heartbeat_ms || mutant(DRV_BACKTWICE);
+}
+
+/* Back to what is not acknowledged. The engine believes that it has left
+ * already; a rejection tells it otherwise. */
+static void step_back(struct driver *d, struct incoming *in, unsigned window)
+{
+    struct raft_append_entries_result *a = &in->rm.append_entries_result;
+
+    a->last_log_index = driver_match(d, in->from);
+    a->rejected = a->last_log_index + 1;
+    in->ev.receive.message = &in->rm;
+    d->back_for = in->from;
+    d->back_window = window;
+    incoming_step(in, d);
+    d->back_for = 0;
+}
+
+/* After progress: when all that was sent since the leader went back has
+ * arrived, twice as much may follow; when some of it was rejected, half. */
+static void adjust_back(struct driver *d, struct incoming *in)
+{
+    struct driver_back *b = driver_back_of(d, in->from);
+    uint64_t match = driver_match(d, in->from);
+
+    if (b == NULL || match <= b->match || d->failed ||
+        raft_state(&d->r) != RAFT_LEADER) {
+        return;
+    }
+    if (b->upto != 0 && match >= b->upto) {
+        b->upto = 0;
+        if (match < driver_last(d)) {
+            step_back(d, in, b->window * 2);
+        }
+    } else if (b->refused) {
+        b->refused = false;
+        step_back(d, in, (b->window + 1) / 2);
+    }
+}
+
+/* What a rejection by @from may tell the engine. False: nothing. */
+static bool sift_rejection(struct driver *d,
+                           uint64_t from,
+                           struct raft_append_entries_result *a)
+{
+    uint64_t match = driver_match(d, from);
+
+    /* E2. A rejection below what the follower has acknowledged is late.
+     * Obeyed, it sets next below match and wraps the count of entries in
+     * flight: that follower never gets an entry again. */
+    if (!mutant(DRV_STALEREJ)) {
+        if (a->rejected <= match) {
+            return false;
+        }
+        if (a->last_log_index < match) {
+            a->last_log_index = match;
+        }
+    }
+    d->back_window = back_window(d, from, a->rejected);
+    if (d->back_window > 0) {
+        d->back_for = from;
+    } else {
+        a->rejected = 0; /* only that it is alive, which it is */
+        a->last_log_index = match;
+    }
+    return true;
+}
+
 static void receive_append_result(struct driver *d,
                                   uint64_t from,
                                   const struct raft_msg *m)
 {
     bool ours =
         raft_state(&d->r) == RAFT_LEADER && m->term == raft_current_term(&d->r);
-    uint64_t match = driver_match(d, from);
     struct raft_append_entries_result *a;
     struct incoming in;
 
@@ -324,18 +422,15 @@ static void receive_append_result(struct driver *d,
     a->last_log_index = m->append_result.last_index;
     a->features = m->append_result.features;
     a->capacity = m->append_result.capacity;
-    /* E2. A rejection below what the follower has acknowledged is late.
-     * Obeyed, it sets next below match and wraps the count of entries in
-     * flight: that follower never gets an entry again. */
-    if (ours && a->rejected > 0 && !mutant(DRV_STALEREJ)) {
-        if (a->rejected <= match) {
-            return;
-        }
-        if (a->last_log_index < match) {
-            a->last_log_index = match;
-        }
+    if (ours && a->rejected > 0 && !sift_rejection(d, from, a)) {
+        return;
     }
+    d->back_ack = from;
     incoming_step(&in, d);
+    d->back_for = d->back_ack = 0;
+    if (ours) {
+        adjust_back(d, &in);
+    }
 }
 
 /* ---- votes ---- */

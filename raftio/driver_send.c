@@ -253,6 +253,140 @@ void driver_release_held(struct driver *d)
     }
 }
 
+/* ---- going back ---- */
+
+struct driver_back *driver_back_of(struct driver *d, uint64_t id)
+{
+    for (unsigned i = 0; i < LIM_NODES; i++) {
+        struct driver_back *b = &d->backs[i];
+
+        if (b->id == id) {
+            /* A member that was removed and came back begins anew. */
+            return driver_match(d, id) < b->match ? NULL : b;
+        }
+    }
+    return NULL;
+}
+
+static bool is_member(const struct driver *d, uint64_t id)
+{
+    for (unsigned i = 0; i < d->r.configuration.n; i++) {
+        if (d->r.configuration.servers[i].id == id) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* There is a place for each member; those of former ones are free. */
+static struct driver_back *note_back(struct driver *d,
+                                     uint64_t to,
+                                     uint64_t prev)
+{
+    struct driver_back *b = NULL;
+
+    for (unsigned i = 0; i < LIM_NODES; i++) {
+        if (d->backs[i].id == to) {
+            b = &d->backs[i];
+            break;
+        }
+        if (b == NULL && !is_member(d, d->backs[i].id)) {
+            b = &d->backs[i];
+        }
+    }
+    hf_assert(b != NULL);
+    memset(b, 0, sizeof *b);
+    b->id = to;
+    b->at = b->sent = d->now;
+    b->match = driver_match(d, to);
+    b->prev = prev;
+    b->window = d->back_window;
+    d->back_for = 0;
+    return b;
+}
+
+/* Cut @ae after @pieces. */
+static void ae_shorten(const struct driver *d,
+                       struct driver_ae *ae,
+                       unsigned pieces)
+{
+    struct driver_ae rest = *ae;
+
+    while (rest.n > 0 && pieces-- > 0) {
+        unsigned k = ae_piece(d, &rest, true);
+
+        k = k > 0 ? k : ae_piece(d, &rest, false);
+        ae_advance(&rest, 0, k);
+    }
+    ae->n -= rest.n;
+}
+
+/* The first message after a rejection: whether the follower takes it is not
+ * known, and one piece asks that as well as all of them, each of which it
+ * would reject. */
+static void send_back(struct driver *d, struct driver_ae *ae)
+{
+    struct driver_back *b = note_back(d, ae->to, ae->prev_index);
+    unsigned all = ae->n;
+
+    if (!mutant(DRV_BACKWHOLE)) {
+        ae_shorten(d, ae, b->window);
+    }
+    b->end = ae->prev_index + ae->n;
+    b->upto = ae->n < all ? b->end : 0;
+}
+
+/* What the engine sends to a follower that is given a window: only what keeps
+ * it a follower, and finds out whether something in the window was lost. After
+ * an election timeout without progress it is as if there were none. False:
+ * nothing now. */
+static bool send_beside(struct driver *d, struct driver_ae *ae)
+{
+    struct driver_back *b = driver_back_of(d, ae->to);
+    uint64_t term;
+
+    if (b == NULL || b->upto == 0) {
+        return true;
+    }
+    if (d->back_ack == ae->to) {
+        return false; /* adjust_back() is about to */
+    }
+    term = driver_term_of(d, b->upto);
+    if (driver_match(d, ae->to) >= b->upto || term == 0 ||
+        d->now - b->at >= d->cfg.election_ms) {
+        b->upto = 0;
+        return true;
+    }
+    if (d->now - b->sent < d->cfg.heartbeat_ms / 2) {
+        return false;
+    }
+    b->sent = d->now;
+    if (ae->prev_index >= b->upto) {
+        ae->prev_index = b->upto;
+        ae->prev_term = term;
+        ae->n = 0;
+    } else if (ae->n > 0) {
+        ae_shorten(d, ae, 1);
+        b->prev = ae->prev_index;
+        b->upto = b->end = ae->prev_index + ae->n;
+        b->window = 1;
+    }
+    return true;
+}
+
+static void note_install(struct driver *d, uint64_t to)
+{
+    struct driver_back *b = driver_back_of(d, to);
+
+    if (to == d->back_for) {
+        b = note_back(d, to, 0);
+    }
+    if (b != NULL) {
+        b->upto = 0;
+        b->refused = false;
+    }
+}
+
 static void send_append(struct driver *d, const struct raft_message *rm)
 {
     const struct raft_append_entries *a = &rm->append_entries;
@@ -270,6 +404,11 @@ static void send_append(struct driver *d, const struct raft_message *rm)
     if (ae.n > 0 && (ae.prev_index + 1 < d->log.first ||
                      ae.prev_index + ae.n > driver_last(d))) {
         driver_fail(d, "the engine sends entries that are not in the log");
+        return;
+    }
+    if (ae.to == d->back_for) {
+        send_back(d, &ae);
+    } else if (!send_beside(d, &ae)) {
         return;
     }
     ae_send(d, &ae);
@@ -384,6 +523,7 @@ static void send_one(struct driver *d,
             if (!fill_install(d, rm, &m)) {
                 return;
             }
+            note_install(d, m.to);
             break;
         case RAFT_TIMEOUT_NOW:
             fill_timeout_now(rm, &m);

@@ -478,6 +478,7 @@ static void plan_turn(struct wal *w, size_t spare, uint64_t need)
     seg->end = SEG_HEADER;
     seg->salt = g->head.salt;
     seg->flight = g->head.flight;
+    seg->own = true;
     w->new_segment = false;
 }
 
@@ -1103,10 +1104,15 @@ static void retry_cb(struct env_timer *t)
 }
 
 /* A file that was filled to its end before, so that whatever lies behind the
- * new life's end is of one earlier life. */
+ * new life's end is of one earlier life; with no frame in it that is larger
+ * than the next life's bound: what is left of one behind the new end would
+ * look like more than an unfinished write. What a process found it does not
+ * use again: recovery does not look behind a segment's end. */
 static bool recyclable(const struct wal *w, const struct wal_seg *seg)
 {
-    return seg->size == w->cfg.segment_bytes && w->spares_n < WAL_SPARES &&
+    return (seg->own || mutant(RECYCLE_FOUND)) &&
+           (seg->flight <= w->cfg.flight_bytes || mutant(RECYCLE_LARGE)) &&
+           seg->size == w->cfg.segment_bytes && w->spares_n < WAL_SPARES &&
            seg->end + seg->flight + SEG_SEAL >= seg->size;
 }
 

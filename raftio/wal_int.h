@@ -71,6 +71,7 @@ struct wal_seg {
     uint64_t salt;
     uint64_t flight;
     uint32_t readers;
+    bool own; /* all of it was written by this process */
 };
 
 /* Where a frame of entries is. @last may be lower than on disk: truncated. */

@@ -475,7 +475,12 @@ static int judge_tail(struct scan *s, const struct seg_head *h, uint64_t g)
     }
     s->out->torn_bytes = s->clean ? 0 : span;
     s->out->clean = s->clean;
-    s->out->same_segment = s->clean || (span == 0 && h->old_salt == 0);
+    /* Only zeros may be written over. Each frame would uncover more of what
+     * lies behind the end, and the next start would have to explain it; an
+     * earlier life's frames, or a mark, vouch for it only while they are
+     * there. A new segment leaves it where nobody looks. */
+    s->out->same_segment =
+        (span == 0 && h->old_salt == 0) || (s->clean && mutant(MARK_VOUCHES));
     return 0;
 }
 

@@ -118,6 +118,16 @@ void resp_set(struct buf *b, size_t n)
     put_count(b, '~', n);
 }
 
+void resp_pairs(struct buf *b, size_t n)
+{
+    put_count(b, '&', n);
+}
+
+void resp_pair(struct buf *b)
+{
+    buf_append(b, "^\r\n", 3);
+}
+
 void resp_push(struct buf *b, size_t n)
 {
     put_count(b, '>', n);

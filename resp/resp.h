@@ -13,7 +13,9 @@
  * The canonical form of a reply is RESP3, except that the null array (the
  * answer of an EXEC whose condition failed) is spelled as in RESP2, "*-1", so
  * that it stays apart from the plain null "_" until the protocol of the
- * connection is known; resp3_fix_null_arrays() spells it "_". */
+ * connection is known; resp3_fix_null_arrays() spells it "_". Likewise pairs
+ * (the streams of an XREAD: in RESP3 a map, in RESP2 an array of arrays of
+ * two), which are spelled "&n", then n times "^", key and value. */
 #ifndef HF_RESP_RESP_H
 #define HF_RESP_RESP_H
 
@@ -116,6 +118,9 @@ void resp_array(struct buf *b, size_t n);
 void resp_map(struct buf *b, size_t n);
 void resp_set(struct buf *b, size_t n);
 void resp_push(struct buf *b, size_t n);
+/* Followed by @n times resp_pair() and two values. */
+void resp_pairs(struct buf *b, size_t n);
+void resp_pair(struct buf *b);
 void resp_double(struct buf *b, double v);
 void resp_bool(struct buf *b, bool v);
 void resp_verbatim(struct buf *b, struct bytes text); /* "txt" */
@@ -132,7 +137,8 @@ bool resp3_is_resp2(struct bytes in);
  * 0, or HF_EINVAL when @in is not whole replies: @out is then unchanged. */
 int resp3_to_resp2(struct bytes in, struct buf *out);
 
-/* Append the canonical replies @in in pure RESP3: "*-1" becomes "_". */
+/* Append the canonical replies @in in pure RESP3: "*-1" becomes "_", pairs
+ * become maps. */
 int resp3_fix_null_arrays(struct bytes in, struct buf *out);
 
 /* ---- replies: scanner ---- */

@@ -29,7 +29,7 @@ static int token_line(const uint8_t *data, size_t n, size_t *len)
 
 static bool token_has_count(char type)
 {
-    return type != 0 && strchr(":$=!*%~>", type) != NULL;
+    return type != 0 && strchr(":$=!*%~>&", type) != NULL;
 }
 
 /* The bytes after the header of '$', '=' or '!'. */
@@ -70,6 +70,7 @@ static bool token_line_ok(const struct resp_token *t)
         case '-':
             return memchr(s.p, '\n', s.n) == NULL;
         case '_':
+        case '^':
             return s.n == 0;
         case '#':
             return s.n == 1 && (s.p[0] == 't' || s.p[0] == 'f');
@@ -95,7 +96,7 @@ int resp_token_read(struct resp_token *t,
     memset(t, 0, sizeof(*t));
     t->type = (char)data[0];
     if (!token_has_count(t->type) &&
-        (t->type == 0 || strchr("+-_#,(", t->type) == NULL)) {
+        (t->type == 0 || strchr("+-_#,(^", t->type) == NULL)) {
         return HF_EINVAL;
     }
     rv = token_line(data + 1, n - 1, &len);
@@ -105,6 +106,7 @@ int resp_token_read(struct resp_token *t,
     t->body = bytes_of(data + 1, len);
     t->len = len + 3;
     if (!token_has_count(t->type)) {
+        t->children = t->type == '^' ? 2 : 0;
         return token_line_ok(t) ? 1 : HF_EINVAL;
     }
     if (!resp_number(t->body.p, t->body.n, &t->count)) {
@@ -205,6 +207,8 @@ static void token_to_resp2(const struct resp_token *t, struct buf *out)
         case '%':
         case '~':
         case '>':
+        case '&':
+        case '^':
             resp_array(out, (size_t)t->children);
             break;
         case '_':
@@ -234,13 +238,17 @@ static void token_to_resp2(const struct resp_token *t, struct buf *out)
 
 static bool fix_keeps(const struct resp_token *t)
 {
-    return !(t->type == '*' && t->count == -1);
+    return !(t->type == '*' && t->count == -1) && t->type != '&' &&
+           t->type != '^';
 }
 
 static void fix_token(const struct resp_token *t, struct buf *out)
 {
-    hf_assert(t->type == '*');
-    resp_null(out);
+    if (t->type == '*') {
+        resp_null(out);
+    } else if (t->type == '&') {
+        resp_map(out, (size_t)t->count);
+    } /* "^": a map's pairs have no header of their own */
 }
 
 /* Copy runs of tokens that @keep accepts; give the others to @change. */
@@ -316,11 +324,12 @@ static double to_double(struct bytes s)
 
 static void value_set(struct resp_value *v, const struct resp_token *t)
 {
-    static const char types[] = "+-:$_*%~>,#=(!";
+    static const char types[] = "+-:$_*%~>,#=(!&^";
     static const enum resp_type to[] = {
-        RESP_STATUS, RESP_ERROR,    RESP_INT,    RESP_BULK, RESP_NULL,
-        RESP_ARRAY,  RESP_MAP,      RESP_SET,    RESP_PUSH, RESP_DOUBLE,
-        RESP_BOOL,   RESP_VERBATIM, RESP_BIGNUM, RESP_ERROR};
+        RESP_STATUS, RESP_ERROR,  RESP_INT,   RESP_BULK,
+        RESP_NULL,   RESP_ARRAY,  RESP_MAP,   RESP_SET,
+        RESP_PUSH,   RESP_DOUBLE, RESP_BOOL,  RESP_VERBATIM,
+        RESP_BIGNUM, RESP_ERROR,  RESP_ARRAY, RESP_ARRAY};
 
     v->type = to[strchr(types, t->type) - types];
     v->str = t->body;

@@ -9,7 +9,7 @@ set -eu
 . "$(dirname "$0")/lib.sh"
 
 packages="autoconf automake make gcc libc6-dev pkg-config libuv1-dev
-    liblz4-dev libssl-dev libinih-dev libedit-dev libcmocka-dev
+    liblz4-dev libmpfr-dev libxxhash-dev liblzf-dev libssl-dev libinih-dev libedit-dev libcmocka-dev
     libjansson-dev libjemalloc-dev redis-tools"
 case "${1:-}" in
     --lint)
@@ -17,7 +17,7 @@ case "${1:-}" in
             shellcheck"
         ;;
     --test)
-        packages="$packages iproute2 iptables clang strace xfsprogs e2fsprogs"
+        packages="$packages iproute2 iptables clang strace xfsprogs e2fsprogs redis-server python3"
         ;;
     --bench) packages="$packages redis-server etcd-server etcd-client" ;;
 esac

@@ -7,7 +7,8 @@
 # are recorded and listed; --stop ends at the first piece that has one.
 #   HF_SIM_PIECE=N   seeds of a piece (1000)
 # --fast, with --campaign: build it for speed first (./dev build fast).
-# ./dev sim --kept: the seeds of tests/sim/seeds.txt, which found something.
+# ./dev sim --kept: the seeds that found something: tests/sim/seeds.txt, and
+# tests/sim/raft_seeds.txt for the driver alone (raft_sim).
 # ./dev sim --engine-asserts ...: the same against an engine with its
 # assertions on; with --seeds N also N seeds of the driver alone (raft_sim).
 # An assertion that fires ends its seed, which failed.
@@ -29,6 +30,15 @@ if [ "${1:-}" = --kept ]; then
         awk '{ print $1 }'); do
         "$sim" --seed "$seed" >/dev/null 2>&1 || {
             say "FAILED seed $seed, again: ./dev sim --seed $seed --verbose"
+            bad=$((bad + 1))
+        }
+    done
+    drivers=$HF_ROOT/build/tests/sim/raft_sim
+    [ -x "$drivers" ] || "$HF_ROOT/scripts/build.sh"
+    for seed in $(sed 's/#.*//' "$HF_ROOT/tests/sim/raft_seeds.txt" |
+        awk '{ print $1 }'); do
+        "$drivers" --seed "$seed" --seeds 1 || {
+            say "FAILED seed $seed of raft_sim"
             bad=$((bad + 1))
         }
     done

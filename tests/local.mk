@@ -1,5 +1,6 @@
 # A unit test is one file; add its name here. It may use every library.
 UNIT_TESTS = \
+	tests/unit/test_acl \
 	tests/unit/test_admin \
 	tests/unit/test_bounds \
 	tests/unit/test_bytes \
@@ -20,6 +21,7 @@ UNIT_TESTS = \
 	tests/unit/test_env_sim \
 	tests/unit/test_env_uv \
 	tests/unit/test_formats \
+	tests/unit/test_feed \
 	tests/unit/test_found \
 	tests/unit/test_history \
 	tests/unit/test_history_out \
@@ -32,6 +34,7 @@ UNIT_TESTS = \
 	tests/unit/test_snap \
 	tests/unit/test_snapxfer \
 	tests/unit/test_store \
+	tests/unit/test_strings \
 	tests/unit/test_vote \
 	tests/unit/test_wal
 
@@ -109,6 +112,8 @@ tests_unit_test_client_LDADD = $(CLIENT_LDADD)
 tests_unit_test_kv_SOURCES = tests/unit/test_kv.c $(FAKE_CLUSTER)
 tests_unit_test_kv_LDADD = $(CLIENT_LDADD)
 DISK_SIM = tests/sim/disk_sim.c tests/sim/disk_sim.h tests/unit/wal_env.h
+tests_unit_test_command_SOURCES = tests/unit/test_command.c tests/unit/ask.h
+tests_unit_test_strings_SOURCES = tests/unit/test_strings.c tests/unit/ask.h
 tests_unit_test_disk_sim_SOURCES = tests/unit/test_disk_sim.c $(DISK_SIM)
 tests_unit_test_formats_SOURCES = tests/unit/test_formats.c $(DISK_SIM)
 tests_unit_test_found_SOURCES = tests/unit/test_found.c $(DISK_SIM)
@@ -127,6 +132,8 @@ tests_unit_test_bounds_SOURCES = tests/unit/test_bounds.c \
 	tests/sim/rot.c tests/sim/rot.h
 tests_unit_test_bounds_LDADD = server/libserver_edge.a $(NODE_LIBS) \
 	$(NODE_SYSTEM_LIBS) $(CMOCKA_LIBS)
+tests_unit_test_acl_SOURCES = tests/unit/test_acl.c \
+	tests/unit/acl_categories.h
 tests_unit_test_history_SOURCES = tests/unit/test_history.c \
 	tests/sim/check.c tests/sim/check.h \
 	tests/sim/history.c tests/sim/history.h
@@ -158,7 +165,7 @@ tests_fault_stale_read_LDADD =
 tests_fault_rude_LDADD =
 tests_fault_damage_LDADD = base/libbase.a
 tests_unit_test_check_LDADD = $(CHECK_LIBS) $(CMOCKA_LIBS)
-EXTRA_DIST += tests/sim/seeds.txt tests/fault/jepsen.sh \
+EXTRA_DIST += tests/sim/seeds.txt tests/sim/raft_seeds.txt tests/fault/jepsen.sh \
 	tests/fault/cutoff.sh \
 	tests/jepsen \
 	tests/golden/entry.hex \
@@ -167,6 +174,7 @@ EXTRA_DIST += tests/sim/seeds.txt tests/fault/jepsen.sh \
 	tests/golden/peers.hex \
 	tests/golden/segment.hex \
 	tests/golden/snapshot.hex \
+	tests/golden/snapshot-2.hex \
 	tests/golden/vote.hex \
 	tests/fuzz/corpus \
 	tests/clients/compare.sh \

@@ -94,6 +94,7 @@ struct node_view {
     uint64_t keys_expiring; /* ... that have a deadline */
     uint64_t expired;       /* removed by deadline since the start */
     uint64_t parked;        /* requests that wait */
+    uint64_t blocked;       /* connections that wait for a change */
     uint64_t sessions;
     /* clock */
     uint64_t cluster_ms; /* Unix ms */

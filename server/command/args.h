@@ -11,6 +11,7 @@
 
 #define ERR_NOT_INT "ERR value is not an integer or out of range"
 #define ERR_SYNTAX "ERR syntax error"
+#define ERR_DIGEST "ERR must be exactly 16 hexadecimal characters"
 
 /* Canonical decimal only: no space, no plus, no leading zero, no "-0". */
 bool args_i64(struct bytes s, int64_t *out);
@@ -45,12 +46,18 @@ bool args_need_time(struct bytes s,
  * the other 2^62, so that no addition wraps. */
 #define EXPIRE_SPAN_MAX_MS (INT64_MAX / 2)
 
+/* The pairs of MSETEX: 0 when argv[1] is no count, or they are not there. */
+int msetex_count(const struct bytes *argv, int argc);
+
 /* Handlers of table.h. */
 command_fn cmd_get, cmd_set, cmd_getv, cmd_setnx, cmd_setex, cmd_getdel,
     cmd_getex, cmd_mget, cmd_mset, cmd_msetnx, cmd_append, cmd_strlen, cmd_incr,
-    cmd_decr, cmd_incrby, cmd_decrby;
+    cmd_decr, cmd_incrby, cmd_decrby, cmd_getset, cmd_getrange, cmd_setrange,
+    cmd_incrbyfloat, cmd_digest, cmd_delex, cmd_msetex;
 command_fn cmd_del, cmd_exists, cmd_type, cmd_expire, cmd_ttl, cmd_persist,
-    cmd_scan, cmd_keys, cmd_dbsize, cmd_flushall, cmd_range;
+    cmd_scan, cmd_keys, cmd_dbsize, cmd_flushall, cmd_range, cmd_rename,
+    cmd_copy, cmd_randomkey, cmd_object, cmd_dump, cmd_restore;
 command_fn cmd_txn, cmd_once, cmd_revs;
+command_fn cmd_feed;
 
 #endif

@@ -7,6 +7,7 @@
 #include "base/limits.h"
 #include "resp/resp.h"
 #include "server/command/args.h"
+#include "server/command/feed.h"
 #include "server/command/txn.h"
 
 /* ---- finding and checking ---- */
@@ -59,9 +60,9 @@ static void upper_name(const char *name, char out[32])
     }
 }
 
-static void error_subcommand(const struct command *parent,
-                             struct bytes sub,
-                             struct buf *reply)
+void command_error_subcommand(const struct command *parent,
+                              struct bytes sub,
+                              struct buf *reply)
 {
     struct buf text = BUF_INIT;
     char name[32];
@@ -137,14 +138,14 @@ const struct command *command_find(const struct bytes *argv,
     /* ONCE has a form of its own beside its subcommands. */
     if (argc >= 2 && c->arity == -2 && has_subcommands(c)) {
         sub = command_sub(c, argv[1]);
-        if (sub == NULL && c->handler != NULL) {
+        if (sub == NULL && c->handler == cmd_once) {
             sub = c;
         }
         if (sub == NULL) {
             if (argc == 2 && bytes_ieq(argv[1], "HELP")) {
                 help(c, reply);
             } else {
-                error_subcommand(c, argv[1], reply);
+                command_error_subcommand(c, argv[1], reply);
             }
             return NULL;
         }
@@ -206,6 +207,12 @@ static bool plain_keys(const struct command *c,
 {
     int last = c->last_key >= 0 ? c->last_key : argc + c->last_key;
 
+    if (c->handler == cmd_msetex) {
+        last = 2 * msetex_count(argv, argc);
+    }
+    if (c->handler == cmd_feed) {
+        return feed_keys(argv, argc, fn, ctx);
+    }
     if (c->first_key == 0) {
         return true;
     }

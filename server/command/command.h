@@ -111,8 +111,11 @@ bool command_first_key(const struct command *c,
                        const struct bytes *argv,
                        int argc,
                        struct bytes *key);
-/* The text of "unknown command", "wrong number of arguments". */
+/* The texts of "wrong number of arguments", "unknown subcommand". */
 void command_error_arity(const struct command *c, struct buf *reply);
+void command_error_subcommand(const struct command *parent,
+                              struct bytes sub,
+                              struct buf *reply);
 /* CRC16 of the key (of its {tag}), modulo 16384. */
 uint16_t command_key_slot(struct bytes key);
 

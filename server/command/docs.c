@@ -18,7 +18,8 @@ enum { FLAG_NAMES = sizeof flag_names / sizeof flag_names[0] };
 
 static bool moves_keys(const struct command *c)
 {
-    return c->handler == cmd_txn || c->handler == cmd_once;
+    return c->handler == cmd_txn || c->handler == cmd_once ||
+           c->handler == cmd_msetex;
 }
 
 static void flags_reply(const struct command *c, struct buf *reply)
@@ -371,9 +372,9 @@ static bool is_container(const struct command *c)
 
 void command_markdown(struct buf *out)
 {
-    static const char *const groups[] = {"string", "keyspace",   "transactions",
-                                         "pubsub", "connection", "server",
-                                         "cluster"};
+    static const char *const groups[] = {"string", "keyspace", "transactions",
+                                         "stream", "pubsub",   "connection",
+                                         "server", "cluster"};
     size_t n, shown = 0, all = 0;
     const struct command *rows = command_table(&n);
 

@@ -68,7 +68,7 @@ static void section_clients(const struct node_view *v,
     (void)cluster;
     line_u64(b, "connected_clients", counters(v)->connected);
     line_u64(b, "maxclients", counters(v)->maxclients);
-    line_u64(b, "blocked_clients", 0);
+    line_u64(b, "blocked_clients", v->blocked);
     line_u64(b, "tracking_clients", 0);
     line_u64(b, "parked_requests", v->parked);
 }

@@ -2,6 +2,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "base/mutant.h"
 #include "resp/resp.h"
 #include "server/command/args.h"
 #include "server/store/machine.h"
@@ -49,6 +50,97 @@ void cmd_type(struct machine *m,
                                ? "string"
                                : "none");
     }
+}
+
+/* Put what is at @from, with its deadline, at @to. */
+static void put_copy(struct store *s, const struct item *from, struct bytes to)
+{
+    store_put(s, to, item_value(from),
+              mutant(RENAME_TTL) ? 0 : item_deadline(from));
+}
+
+/* RENAME and RENAMENX. A key renamed to itself stays as it is. */
+void cmd_rename(struct machine *m,
+                const struct bytes *argv,
+                int argc,
+                struct buf *reply)
+{
+    bool nx = bytes_ieq(argv[0], "renamenx");
+    const struct item *it;
+    struct store *s;
+
+    (void)argc;
+    if (!args_need_keys(argv, 3, 1, 1, reply) || m == NULL) {
+        return;
+    }
+    s = machine_store(m);
+    it = store_get(s, argv[1]);
+    if (it == NULL) {
+        resp_error(reply, "ERR no such key");
+        return;
+    }
+    if (nx && store_get(s, argv[2]) != NULL && !mutant(RENAMENX_OVER)) {
+        resp_int(reply, 0);
+        return;
+    }
+    if (!bytes_eq(argv[1], argv[2])) {
+        put_copy(s, it, argv[2]);
+        store_delete(s, argv[1]);
+    }
+    if (nx) {
+        resp_int(reply, 1);
+    } else {
+        resp_ok(reply);
+    }
+}
+
+/* COPY source destination [DB 0] [REPLACE] */
+void cmd_copy(struct machine *m,
+              const struct bytes *argv,
+              int argc,
+              struct buf *reply)
+{
+    const struct item *it;
+    bool replace = false;
+    struct store *s;
+    int64_t db;
+
+    for (int i = 3; i < argc; i++) {
+        if (bytes_ieq(argv[i], "REPLACE")) {
+            replace = true;
+        } else if (bytes_ieq(argv[i], "DB") && i + 1 < argc) {
+            if (!args_need_i64(argv[++i], &db, reply)) {
+                return;
+            }
+            if (db < INT32_MIN || db > INT32_MAX) {
+                resp_error(reply, ERR_NOT_INT);
+                return;
+            }
+            if (db != 0) {
+                resp_error(reply, "ERR DB index is out of range");
+                return;
+            }
+        } else {
+            resp_error(reply, ERR_SYNTAX);
+            return;
+        }
+    }
+    if (bytes_eq(argv[1], argv[2])) {
+        resp_error(reply, "ERR source and destination objects are the same");
+        return;
+    }
+    if (!args_need_keys(argv, 3, 1, 1, reply) || m == NULL) {
+        return;
+    }
+    s = machine_store(m);
+    it = store_get(s, argv[1]);
+    if (it == NULL ||
+        (!replace && store_get(s, argv[2]) != NULL && !mutant(COPY_REPLACES))) {
+        resp_int(reply, 0);
+        return;
+    }
+    put_copy(s, it, argv[2]);
+    resp_int(reply, 1);
 }
 
 /* ---- deadlines ---- */
@@ -212,6 +304,25 @@ struct scan {
     size_t n;
 };
 
+/* As loose as Redis: sign, leading zeros, even no digit at all. */
+static bool scan_cursor(struct bytes s, uint64_t *out)
+{
+    bool minus = s.n > 0 && s.p[0] == '-';
+    uint64_t v = 0;
+    size_t i = s.n > 1 && (minus || s.p[0] == '+');
+
+    for (; i < s.n; i++) {
+        unsigned digit = (unsigned)s.p[i] - '0';
+
+        if (digit > 9 || v > (UINT64_MAX - digit) / 10) {
+            return false;
+        }
+        v = v * 10 + digit;
+    }
+    *out = minus ? 0 - v : v;
+    return true;
+}
+
 static bool scan_parse(const struct bytes *argv,
                        int argc,
                        struct scan *sc,
@@ -221,7 +332,7 @@ static bool scan_parse(const struct bytes *argv,
 
     memset(sc, 0, sizeof *sc);
     sc->count = 10;
-    if (!args_u64(argv[1], &sc->cursor) || sc->cursor >> MAP_CURSOR_BITS != 0) {
+    if (!scan_cursor(argv[1], &sc->cursor)) {
         return args_fail(reply, "ERR invalid cursor");
     }
     for (int i = 2; i < argc; i += 2) {

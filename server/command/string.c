@@ -4,9 +4,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/err.h"
 #include "base/mutant.h"
 #include "resp/resp.h"
 #include "server/command/args.h"
+#include "server/command/digest.h"
+#include "server/command/float.h"
 #include "server/store/machine.h"
 
 /* What SET and GETEX may say after their fixed words. */
@@ -14,23 +17,28 @@ enum set_flag {
     SET_NX = 1 << 0,
     SET_XX = 1 << 1,
     SET_IFEQ = 1 << 2,
-    SET_GET = 1 << 3,
-    SET_KEEPTTL = 1 << 4,
-    SET_PERSIST = 1 << 5,
-    SET_EX = 1 << 6,
-    SET_PX = 1 << 7,
-    SET_EXAT = 1 << 8,
-    SET_PXAT = 1 << 9,
+    SET_IFNE = 1 << 3,
+    SET_IFDEQ = 1 << 4,
+    SET_IFDNE = 1 << 5,
+    SET_GET = 1 << 6,
+    SET_KEEPTTL = 1 << 7,
+    SET_PERSIST = 1 << 8,
+    SET_EX = 1 << 9,
+    SET_PX = 1 << 10,
+    SET_EXAT = 1 << 11,
+    SET_PXAT = 1 << 12,
 };
 enum {
-    SET_CONDITION = SET_NX | SET_XX | SET_IFEQ,
+    SET_DIGESTS = SET_IFDEQ | SET_IFDNE,
+    SET_COMPARES = SET_IFEQ | SET_IFNE | SET_DIGESTS,
+    SET_CONDITION = SET_NX | SET_XX | SET_COMPARES,
     SET_TIMES = SET_EX | SET_PX | SET_EXAT | SET_PXAT,
     SET_LIVES = SET_TIMES | SET_KEEPTTL | SET_PERSIST,
 };
 
 struct set_options {
     unsigned flags;    /* enum set_flag */
-    struct bytes ifeq; /* SET_IFEQ */
+    struct bytes with; /* SET_COMPARES: what to compare with */
     struct bytes time; /* SET_TIMES: as written */
     int64_t ms;        /* SET_TIMES: span or moment */
 };
@@ -43,9 +51,12 @@ static const struct set_word {
     unsigned excludes;
     bool takes_value;
 } set_words[] = {
-    {"NX", SET_NX, SET_XX | SET_IFEQ, false},
-    {"XX", SET_XX, SET_NX | SET_IFEQ, false},
-    {"IFEQ", SET_IFEQ, SET_NX | SET_XX, true},
+    {"NX", SET_NX, SET_CONDITION & ~SET_NX, false},
+    {"XX", SET_XX, SET_CONDITION & ~SET_XX, false},
+    {"IFEQ", SET_IFEQ, SET_CONDITION, true},
+    {"IFNE", SET_IFNE, SET_CONDITION, true},
+    {"IFDEQ", SET_IFDEQ, SET_CONDITION, true},
+    {"IFDNE", SET_IFDNE, SET_CONDITION, true},
     {"GET", SET_GET, 0, false},
     {"KEEPTTL", SET_KEEPTTL, SET_TIMES | SET_PERSIST, false},
     {"PERSIST", SET_PERSIST, SET_TIMES | SET_KEEPTTL, false},
@@ -66,14 +77,16 @@ static const struct set_word *set_word_find(struct bytes s, unsigned allowed)
     return NULL;
 }
 
-static bool set_parse(const struct bytes *argv,
-                      int argc,
-                      int from,
-                      unsigned allowed,
-                      const char *name,
-                      struct set_options *o,
-                      struct buf *reply)
+/* The words from @from on; a time is not looked at yet. */
+static bool set_words_parse(const struct bytes *argv,
+                            int argc,
+                            int from,
+                            unsigned allowed,
+                            struct set_options *o,
+                            struct buf *reply)
 {
+    uint64_t digest;
+
     memset(o, 0, sizeof *o);
     for (int i = from; i < argc; i++) {
         const struct set_word *w = set_word_find(argv[i], allowed);
@@ -84,14 +97,34 @@ static bool set_parse(const struct bytes *argv,
         }
         o->flags |= w->flag;
         if (w->takes_value) {
-            *(w->flag == SET_IFEQ ? &o->ifeq : &o->time) = argv[++i];
+            *((w->flag & SET_COMPARES) != 0 ? &o->with : &o->time) = argv[++i];
         }
     }
+    return (o->flags & SET_DIGESTS) == 0 || digest_parse(o->with, &digest) ||
+           args_fail(reply, ERR_DIGEST);
+}
+
+static bool set_time_parse(struct set_options *o,
+                           const char *name,
+                           struct buf *reply)
+{
     return (o->flags & SET_TIMES) == 0 ||
            args_need_time(
                o->time,
                (o->flags & (SET_EX | SET_EXAT)) != 0 ? UNIT_S : UNIT_MS,
                (o->flags & (SET_EX | SET_PX)) != 0, name, &o->ms, reply);
+}
+
+static bool set_parse(const struct bytes *argv,
+                      int argc,
+                      int from,
+                      unsigned allowed,
+                      const char *name,
+                      struct set_options *o,
+                      struct buf *reply)
+{
+    return set_words_parse(argv, argc, from, allowed, o, reply) &&
+           set_time_parse(o, name, reply);
 }
 
 /* The deadline that the options ask for. Relative ones count from the
@@ -100,7 +133,7 @@ static uint64_t set_deadline(const struct store *s,
                              const struct set_options *o,
                              const struct item *old)
 {
-    if ((o->flags & SET_KEEPTTL) != 0) {
+    if ((o->flags & SET_KEEPTTL) != 0 && !mutant(SET_KEEPTTL_DROPS)) {
         return old == NULL ? 0 : item_deadline(old);
     }
     if ((o->flags & SET_TIMES) == 0) {
@@ -130,6 +163,27 @@ void cmd_get(struct machine *m,
     }
 }
 
+/* Does @old fulfil the one comparison of @flags? An absent key equals
+ * nothing, so only the negative ones hold of it. */
+static bool compare_holds(unsigned flags,
+                          struct bytes with,
+                          const struct item *old)
+{
+    bool negative = (flags & (SET_IFNE | SET_IFDNE)) != 0;
+    uint64_t want = 0;
+    bool same;
+
+    if (old == NULL) {
+        return negative || mutant(COMPARE_ABSENT);
+    }
+    if ((flags & SET_DIGESTS) != 0) {
+        same = digest_parse(with, &want) && digest_of(item_value(old)) == want;
+    } else {
+        same = bytes_eq(item_value(old), with);
+    }
+    return same != negative || mutant(COMPARE_IGNORED);
+}
+
 static bool set_condition(const struct set_options *o, const struct item *old)
 {
     if ((o->flags & SET_NX) != 0) {
@@ -138,8 +192,8 @@ static bool set_condition(const struct set_options *o, const struct item *old)
     if ((o->flags & SET_XX) != 0) {
         return old != NULL;
     }
-    return (o->flags & SET_IFEQ) == 0 ||
-           (old != NULL && bytes_eq(item_value(old), o->ifeq));
+    return (o->flags & SET_COMPARES) == 0 ||
+           compare_holds(o->flags, o->with, old);
 }
 
 void cmd_set(struct machine *m,
@@ -213,6 +267,18 @@ void cmd_setnx(struct machine *m,
     resp_int(reply, absent);
 }
 
+void cmd_getset(struct machine *m,
+                const struct bytes *argv,
+                int argc,
+                struct buf *reply)
+{
+    (void)argc;
+    if (args_need_key(argv[1], reply) && m != NULL) {
+        reply_item(reply, store_get(machine_store(m), argv[1]));
+        store_put(machine_store(m), argv[1], argv[2], 0);
+    }
+}
+
 void cmd_setex(struct machine *m,
                const struct bytes *argv,
                int argc,
@@ -245,6 +311,66 @@ void cmd_getdel(struct machine *m,
     store_delete(machine_store(m), argv[1]);
 }
 
+void cmd_digest(struct machine *m,
+                const struct bytes *argv,
+                int argc,
+                struct buf *reply)
+{
+    const struct item *it;
+    char text[DIGEST_DIGITS + 1];
+
+    (void)argc;
+    if (!args_need_key(argv[1], reply) || m == NULL) {
+        return;
+    }
+    it = store_get(machine_store(m), argv[1]);
+    if (it == NULL) {
+        resp_null(reply);
+        return;
+    }
+    digest_text(digest_of(item_value(it)), text);
+    resp_bulk_str(reply, text);
+}
+
+/* DELEX key [IFEQ v | IFNE v | IFDEQ d | IFDNE d]. Of an absent key nothing
+ * more is looked at: 0. */
+void cmd_delex(struct machine *m,
+               const struct bytes *argv,
+               int argc,
+               struct buf *reply)
+{
+    const struct set_word *w = NULL;
+    const struct item *it;
+    uint64_t digest;
+
+    if (argc != 2 && argc != 4) {
+        command_error_arity(command_by_name(argv[0]), reply);
+        return;
+    }
+    if (!args_need_key(argv[1], reply) || m == NULL) {
+        return;
+    }
+    it = store_get(machine_store(m), argv[1]);
+    if (it != NULL && argc == 4) {
+        w = set_word_find(argv[2], SET_COMPARES);
+        if (w == NULL) {
+            resp_error(reply, "ERR Invalid condition");
+            return;
+        }
+        if ((w->flag & SET_DIGESTS) != 0 && !digest_parse(argv[3], &digest)) {
+            resp_error(reply, ERR_DIGEST);
+            return;
+        }
+    }
+    if (it == NULL || (w != NULL && !compare_holds(w->flag, argv[3], it))) {
+        resp_int(reply, 0);
+        return;
+    }
+    resp_int(reply, store_delete(machine_store(m), argv[1]));
+}
+
+/* An absent key is null even if the time is a bad one: so Redis looks, so that
+ * is looked at last. */
 void cmd_getex(struct machine *m,
                const struct bytes *argv,
                int argc,
@@ -254,13 +380,15 @@ void cmd_getex(struct machine *m,
     struct store *s;
     const struct item *it;
 
-    if (!set_parse(argv, argc, 2, SET_TIMES | SET_PERSIST, "getex", &o,
-                   reply) ||
+    if (!set_words_parse(argv, argc, 2, SET_TIMES | SET_PERSIST, &o, reply) ||
         !args_need_key(argv[1], reply) || m == NULL) {
         return;
     }
     s = machine_store(m);
     it = store_get(s, argv[1]);
+    if (it != NULL && !set_time_parse(&o, "getex", reply)) {
+        return;
+    }
     reply_item(reply, it);
     if (it == NULL || o.flags == 0) {
         return;
@@ -343,6 +471,71 @@ void cmd_msetnx(struct machine *m,
     resp_int(reply, 1);
 }
 
+int msetex_count(const struct bytes *argv, int argc)
+{
+    uint64_t n;
+
+    if (argc < 4 || !args_u64(argv[1], &n) || n > ((uint64_t)argc - 2) / 2) {
+        return 0;
+    }
+    return (int)n;
+}
+
+/* How many pairs argv[1] announces, and that they are there. */
+static bool msetex_pairs(const struct bytes *argv,
+                         int argc,
+                         int *n,
+                         struct buf *reply)
+{
+    int64_t v;
+
+    if (!args_i64(argv[1], &v) || v < 1 || v > INT32_MAX) {
+        return args_fail(reply, "ERR invalid numkeys value");
+    }
+    *n = msetex_count(argv, argc);
+    return *n > 0 || args_fail(reply, "ERR wrong number of key-value pairs");
+}
+
+/* MSETEX: all or nothing, with one condition and one time for all. */
+void cmd_msetex(struct machine *m,
+                const struct bytes *argv,
+                int argc,
+                struct buf *reply)
+{
+    struct set_options o;
+    struct store *s;
+    bool go = true;
+    int n = 0;
+
+    if (!msetex_pairs(argv, argc, &n, reply) ||
+        !set_parse(argv, argc, 2 + 2 * n,
+                   SET_NX | SET_XX | SET_KEEPTTL | SET_TIMES, "msetex", &o,
+                   reply) ||
+        !args_need_keys(argv, 2 + 2 * n, 2, 2, reply) || m == NULL) {
+        return;
+    }
+    s = machine_store(m);
+    for (int i = 0; i < n && go; i++) {
+        go = set_condition(&o, store_get(s, argv[2 + 2 * i])) ||
+             mutant(MSETEX_SOME);
+    }
+    for (int i = 0; i < n && go; i++) {
+        struct bytes key = argv[2 + 2 * i];
+
+        store_put(s, key, argv[3 + 2 * i],
+                  set_deadline(s, &o, store_get(s, key)));
+    }
+    resp_int(reply, go);
+}
+
+static bool need_room(size_t was, size_t more, struct buf *reply)
+{
+    return (more <= VALUE_MAX && was <= VALUE_MAX - more) ||
+           args_fail(reply,
+                     "ERR string exceeds maximum allowed size "
+                     "(proto-max-bulk-len)");
+}
+
 void cmd_append(struct machine *m,
                 const struct bytes *argv,
                 int argc,
@@ -358,10 +551,7 @@ void cmd_append(struct machine *m,
     }
     old = store_get(machine_store(m), argv[1]);
     was = old == NULL ? bytes_of("", 0) : item_value(old);
-    if (argv[2].n > VALUE_MAX || was.n > VALUE_MAX - argv[2].n) {
-        resp_error(reply,
-                   "ERR string exceeds maximum allowed size "
-                   "(proto-max-bulk-len)");
+    if (!need_room(was.n, argv[2].n, reply)) {
         return;
     }
     resp_int(reply, (int64_t)(was.n + argv[2].n));
@@ -391,6 +581,77 @@ void cmd_strlen(struct machine *m,
     }
     it = store_get(machine_store(m), argv[1]);
     resp_int(reply, it == NULL ? 0 : (int64_t)item_value(it).n);
+}
+
+/* GETRANGE and SUBSTR: both ends belong to it; negative ones count from the
+ * end. */
+void cmd_getrange(struct machine *m,
+                  const struct bytes *argv,
+                  int argc,
+                  struct buf *reply)
+{
+    const struct item *it;
+    struct bytes v;
+    int64_t from, to, n;
+
+    (void)argc;
+    if (!args_need_i64(argv[2], &from, reply) ||
+        !args_need_i64(argv[3], &to, reply) || !args_need_key(argv[1], reply) ||
+        m == NULL) {
+        return;
+    }
+    it = store_get(machine_store(m), argv[1]);
+    v = it == NULL ? bytes_of("", 0) : item_value(it);
+    n = (int64_t)v.n;
+    if (from < 0 && to < 0 && from > to) {
+        n = 0;
+    }
+    from += from < 0 ? n : 0;
+    to += to < 0 ? n : 0;
+    from = from < 0 ? 0 : from;
+    to = to < 0 ? 0 : to;
+    to = to >= n ? n - 1 : to;
+    if (n == 0 || from > to) {
+        resp_bulk_str(reply, "");
+    } else {
+        resp_bulk(reply, bytes_of(v.p + from, (size_t)(to - from + 1)));
+    }
+}
+
+void cmd_setrange(struct machine *m,
+                  const struct bytes *argv,
+                  int argc,
+                  struct buf *reply)
+{
+    const struct item *old;
+    struct bytes was;
+    uint8_t *whole;
+    int64_t at;
+    size_t n;
+
+    (void)argc;
+    if (!args_need_i64(argv[2], &at, reply) ||
+        (at < 0 && !args_fail(reply, "ERR offset is out of range")) ||
+        !args_need_key(argv[1], reply) || m == NULL) {
+        return;
+    }
+    old = store_get(machine_store(m), argv[1]);
+    was = old == NULL ? bytes_of("", 0) : item_value(old);
+    if (argv[3].n == 0) {
+        resp_int(reply, (int64_t)was.n);
+        return;
+    }
+    if (!need_room((size_t)at, argv[3].n, reply)) {
+        return;
+    }
+    n = (size_t)at + argv[3].n > was.n ? (size_t)at + argv[3].n : was.n;
+    whole = hf_calloc(1, n);
+    memcpy(whole, was.p, was.n);
+    memcpy(whole + at, argv[3].p, argv[3].n);
+    store_put(machine_store(m), argv[1], bytes_of(whole, n),
+              old == NULL || mutant(SETRANGE_TTL) ? 0 : item_deadline(old));
+    free(whole);
+    resp_int(reply, (int64_t)n);
 }
 
 /* Add @by to the integer at @key, keeping its deadline. */
@@ -468,4 +729,38 @@ void cmd_decrby(struct machine *m,
         return;
     }
     increment(m, argv[1], -by, reply);
+}
+
+void cmd_incrbyfloat(struct machine *m,
+                     const struct bytes *argv,
+                     int argc,
+                     struct buf *reply)
+{
+    const struct item *old;
+    struct buf sum = BUF_INIT;
+
+    (void)argc;
+    if (!float_is(argv[2])) {
+        resp_error(reply, "ERR value is not a valid float");
+        return;
+    }
+    if (!args_need_key(argv[1], reply) || m == NULL) {
+        return;
+    }
+    old = store_get(machine_store(m), argv[1]);
+    switch (float_add(old == NULL ? bytes_of("0", 1) : item_value(old), argv[2],
+                      &sum)) {
+        case 0:
+            resp_bulk(reply, buf_bytes(&sum));
+            store_put(machine_store(m), argv[1], buf_bytes(&sum),
+                      old == NULL ? 0 : item_deadline(old));
+            break;
+        case HF_ELIMIT:
+            resp_error(reply, "ERR increment would produce NaN or Infinity");
+            break;
+        default:
+            resp_error(reply, "ERR value is not a valid float");
+            break;
+    }
+    buf_release(&sum);
 }

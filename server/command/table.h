@@ -16,7 +16,7 @@
     X(1, get, 2, CMD_READ, 1, 1, 1, "string", cmd_get, "key",                  \
       "The value of key, or null.")                                            \
     X(2, set, -3, CMD_WRITE, 1, 1, 1, "string", cmd_set,                       \
-      "key value [NX | XX | IFEQ comparison] [GET] [EX s | PX ms | EXAT unix-s | PXAT unix-ms | KEEPTTL]", \
+      "key value [NX | XX | IFEQ value | IFNE value | IFDEQ digest | IFDNE digest] [GET] [EX s | PX ms | EXAT unix-s | PXAT unix-ms | KEEPTTL]", \
       "Store value; null when the condition is false. GET: the old value.")    \
     X(3, getv, 2, CMD_READ, 1, 1, 1, "string", cmd_getv, "key",                \
       "[value, creating revision, last revision] of key, or null.")            \
@@ -49,7 +49,25 @@
     X(16, incrby, 3, CMD_WRITE, 1, 1, 1, "string", cmd_incrby,                 \
       "key increment", "Add to the integer; its new value.")                   \
     X(17, decrby, 3, CMD_WRITE, 1, 1, 1, "string", cmd_decrby,                 \
-      "key decrement", "Subtract from the integer; its new value.")
+      "key decrement", "Subtract from the integer; its new value.")            \
+    X(18, getset, 3, CMD_WRITE, 1, 1, 1, "string", cmd_getset, "key value",    \
+      "Store value; the one before, or null.")                                 \
+    X(19, getrange, 4, CMD_READ, 1, 1, 1, "string", cmd_getrange,              \
+      "key start end", "A part of the value; negative: from its end.")         \
+    X(20, substr, 4, CMD_READ, 1, 1, 1, "string", cmd_getrange,                \
+      "key start end", "GETRANGE by its old name.")                            \
+    X(21, setrange, 4, CMD_WRITE, 1, 1, 1, "string", cmd_setrange,             \
+      "key offset value", "Overwrite a part of the value; the new length.")    \
+    X(22, incrbyfloat, 3, CMD_WRITE, 1, 1, 1, "string", cmd_incrbyfloat,       \
+      "key increment", "Add to the number; its new value.")                    \
+    X(23, digest, 2, CMD_READ, 1, 1, 1, "string", cmd_digest, "key",           \
+      "The XXH3 digest of the value as 16 digits, or null.")                   \
+    X(24, delex, -2, CMD_WRITE, 1, 1, 1, "string", cmd_delex,                  \
+      "key [IFEQ value | IFNE value | IFDEQ digest | IFDNE digest]",           \
+      "Remove key if the condition is true: 1, or 0.")                         \
+    X(25, msetex, -4, CMD_WRITE, 2, -1, 2, "string", cmd_msetex,               \
+      "count key value [key value ...] [NX | XX] [EX s | PX ms | EXAT unix-s | PXAT unix-ms | KEEPTTL]", \
+      "Store values, all or none: 1, or 0.")
 
 #define COMMANDS_KEY(X)                                                        \
     X(30, del, -2, CMD_WRITE, 1, -1, 1, "keyspace", cmd_del, "key [key ...]",  \
@@ -93,7 +111,27 @@
       "[ASYNC | SYNC]", "Remove all keys.")                                    \
     X(47, range, -3, CMD_READ, 1, 1, 1, "keyspace", cmd_range,                 \
       "start end [LIMIT n] [REV]",                                             \
-      "Keys and values of start <= key < end, in order; empty end: no end.")
+      "Keys and values of start <= key < end, in order; empty end: no end.")   \
+    X(48, touch, -2, CMD_READ, 1, -1, 1, "keyspace", cmd_exists,               \
+      "key [key ...]", "How many of the named keys exist, repeats counted.")   \
+    X(49, rename, 3, CMD_WRITE, 1, 2, 1, "keyspace", cmd_rename, "key newkey", \
+      "Move value and deadline to newkey.")                                    \
+    X(50, renamenx, 3, CMD_WRITE, 1, 2, 1, "keyspace", cmd_rename,             \
+      "key newkey", "RENAME if newkey is absent: 1, or 0.")                    \
+    X(51, copy, -3, CMD_WRITE, 1, 2, 1, "keyspace", cmd_copy,                  \
+      "source destination [DB 0] [REPLACE]",                                   \
+      "Copy value and deadline: 1, or 0 when not done.")                       \
+    X(52, randomkey, 1, CMD_READ, 0, 0, 0, "keyspace", cmd_randomkey, "",      \
+      "Some key, or null.")                                                    \
+    X(53, flushdb, -1, CMD_WRITE, 0, 0, 0, "keyspace", cmd_flushall,           \
+      "[ASYNC | SYNC]", "Remove all keys.")                                    \
+    X(54, object, -2, CMD_READ, 2, 2, 1, "keyspace", cmd_object, "subcommand", \
+      "How Redis would hold a key.")                                           \
+    X(55, dump, 2, CMD_READ, 1, 1, 1, "keyspace", cmd_dump, "key",             \
+      "The value in the form of RDB version 10, or null.")                     \
+    X(56, restore, -4, CMD_WRITE, 1, 1, 1, "keyspace", cmd_restore,            \
+      "key ttl dump [REPLACE] [ABSTTL] [IDLETIME seconds] [FREQ frequency]",   \
+      "Store what DUMP gave.")
 
 #define COMMANDS_TXN(X)                                                        \
     X(60, multi, 1, CMD_CONN | CMD_LOCAL, 0, 0, 0, "transactions", NULL, "",   \
@@ -129,7 +167,7 @@
       NULL, "", "The connection is as new.")                                   \
     X(85, select, 2, CMD_LOCAL | CMD_CONN | CMD_OPEN, 0, 0, 0, "connection",   \
       NULL, "index", "There is one database, 0.")                              \
-    X(86, command, -1, CMD_LOCAL | CMD_OPEN | CMD_NOMULTI, 0, 0, 0, "server", NULL,   \
+    X(86, command, -1, CMD_LOCAL | CMD_OPEN, 0, 0, 0, "server", NULL,           \
       "[COUNT | LIST | INFO [name ...] | DOCS [name ...] | GETKEYS command ...]", \
       "What the commands are.")                                                \
     X(87, client, -2, CMD_LOCAL | CMD_CONN | CMD_OPEN, 0, 0, 0, "connection",  \
@@ -138,7 +176,10 @@
       "connection", NULL, "[MAXAGE milliseconds]",                             \
       "Reads become local: perhaps stale, at most by MAXAGE.")                 \
     X(89, readwrite, 1, CMD_LOCAL | CMD_CONN | CMD_OPEN, 0, 0, 0,              \
-      "connection", NULL, "", "Reads are linearizable again.")
+      "connection", NULL, "", "Reads are linearizable again.")                 \
+    X(90, monitor, 1, CMD_LOCAL | CMD_CONN | CMD_OPEN | CMD_ADMIN |            \
+      CMD_NOMULTI, 0, 0, 0, "connection", NULL, "",                            \
+      "Every command that this node is given from now on, a line each.")
 
 #define COMMANDS_SERVER(X)                                                     \
     X(100, info, -1, CMD_NODE | CMD_OPEN, 0, 0, 0, "server", NULL,             \
@@ -159,17 +200,17 @@
       "subcommand", "The cluster as cluster-aware Redis clients see it.")
 
 #define COMMANDS_PUBSUB(X)                                                     \
-    X(140, subscribe, -2, CMD_LOCAL | CMD_CONN | CMD_OPEN, 0, 0, 0, "pubsub",  \
+    X(140, subscribe, -2, CMD_LOCAL | CMD_CONN | CMD_OPEN | CMD_NOMULTI, 0, 0, 0, "pubsub",  \
       NULL, "channel [channel ...]", "Listen to channels.")                    \
-    X(141, unsubscribe, -1, CMD_LOCAL | CMD_CONN | CMD_OPEN, 0, 0, 0,          \
+    X(141, unsubscribe, -1, CMD_LOCAL | CMD_CONN | CMD_OPEN | CMD_NOMULTI, 0, 0, 0,          \
       "pubsub", NULL, "[channel ...]", "Stop listening to channels, or all.")  \
-    X(142, psubscribe, -2, CMD_LOCAL | CMD_CONN | CMD_OPEN, 0, 0, 0, "pubsub", \
+    X(142, psubscribe, -2, CMD_LOCAL | CMD_CONN | CMD_OPEN | CMD_NOMULTI, 0, 0, 0, "pubsub", \
       NULL, "pattern [pattern ...]", "Listen to channels that match.")         \
-    X(143, punsubscribe, -1, CMD_LOCAL | CMD_CONN | CMD_OPEN, 0, 0, 0,         \
+    X(143, punsubscribe, -1, CMD_LOCAL | CMD_CONN | CMD_OPEN | CMD_NOMULTI, 0, 0, 0,         \
       "pubsub", NULL, "[pattern ...]", "Stop listening to patterns, or all.")  \
-    X(144, ssubscribe, -2, CMD_LOCAL | CMD_CONN | CMD_OPEN, 0, 0, 0, "pubsub", \
+    X(144, ssubscribe, -2, CMD_LOCAL | CMD_CONN | CMD_OPEN | CMD_NOMULTI, 0, 0, 0, "pubsub", \
       NULL, "channel [channel ...]", "Listen to shard channels.")              \
-    X(145, sunsubscribe, -1, CMD_LOCAL | CMD_CONN | CMD_OPEN, 0, 0, 0,         \
+    X(145, sunsubscribe, -1, CMD_LOCAL | CMD_CONN | CMD_OPEN | CMD_NOMULTI, 0, 0, 0,         \
       "pubsub", NULL, "[channel ...]",                                         \
       "Stop listening to shard channels, or all.")                             \
     X(146, publish, 3, CMD_LOCAL | CMD_OPEN, 0, 0, 0, "pubsub", NULL,          \
@@ -179,12 +220,25 @@
       "channel message", "The same for shard channels.")                       \
     X(148, pubsub, -2, CMD_LOCAL | CMD_OPEN, 0, 0, 0, "pubsub", NULL,          \
       "subcommand", "Who listens, on this node.")
+#define COMMANDS_STREAM(X)                                                     \
+    X(160, xread, -4, CMD_READ | CMD_NOMULTI, 0, 0, 0, "stream", cmd_feed,     \
+      "[COUNT n] [BLOCK ms] STREAMS name [name ...] id [id ...]",              \
+      "The changes after each id, of __changes__[:prefix]; null when there are none.") \
+    X(161, xrange, -4, CMD_READ | CMD_NOMULTI, 1, 1, 1, "stream", cmd_feed,    \
+      "name start end [COUNT n]", "The changes from start to end.")            \
+    X(162, xrevrange, -4, CMD_READ | CMD_NOMULTI, 1, 1, 1, "stream", cmd_feed, \
+      "name end start [COUNT n]", "The changes from end back to start.")       \
+    X(163, xlen, 2, CMD_READ | CMD_NOMULTI, 1, 1, 1, "stream", cmd_feed,       \
+      "name", "How many changes are kept.")                                    \
+    X(164, xinfo, -2, CMD_NODE | CMD_NOMULTI, 0, 0, 0, "stream", NULL,         \
+      "subcommand", "Facts on a stream of changes.")
 
 #define COMMANDS(X)        \
     COMMANDS_PUBSUB(X)     \
     COMMANDS_STRING(X)     \
     COMMANDS_KEY(X)        \
     COMMANDS_TXN(X)        \
+    COMMANDS_STREAM(X)     \
     COMMANDS_CONNECTION(X) \
     COMMANDS_SERVER(X)
 
@@ -202,6 +256,8 @@
 
 #define SUBCOMMANDS(S)                                                         \
     SUBCOMMANDS_PUBSUB(S)                                                      \
+    S(390, xinfo, stream, -3, CMD_READ | CMD_NOMULTI, 2, 2, 1, "stream",       \
+      cmd_feed, "name", "First and last change, and how many are kept.")       \
     S(200, client, id, 2, CMD_LOCAL | CMD_OPEN, 0, 0, 0, "connection", NULL,   \
       "", "The number of this connection.")                                    \
     S(201, client, setname, 3, CMD_LOCAL | CMD_CONN | CMD_OPEN, 0, 0, 0,       \
@@ -238,7 +294,38 @@
     S(234, cluster, myid, 2, CMD_NODE | CMD_OPEN, 0, 0, 0, "cluster", NULL,    \
       "", "This node's 40 digits.")                                            \
     S(235, cluster, keyslot, 3, CMD_NODE | CMD_OPEN, 0, 0, 0, "cluster", NULL, \
-      "key", "The slot of a key.")
+      "key", "The slot of a key.")                                             \
+    S(430, client, list, -2, CMD_LOCAL | CMD_ADMIN | CMD_OPEN, 0, 0, 0,        \
+      "connection", NULL, "[TYPE type] [ID id ...]",                           \
+      "The connections of this node, a line each.")                            \
+    S(431, client, kill, -3, CMD_LOCAL | CMD_ADMIN | CMD_OPEN, 0, 0, 0,        \
+      "connection", NULL,                                                      \
+      "addr | [ID id] [TYPE type] [USER name] [ADDR addr] [LADDR addr] [SKIPME yes | no]", \
+      "Close connections of this node.")                                       \
+    S(432, client, no-evict, 3, CMD_LOCAL | CMD_ADMIN | CMD_CONN | CMD_OPEN,   \
+      0, 0, 0, "connection", NULL, "ON | OFF",                                 \
+      "ON: not the one that is closed when all output is over its limit.")     \
+    S(433, client, no-touch, 3, CMD_LOCAL | CMD_CONN | CMD_OPEN, 0, 0, 0,      \
+      "connection", NULL, "ON | OFF",                                          \
+      "A mark in CLIENT LIST: no read changes what is known of a key.")        \
+    S(434, client, reply, 3, CMD_LOCAL | CMD_CONN | CMD_OPEN | CMD_NOMULTI,    \
+      0, 0, 0, "connection", NULL, "ON | OFF | SKIP",                          \
+      "Whether replies are sent; SKIP: all but the next.")                     \
+    S(435, client, pause, -3, CMD_LOCAL | CMD_ADMIN | CMD_OPEN, 0, 0, 0,       \
+      "connection", NULL, "milliseconds [WRITE | ALL]",                        \
+      "Begin no command (WRITE: no write) of this node's clients so long.")    \
+    S(436, client, unpause, 2, CMD_LOCAL | CMD_ADMIN | CMD_OPEN, 0, 0, 0,      \
+      "connection", NULL, "", "End the pause.")                                \
+    S(236, object, encoding, 3, CMD_READ, 2, 2, 1, "keyspace", cmd_object,     \
+      "key", "int, embstr or raw.")                                            \
+    S(237, object, refcount, 3, CMD_READ, 2, 2, 1, "keyspace", cmd_object,     \
+      "key", "How many references there would be.")                            \
+    S(238, object, idletime, 3, CMD_READ, 2, 2, 1, "keyspace", cmd_object,     \
+      "key", "Seconds since the last write that this node knows of.")          \
+    S(239, object, freq, 3, CMD_READ, 2, 2, 1, "keyspace", cmd_object, "key",  \
+      "An error: frequencies are not counted.")                                \
+    S(240, object, help, 2, CMD_READ, 0, 0, 0, "keyspace", cmd_object, "",     \
+      "What OBJECT can tell.")
 /* clang-format on */
 
 #endif

@@ -33,8 +33,8 @@ static bool output_full(const struct conn *c)
 static bool may_begin(struct conn *c)
 {
     if (c->quitting || c->doomed || c->exec_waits || c->held ||
-        c->pending >= window(c) || c->pending_bytes >= CONN_PIPELINE_BYTES ||
-        output_full(c)) {
+        c->chain != NULL || c->postponed || c->pending >= window(c) ||
+        c->pending_bytes >= CONN_PIPELINE_BYTES || output_full(c)) {
         return false;
     }
     if (node_full(c->edge->node)) {
@@ -57,7 +57,30 @@ static void protocol_error(struct conn *c)
     }
     resp_errorf(&reply, "ERR %s", resp_parser_error(&c->parser));
     c->quitting = true;
+    c->drain = true;
     dispatch_answer(c, &reply);
+}
+
+/* CLIENT PAUSE: is this command to wait? CLIENT itself never does, so that
+ * the pause can be ended. */
+static bool paused_by_operator(const struct conn *c,
+                               const struct bytes *argv,
+                               int argc)
+{
+    const struct command *cmd;
+
+    if (c->edge->pause_until_us == 0 || bytes_ieq(argv[0], "CLIENT")) {
+        return false;
+    }
+    if (edge_pauses(c->edge, true)) {
+        return true;
+    }
+    if (!edge_pauses(c->edge, false)) {
+        return false;
+    }
+    cmd = command_by_name(argv[0]);
+    return cmd != NULL && (command_writes(cmd, argv, argc) ||
+                           (strcmp(cmd->name, "exec") == 0 && c->multi_writes));
 }
 
 /* Parse and begin one command. False: more bytes are needed, or an error
@@ -69,6 +92,10 @@ static bool step(struct conn *c)
     int rv = resp_parse_request(&c->parser, c->in.p + c->in_at,
                                 c->in.n - c->in_at, &used, &args);
 
+    if (rv == 1 && paused_by_operator(c, args.argv, (int)args.argc)) {
+        c->postponed = true; /* parsed anew when the pause has ended */
+        return false;
+    }
     if (rv == 1) {
         if (args.argc > LIM_ARGS) {
             struct buf reply = BUF_INIT;
@@ -166,6 +193,7 @@ static void on_read(struct net_conn *n, const uint8_t *p, size_t len)
     c->edge->counters.input_bytes += len;
     c->active_us = env_now_us(c->edge->env);
     if (c->quitting || c->doomed || c->lingering) {
+        c->drain_us = c->active_us;
         return; /* nobody will look at it */
     }
     if (c->in_at > 0 && c->in.cap - c->in.n < len) {
@@ -207,7 +235,7 @@ static struct bytes render(struct conn *c,
 {
     int rv = reply.n > 0 ? 0 : HF_EINVAL;
 
-    if (rv == 0 && c->resp3 && reply.p[0] == '*') {
+    if (rv == 0 && c->resp3 && (reply.p[0] == '*' || reply.p[0] == '&')) {
         rv = resp3_fix_null_arrays(reply, other);
         reply = buf_bytes(other);
     } else if (rv == 0 && !c->resp3 && !resp3_is_resp2(reply)) {
@@ -226,11 +254,25 @@ static struct bytes render(struct conn *c,
     return buf_bytes(other);
 }
 
+/* CLIENT REPLY: is this one left out? */
+static bool reply_unsent(struct conn *c)
+{
+    if (c->no_reply) {
+        c->no_reply = false;
+        return true;
+    }
+    if (c->reply_off || c->reply_skip) {
+        c->reply_skip = false;
+        return true;
+    }
+    return false;
+}
+
 void conn_reply(struct conn *c, struct bytes reply)
 {
     struct buf other = BUF_INIT;
 
-    if (c->doomed) {
+    if (c->doomed || reply_unsent(c)) {
         return;
     }
     if (reply.n > c->reply_peak) {
@@ -240,10 +282,15 @@ void conn_reply(struct conn *c, struct bytes reply)
     }
     reply = render(c, reply, &other);
     c->edge->counters.errors += reply.p[0] == '-';
-    c->edge->counters.output_bytes += reply.n;
-    c->written += reply.n;
-    net_write(c->net, reply.p, reply.n);
+    conn_write(c, reply);
     buf_release(&other);
+}
+
+void conn_write(struct conn *c, struct bytes b)
+{
+    c->edge->counters.output_bytes += b.n;
+    c->written += b.n;
+    net_write(c->net, b.p, b.n);
     if (net_pending(c->net) > c->edge->opt.output_max &&
         !mutant(EDGE_OUTPUT_UNBOUNDED)) {
         conn_too_slow(c, "over the limit");
@@ -342,6 +389,9 @@ static void on_task(struct env_task *t)
 {
     struct conn *c = t->data;
 
+    if (c->postponed && !edge_pauses(c->edge, false)) {
+        c->postponed = false;
+    }
     if (c->doomed) {
         conn_close(c);
     } else if (!c->lingering && !env_timer_armed(&c->more)) {
@@ -357,7 +407,18 @@ void conn_finish(struct conn *c)
     c->quitting = true;
     c->lingering = true;
     c->linger_us = env_now_us(c->edge->env) + CONN_LINGER_MS * 1000;
+    if (c->drain) {
+        /* Closed with unread bytes, the kernel would send a reset, and the
+         * client might never see the last reply. */
+        c->drain_us = env_now_us(c->edge->env);
+        pause_reading(c, mutant(EDGE_CLOSE_UNREAD));
+    }
     env_timer_start(c->edge->env, &c->more, 0);
+}
+
+static bool drains(const struct conn *c, uint64_t now)
+{
+    return c->drain && now < c->drain_us + CONN_DRAIN_MS * 1000;
 }
 
 /* The next turn of a connection with more input; or one that waits for its
@@ -370,7 +431,8 @@ static void on_more(struct env_timer *t)
     if (!c->lingering) {
         c->turn = CONN_TURN_COMMANDS;
         conn_process(c);
-    } else if (net_pending(c->net) == 0 || now >= c->linger_us) {
+    } else if (now >= c->linger_us ||
+               (net_pending(c->net) == 0 && !drains(c, now))) {
         conn_close(c);
     } else {
         env_timer_start(c->edge->env, &c->more, now + 5000);
@@ -411,6 +473,8 @@ static void conn_release(struct conn *c)
     env_timer_stop(e->env, &c->idle);
     env_timer_stop(e->env, &c->stall);
     pubsub_forget(c);
+    conn_unmonitor(c);
+    exec_chain_free(c->chain);
     multi_forget(c);
     watch_forget(c);
     buf_release(&c->exec_once);

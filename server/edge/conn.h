@@ -38,6 +38,8 @@ enum {
     CONN_WINDOW_BYTES = 8 << 20,   /* replies in flight, as far as foreseen */
     CONN_OUTPUT_SOFT = 1 << 20,    /* unsent; then no command is begun */
     CONN_LINGER_MS = 1000,         /* a last reply may take to leave */
+    CONN_DRAIN_MS = 30,            /* ... after the last byte that came in */
+    CONN_PAUSE_MAX_MS = 86400000,  /* CLIENT PAUSE; beyond: -ERR */
     CONN_NAME_MAX = 256,           /* CLIENT SETNAME; beyond: -ERR */
     MULTI_COMMANDS_MAX = 10000,    /* beyond: -ERR, then EXECABORT */
     WATCH_KEYS_MAX = 10000,        /* beyond: -ERR */

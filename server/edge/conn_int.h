@@ -5,6 +5,8 @@
  *   dispatch.c  from a command to an operation; MULTI, WATCH, EXEC
  *   local.c     commands that the connection answers itself
  *   pubsub.c    publish and subscribe
+ *   clients.c   CLIENT and MONITOR: the connections as operators see them
+ *   exec.c      an EXEC with commands that are not on data
  *
  * Two moments of a command are kept apart. It is *dispatched* when its words
  * are parsed: what decides its form (inside MULTI or not, stale or not) is
@@ -41,11 +43,17 @@ struct edge {
     uint64_t next_id;
     size_t unanswered;
     struct edge_counters counters;
-    bool starved;  /* some connection waits for edge_on_room() */
-    size_t unsent; /* of all connections, as last looked at: not too low */
+    bool starved;      /* some connection waits for edge_on_room() */
+    size_t unsent;     /* of all connections, as last looked at: not too low */
+    unsigned monitors; /* connections that said MONITOR */
+    uint64_t pause_until_us; /* CLIENT PAUSE; 0: none */
+    bool pause_all;          /* ... of all commands, not of writes only */
+    struct env_timer pause;
     struct quota quota[EDGE_QUOTAS];
     struct pubsub *pubsub;
 };
+
+struct exec_chain;
 
 /* A watched key and its revision. */
 struct watched {
@@ -91,14 +99,25 @@ struct conn {
     bool doomed;    /* closes in its task */
     uint64_t linger_us;
 
+    bool drain;        /* ... and what comes in is thrown away before */
+    uint64_t drain_us; /* when something last came */
+
     /* of the turn */
     bool resp3;
     struct pubsub_conn subs; /* changed while nothing else is under way */
+    bool reply_off;          /* CLIENT REPLY OFF */
+    bool reply_skip;         /* ... SKIP: the next reply is not sent */
+    bool no_reply;           /* the command that has its turn has none */
+    bool no_evict;
+    bool no_touch;
+    bool monitor;
     struct buf name;
     struct buf lib_name;
     struct buf lib_ver;
 
     /* of dispatch */
+    const struct command *last; /* NULL: none yet */
+    bool postponed;             /* a pause keeps it */
     bool stale;
     uint64_t max_age_ms;
     bool multi;
@@ -106,6 +125,8 @@ struct conn {
     bool multi_writes;
     struct buf queue; /* for each command: u32 words, each u32 length, bytes */
     size_t queue_commands;
+    size_t queue_own;         /* of them not on data: exec.c */
+    struct exec_chain *chain; /* an EXEC that is being answered, or NULL */
     size_t queue_words;
     struct watched *watched;
     size_t n_watched;
@@ -137,6 +158,8 @@ void conn_doom(struct conn *c);  /* at once, from anywhere */
 void conn_too_slow(struct conn *c, const char *why); /* the same, logged */
 /* Answer one canonical reply now: it is this command's turn. */
 void conn_reply(struct conn *c, struct bytes reply);
+/* Bytes as they are, between two replies. */
+void conn_write(struct conn *c, struct bytes b);
 /* Begin nothing more; close when what was answered has left. */
 void conn_finish(struct conn *c);
 /* Operations begun, answered; conn_ended() may let more begin. */
@@ -157,6 +180,13 @@ void edge_count_output(struct edge *e, struct conn *c);
 void dispatch(struct conn *c, const struct bytes *argv, int argc);
 /* Answer in turn with @reply, whose bytes are taken. */
 void dispatch_answer(struct conn *c, struct buf *reply);
+/* Begin an operation of the node; @done frees it. */
+void dispatch_op(struct conn *c,
+                 enum client_op_kind kind,
+                 const struct command *cmd,
+                 const struct bytes *argv,
+                 int argc,
+                 void (*done)(struct client_op *op, struct bytes reply));
 void multi_forget(struct conn *c);
 void watch_forget(struct conn *c);
 
@@ -166,5 +196,39 @@ void local_run(struct conn *c,
                const struct bytes *argv,
                int argc,
                struct buf *reply);
+
+/* clients.c */
+void client_command(struct conn *c,
+                    const struct command *cmd,
+                    const struct bytes *argv,
+                    int argc,
+                    struct buf *reply);
+/* False, with an error: @what may not be called so. */
+bool conn_set_name(struct buf *to,
+                   struct bytes name,
+                   const char *what,
+                   struct buf *reply);
+/* Is nothing begun now (@all), or no write? */
+bool edge_pauses(const struct edge *e, bool all);
+void edge_on_unpause(struct env_timer *t);
+void conn_monitor(struct conn *c, struct buf *reply);
+void conn_unmonitor(struct conn *c);
+/* Show a command to those that said MONITOR. */
+void edge_monitor(struct conn *c,
+                  const struct command *cmd,
+                  const struct bytes *argv,
+                  int argc);
+
+/* exec.c */
+/* May stand between MULTI and EXEC, and is not the machine's. */
+bool exec_is_own(const struct command *cmd);
+/* Answer what is queued, of which some is not on data. @txn: what is, and the
+ * conditions; NULL: there is neither. */
+void exec_chain(struct conn *c,
+                enum client_op_kind kind,
+                const struct command *txn,
+                const struct bytes *argv,
+                int argc);
+void exec_chain_free(struct exec_chain *x); /* NULL is allowed */
 
 #endif

@@ -103,11 +103,12 @@ static void node_done(struct client_op *op, struct bytes reply)
     conn_op_free(o);
 }
 
-static void submit(struct conn *c,
-                   enum client_op_kind kind,
-                   const struct command *cmd,
-                   const struct bytes *argv,
-                   int argc)
+void dispatch_op(struct conn *c,
+                 enum client_op_kind kind,
+                 const struct command *cmd,
+                 const struct bytes *argv,
+                 int argc,
+                 void (*done)(struct client_op *op, struct bytes reply))
 {
     struct conn_op *o = conn_op_new(c, kind);
 
@@ -115,8 +116,17 @@ static void submit(struct conn *c,
         cmd,
         c->port == EDGE_CLUSTER && kind == OP_NODE ? COMMAND_CLUSTER_PORT : 0,
         argv, argc);
-    o->op.done = node_done;
+    o->op.done = done;
     conn_op_submit(o);
+}
+
+static void submit(struct conn *c,
+                   enum client_op_kind kind,
+                   const struct command *cmd,
+                   const struct bytes *argv,
+                   int argc)
+{
+    dispatch_op(c, kind, cmd, argv, argc, node_done);
 }
 
 /* On the cluster port of a node that does not lead, whatever names a key or
@@ -160,6 +170,7 @@ void multi_forget(struct conn *c)
     buf_release(&c->queue);
     c->queue_commands = 0;
     c->queue_words = 0;
+    c->queue_own = 0;
 }
 
 static void do_multi(struct conn *c, const struct bytes *argv, int argc)
@@ -211,9 +222,9 @@ static bool queue_refuses(struct conn *c,
 {
     enum { WORDS_MAX = LIM_ARGS - 2 * WATCH_KEYS_MAX - 16 };
 
-    if (!command_nests(cmd)) {
+    if (!command_nests(cmd) && !exec_is_own(cmd)) {
         resp_error(reply, "ERR Command not allowed inside a transaction");
-    } else if (moved(c, cmd, argv, argc, reply)) {
+    } else if (command_nests(cmd) && moved(c, cmd, argv, argc, reply)) {
         return true;
     } else if (c->queue_commands >= MULTI_COMMANDS_MAX ||
                c->queue_words + (size_t)argc + 1 > WORDS_MAX ||
@@ -244,6 +255,7 @@ static void queue_command(struct conn *c,
         buf_lbytes(&c->queue, argv[i]);
     }
     c->queue_commands++;
+    c->queue_own += !command_nests(cmd);
     c->queue_words += (size_t)argc + 1;
     c->multi_writes |= (cmd->flags & CMD_WRITE) != 0;
     resp_simple(&reply, "QUEUED");
@@ -421,6 +433,15 @@ static void push_number(struct exec_words *x, uint64_t v)
     push(x, bytes_str(t));
 }
 
+static bool queued_is_own(const struct bytes *argv, int argc)
+{
+    struct buf ignored = BUF_INIT;
+    const struct command *cmd = command_find(argv, argc, &ignored);
+
+    hf_assert(cmd != NULL); /* it was queued */
+    return !command_nests(cmd);
+}
+
 static void exec_words(struct conn *c, struct exec_words *x)
 {
     size_t words = 6 + 2 * c->n_watched + c->queue_words;
@@ -441,13 +462,18 @@ static void exec_words(struct conn *c, struct exec_words *x)
         push(x, blob_bytes(c->watched[i].key));
         push_number(x, c->watched[i].revision);
     }
-    push_number(x, c->queue_commands);
+    push_number(x, c->queue_commands - c->queue_own);
     for (size_t i = 0; i < c->queue_commands; i++) {
+        int from = x->argc;
         uint32_t n = rd_u32(&r);
 
         push_number(x, n);
         for (uint32_t k = 0; k < n; k++) {
             push(x, rd_lbytes(&r));
+        }
+        if (c->queue_own > 0 && queued_is_own(x->argv + from + 1, (int)n)) {
+            x->argc = from;
+            x->numbers--;
         }
     }
     hf_assert(reader_done(&r) && (size_t)x->argc <= words);
@@ -489,13 +515,19 @@ static void exec_submit(struct conn *c)
         dispatch_answer(c, &reply);
     } else if (mutant(EXEC_PIECEWISE) && c->exec_once.n == 0) {
         exec_piecewise(c);
+    } else if (c->queue_own == c->queue_commands && c->n_watched == 0 &&
+               c->queue_own > 0 && c->exec_once.n == 0) {
+        exec_chain(c, OP_LOCAL, NULL, NULL, 0);
     } else {
+        enum client_op_kind kind =
+            c->multi_writes || c->exec_once.n > 0 ? OP_WRITE : OP_READ;
+
         exec_words(c, &x);
         cmd = command_by_name(x.argv[0]);
-        if (command_check(cmd, x.argv, x.argc, &reply)) {
-            submit(c,
-                   c->multi_writes || c->exec_once.n > 0 ? OP_WRITE : OP_READ,
-                   cmd, x.argv, x.argc);
+        if (command_check(cmd, x.argv, x.argc, &reply) && c->queue_own > 0) {
+            exec_chain(c, kind, cmd, x.argv, x.argc);
+        } else if (reply.n == 0) {
+            submit(c, kind, cmd, x.argv, x.argc);
         } else {
             dispatch_answer(c, &reply);
         }
@@ -649,7 +681,11 @@ void dispatch(struct conn *c, const struct bytes *argv, int argc)
     if (cmd == NULL) {
         c->multi_dirty = c->multi;
         dispatch_answer(c, &reply);
-    } else if (subscriber_refuses(c, cmd) || acts_now(c, cmd, argv, argc)) {
+        return;
+    }
+    c->last = cmd;
+    edge_monitor(c, cmd, argv, argc);
+    if (subscriber_refuses(c, cmd) || acts_now(c, cmd, argv, argc)) {
         return;
     } else if (c->multi) {
         queue_command(c, cmd, argv, argc);

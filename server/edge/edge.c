@@ -42,6 +42,7 @@ struct edge *edge_new(struct env *env,
     e->counters.maxclients = opt->maxclients;
     e->pubsub = pubsub_new(e);
     edge_hook(e);
+    env_timer_init(&e->pause, edge_on_unpause, e);
     return e;
 }
 
@@ -60,6 +61,14 @@ static void count(struct edge *e, struct conn *c)
     c->counted = now;
 }
 
+/* Those that said CLIENT NO-EVICT ON come last. */
+static bool more_evictable(const struct conn *c, const struct conn *most)
+{
+    return c->no_evict != most->no_evict && !mutant(EDGE_EVICTS_ALL)
+               ? most->no_evict
+               : c->counted > most->counted;
+}
+
 /* What was sent since is only noticed here: exact when it matters. */
 static struct conn *count_all(struct edge *e)
 {
@@ -67,7 +76,7 @@ static struct conn *count_all(struct edge *e)
 
     for (struct conn *c = e->head; c != NULL; c = c->next) {
         count(e, c);
-        if (!c->doomed && (most == NULL || c->counted > most->counted)) {
+        if (!c->doomed && (most == NULL || more_evictable(c, most))) {
             most = c;
         }
     }
@@ -180,6 +189,7 @@ void edge_on_room(struct edge *e)
 void edge_free(struct edge *e)
 {
     edge_stop_listening(e);
+    env_timer_stop(e->env, &e->pause);
     while (e->head != NULL) {
         conn_close(e->head);
     }

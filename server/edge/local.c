@@ -1,114 +1,9 @@
 /* Commands that the connection answers itself, at their turn. */
-#include <inttypes.h>
-#include <stdio.h>
-
 #include "base/assert.h"
 #include "base/mutant.h"
 #include "server/command/args.h"
 #include "server/edge/conn_int.h"
 #include "server/node/node.h"
-
-static bool plain_name(struct bytes s)
-{
-    for (size_t i = 0; i < s.n; i++) {
-        if (s.p[i] < '!' || s.p[i] > '~') {
-            return false;
-        }
-    }
-    return true;
-}
-
-/* ---- names ---- */
-
-static bool set_name(struct buf *to,
-                     struct bytes name,
-                     const char *what,
-                     struct buf *reply)
-{
-    if (!plain_name(name)) {
-        resp_errorf(reply,
-                    "ERR %s cannot contain spaces, newlines or special "
-                    "characters.",
-                    what);
-        return false;
-    }
-    if (name.n > CONN_NAME_MAX) {
-        resp_errorf(reply, "ERR %s longer than %d bytes", what,
-                    (int)CONN_NAME_MAX);
-        return false;
-    }
-    buf_clear(to);
-    buf_bytes_append(to, name);
-    return true;
-}
-
-static void client_setinfo(struct conn *c,
-                           const struct bytes *argv,
-                           struct buf *reply)
-{
-    bool name = bytes_ieq(argv[2], "LIB-NAME");
-
-    if (!name && !bytes_ieq(argv[2], "LIB-VER")) {
-        resp_errorf(reply, "ERR Unrecognized option '%.*s'",
-                    (int)(argv[2].n < 128 ? argv[2].n : 128),
-                    (const char *)argv[2].p);
-        return;
-    }
-    if (set_name(name ? &c->lib_name : &c->lib_ver, argv[3],
-                 name ? "lib-name" : "lib-ver", reply)) {
-        resp_ok(reply);
-    }
-}
-
-static void client_info(struct conn *c, struct buf *reply)
-{
-    struct env *env = c->edge->env;
-    uint64_t now = env_now_ms(env);
-    struct buf t = BUF_INIT;
-
-    buf_printf(
-        &t,
-        "id=%" PRIu64 " addr=%s laddr=:%u fd=-1 name=%.*s age=%" PRIu64
-        " idle=%" PRIu64
-        " flags=%s db=0 sub=0 psub=0 ssub=0 multi=%d"
-        " qbuf=%zu qbuf-free=%zu argv-mem=0 multi-mem=%zu rbs=0 rbp=0"
-        " obl=0 oll=0 omem=%zu tot-mem=%zu events=r cmd=client|info"
-        " user=default redir=-1 resp=%d lib-name=%.*s lib-ver=%.*s\n",
-        c->id, c->net->remote, edge_port_number(c->edge, c->port),
-        (int)c->name.n, c->name.n > 0 ? (const char *)c->name.p : "",
-        (now - c->born_ms) / 1000, (now - c->active_us / 1000) / 1000,
-        c->stale ? "r" : "N", -1, c->in.n - c->in_at, c->in.cap - c->in.n,
-        c->queue.n, net_pending(c->net), c->in.cap + c->queue.cap + sizeof *c,
-        c->resp3 ? 3 : 2, (int)c->lib_name.n,
-        c->lib_name.n > 0 ? (const char *)c->lib_name.p : "", (int)c->lib_ver.n,
-        c->lib_ver.n > 0 ? (const char *)c->lib_ver.p : "");
-    resp_verbatim(reply, buf_bytes(&t));
-    buf_release(&t);
-}
-
-static void client_sub(struct conn *c,
-                       const struct command *cmd,
-                       const struct bytes *argv,
-                       struct buf *reply)
-{
-    if (strcmp(cmd->name, "id") == 0) {
-        resp_int(reply, (int64_t)c->id);
-    } else if (strcmp(cmd->name, "getname") == 0) {
-        if (c->name.n == 0) {
-            resp_null(reply);
-        } else {
-            resp_bulk(reply, buf_bytes(&c->name));
-        }
-    } else if (strcmp(cmd->name, "setname") == 0) {
-        if (set_name(&c->name, argv[2], "Client names", reply)) {
-            resp_ok(reply);
-        }
-    } else if (strcmp(cmd->name, "setinfo") == 0) {
-        client_setinfo(c, argv, reply);
-    } else {
-        client_info(c, reply);
-    }
-}
 
 /* ---- HELLO ---- */
 
@@ -168,7 +63,8 @@ static void hello(struct conn *c,
         }
         name = &argv[++i];
     }
-    if (name != NULL && !set_name(&c->name, *name, "Client names", reply)) {
+    if (name != NULL &&
+        !conn_set_name(&c->name, *name, "Client names", reply)) {
         return;
     }
     c->resp3 = version == 3;
@@ -211,6 +107,11 @@ static void reset(struct conn *c, struct buf *reply)
     if (!mutant(PUBSUB_KEEPS_GONE)) {
         pubsub_forget(c);
     }
+    c->reply_off = false;
+    c->reply_skip = false;
+    c->no_evict = false;
+    c->no_touch = false;
+    conn_unmonitor(c);
     buf_release(&c->name);
     stale_reads(c, false, 0);
     resp_simple(reply, "RESET");
@@ -244,13 +145,17 @@ void local_run(struct conn *c,
     }
     if (cmd->parent != NULL) {
         hf_assert(strcmp(cmd->parent, "client") == 0);
-        client_sub(c, cmd, argv, reply);
+        client_command(c, cmd, argv, argc, reply);
     } else if (strcmp(name, "hello") == 0) {
         hello(c, argv, argc, reply);
     } else if (strcmp(name, "reset") == 0) {
         reset(c, reply);
     } else if (strcmp(name, "select") == 0) {
         select_db(c, argv[1], reply);
+    } else if (strcmp(name, "monitor") == 0) {
+        conn_monitor(c, reply);
+    } else if (strcmp(name, "unwatch") == 0) {
+        resp_ok(reply); /* between MULTI and EXEC: that ends it anyway */
     } else if (strcmp(name, "readonly") == 0) {
         readonly(c, argv, argc, reply);
     } else if (strcmp(name, "readwrite") == 0) {

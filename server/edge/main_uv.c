@@ -293,6 +293,8 @@ static int start_node(struct server *v, struct errmsg *em)
         .cache_bytes = v->s.entry_cache,
         .memory_limit = v->s.memory_limit,
         .request_max = v->s.request_max,
+        .history_count = v->s.history_count,
+        .history_bytes = v->s.history_bytes,
         .settings = v->views,
         .settings_n = v->views_n,
         .log = &v->log,

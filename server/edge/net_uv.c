@@ -604,9 +604,14 @@ static void accept_one(struct uvnet_listener *l,
                        const struct sockaddr_storage *ss)
 {
     struct uvnet_conn *n = conn_new(l->u);
+    struct sockaddr_storage own;
+    socklen_t len = sizeof own;
 
     stream_options(fd, false);
     name_of(ss, n->c.remote, sizeof n->c.remote);
+    if (getsockname(fd, (struct sockaddr *)&own, &len) == 0) {
+        name_of(&own, n->c.local, sizeof n->c.local);
+    }
     n->sock = sock_new(n, fd);
     n->state = CONN_OPEN;
     conn_watch(n);

@@ -39,6 +39,8 @@ struct settings {
     uint64_t seat_silence_ms;
     uint64_t request_max;
     uint64_t memory_limit;
+    uint64_t history_count;
+    uint64_t history_bytes;
     uint64_t clients_max;
     uint64_t idle_timeout_s;
     uint64_t output_max;

@@ -138,6 +138,7 @@ static void admin_sizes(struct node *n, struct node_view *v)
     v->snapshot_bytes = n->snapshot.file_bytes;
     v->memory_limit = n->cfg.memory_limit;
     v->rss_bytes = use.rss_bytes;
+    v->blocked = node_blocked(n);
     v->parked = n->session.parked.n + n->reads.waiting.n;
     if (n->machine != NULL) {
         struct store *s = machine_store(n->machine);

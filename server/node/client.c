@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "base/assert.h"
+#include "server/command/feed.h"
 #include "server/node/node_int.h"
 
 /* A connection's operations, oldest first. Everything before @next has begun;
@@ -12,8 +13,9 @@ struct client {
     void *data;
     struct client_op *head;
     struct client_op *tail;
-    struct client_op *next; /* first that has not begun; NULL: all have */
-    struct client_op *read; /* no read before it runs; NULL: none does */
+    struct client_op *next;     /* first that has not begun; NULL: all have */
+    struct client_op *read;     /* no read before it runs; NULL: none does */
+    struct client_op *blocking; /* an XREAD that may wait; NULL: none runs */
     size_t reads_out;
     size_t writes_out;
     struct env_task task; /* delivers and begins; see client_turn() */
@@ -139,6 +141,7 @@ void client_free(struct client *c, void (*drop)(struct client_op *op))
             client_reply_taken(c->node, op->reply.n);
         }
         buf_release(&op->reply);
+        feed_op_end(op);
         op->client = NULL;
         drop(op);
     }
@@ -154,6 +157,7 @@ void client_submit(struct client *c, struct client_op *op)
     op->list = NULL;
     op->list_next = op->list_prev = NULL;
     op->number = 0;
+    op->feed = NULL;
     buf_init(&op->reply);
     op->deadline_us =
         env_now_us(c->node->env) + c->node->cfg.request_timeout_ms * 1000;
@@ -192,12 +196,42 @@ static bool client_may_begin(const struct client *c, const struct client_op *op)
     return false;
 }
 
+/* Nothing behind @op begins before it is over. */
+static void client_blocks(struct client *c, struct client_op *op)
+{
+    if (feed_is_blocking(blob_bytes(op->command)) && !mutant(FEED_OVERTAKEN)) {
+        c->blocking = op;
+    }
+}
+
+/* It is over: what is behind it has all its time yet. */
+static void client_unblocked(struct client *c)
+{
+    uint64_t deadline =
+        env_now_us(c->node->env) + c->node->cfg.request_timeout_ms * 1000;
+
+    for (struct client_op *op = c->blocking->next; op != NULL; op = op->next) {
+        op->deadline_us = deadline;
+    }
+    c->blocking = NULL;
+}
+
+bool client_unblock(struct client *c, bool error)
+{
+    return c->blocking != NULL && feed_unblock(c->node, c->blocking, error);
+}
+
+bool client_op_blocks(const struct client_op *op)
+{
+    return op->client != NULL && op->client->blocking == op;
+}
+
 /* Begin what may begin. Stops at a local operation that is not at the head:
  * it runs when the ones before it have been delivered. */
 static void client_begin(struct client *c)
 {
     while (c->next != NULL && c->next->kind != OP_LOCAL &&
-           client_may_begin(c, c->next)) {
+           c->blocking == NULL && client_may_begin(c, c->next)) {
         struct client_op *op = c->next;
 
         c->next = op->next;
@@ -210,6 +244,7 @@ static void client_begin(struct client *c)
             if (c->reads_out == 1) {
                 c->read = op;
             }
+            client_blocks(c, op);
             read_begin(c->node, op);
         } else {
             admin_begin(c->node, op);
@@ -273,6 +308,7 @@ void client_op_done(struct client_op *op, uint64_t index)
 
     hf_assert(op->state == OP_RUNNING);
     op->state = OP_DONE;
+    feed_op_end(op);
     if (c == NULL) { /* another node's, answered here */
         struct buf reply = op->reply;
 
@@ -285,6 +321,9 @@ void client_op_done(struct client_op *op, uint64_t index)
     c->node->reply_bytes += op->reply.n;
     if (index > c->min_index) {
         c->min_index = index;
+    }
+    if (c->blocking == op) {
+        client_unblocked(c);
     }
     if (op->kind == OP_WRITE) {
         hf_assert(c->writes_out > 0);

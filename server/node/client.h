@@ -5,7 +5,8 @@
  * client_submit(), whatever the mix: a write is numbered only when all
  * earlier reads of the connection are evaluated, a read begins only when all
  * earlier writes have their replies. Writes of one connection are pipelined,
- * and so are reads.
+ * and so are reads. Behind an XREAD that may block nothing begins before that
+ * has its reply; the time of what is behind it counts from then.
  *
  *   QUEUED --may begin--> RUNNING --reply there--> DONE --at the head--> done()
  */
@@ -19,6 +20,7 @@
 
 struct node;
 struct client;
+struct feed_op;
 struct op_list;
 
 enum client_op_kind {
@@ -52,8 +54,9 @@ struct client_op {
     struct client_op *list_prev;
     struct buf reply; /* held until the op is at the head */
     uint64_t deadline_us;
-    uint64_t number; /* WRITE: of the node session; 0 = not yet numbered */
-    uint64_t term;   /* READ: in which its index was named */
+    uint64_t number;      /* WRITE: of the node session; 0 = not yet numbered */
+    uint64_t term;        /* READ: in which its index was named */
+    struct feed_op *feed; /* READ of a change feed; NULL: none yet */
 };
 
 /* @data is the owner's; never NULL is returned. */
@@ -70,6 +73,9 @@ void client_submit(struct client *c, struct client_op *op);
  * evaluated wait until it does, their deadline with them; else a pipeline of
  * large values would be in memory all at once. Writes go on. */
 void client_hold(struct client *c, bool on);
+/* End the wait of this connection's XREAD: with an error, or as if its time
+ * were over. False: it does not wait. */
+bool client_unblock(struct client *c, bool error);
 /* Stale reads: OP_READ is answered locally. @max_age_ms 0: no bound. */
 void client_set_stale(struct client *c, bool on, uint64_t max_age_ms);
 

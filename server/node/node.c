@@ -307,6 +307,7 @@ static void node_machine_hooks(struct node *n, struct machine *m)
     machine_set_run(m, command_run, NULL);
     machine_set_key(m, command_log_key);
     machine_set_observer(m, &o);
+    feed_limits(n);
 }
 
 void node_machine_swap(struct node *n, struct machine *m)
@@ -1484,6 +1485,8 @@ static void node_defaults(struct node_config *c)
         {offsetof(struct node_config, log_budget), 512 << 20},
         {offsetof(struct node_config, cache_bytes), 32 << 20},
         {offsetof(struct node_config, request_max), LIM_REQUEST},
+        {offsetof(struct node_config, history_count), HISTORY_COUNT_DEFAULT},
+        {offsetof(struct node_config, history_bytes), HISTORY_BYTES_DEFAULT},
     };
 
     for (size_t i = 0; i < sizeof d / sizeof d[0]; i++) {
@@ -1523,6 +1526,7 @@ int node_start(struct env *e,
     session_init(n);
     leader_init(n);
     read_init(n);
+    feed_init(n);
     member_init(n);
     snapshot_init(n);
     repair_init(n);
@@ -1585,6 +1589,7 @@ void node_stop(struct node *n)
     }
     n->stopping = true;
     n->stop_us = env_now_us(n->env);
+    feed_stop(n);
     env_timer_start(n->env, &n->stop_timer, n->stop_us);
 }
 
@@ -1595,6 +1600,7 @@ void node_free(struct node *n)
     n->ended = true;
     n->running = false;
     walker_release(n);
+    feed_release(n);
     read_release(n);
     session_release(n);
     leader_release(n);

@@ -66,7 +66,10 @@ struct node_config {
     uint64_t cache_bytes;        /* entry payloads kept in memory, 32 MiB */
     uint64_t memory_limit;       /* bytes of keys and values; 0 = none */
     uint64_t request_max;        /* bytes of one request, LIM_REQUEST */
-    bool repair_refuse;          /* a damaged directory is refused */
+    uint64_t history_count; /* latest changes kept, HISTORY_COUNT_DEFAULT */
+    uint64_t history_bytes; /* of them, HISTORY_BYTES_DEFAULT; at most an
+                               eighth of memory_limit */
+    bool repair_refuse;     /* a damaged directory is refused */
 
     /* For INFO and CONFIG GET; may be NULL. Kept, not copied. */
     const struct config_view *settings;
@@ -105,6 +108,11 @@ enum { NODE_STOP_MAX_MS = 5000 };
 /* Free everything at once without writing anything more: after on_exit, or
  * as a crash in simulation. No work of this node may still be running. */
 void node_free(struct node *n);
+
+/* Other bounds for the latest changes, from now on. */
+void node_history_limits(struct node *n, uint64_t count, uint64_t bytes);
+/* Connections that wait for a change. */
+size_t node_blocked(const struct node *n);
 
 /* ---- what edge and admin need to know ---- */
 bool node_is_leader(const struct node *n); /* and ready to serve */

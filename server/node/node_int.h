@@ -15,6 +15,7 @@
 #include "raftio/wal.h"
 #include "server/node/client.h"
 #include "server/node/ctime.h"
+#include "server/node/feed.h"
 #include "server/node/leader.h"
 #include "server/node/member.h"
 #include "server/node/node.h"
@@ -102,6 +103,7 @@ struct node {
     struct leader leader;
     struct reads reads;
     struct walker walker;
+    struct feeds feeds;
     struct ctime ctime;
     struct membership member;
     struct snapshotter snapshot;
@@ -214,6 +216,8 @@ uint64_t client_min_index(const struct client *c);
 bool client_full(const struct client *c);
 /* Is running read @op the oldest that has no reply? */
 bool client_read_is_first(struct client *c, const struct client_op *op);
+/* An XREAD that may wait: its place is this node. */
+bool client_op_blocks(const struct client_op *op);
 /* How many reads wait for that, after @change (1, -1, 0). */
 size_t client_reads_held(struct client *c, int change);
 /* The read that begins now is the only one without a reply. */

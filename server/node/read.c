@@ -96,6 +96,7 @@ static void read_free_passed(struct op_list *l)
         if (op->client == NULL) {
             blob_unref(op->command);
             buf_release(&op->reply);
+            feed_op_end(op);
             free(HF_CONTAINER_OF(op, struct passed_op, op));
         }
     }
@@ -111,6 +112,7 @@ void read_release(struct node *n)
     read_free_passed(&n->reads.passed);
     read_free_passed(&n->admin);
     read_free_passed(&n->walker.waiting);
+    read_free_passed(&n->feeds.stepping);
 }
 
 bool read_full(const struct node *n)
@@ -132,7 +134,7 @@ void read_cancel(struct node *n, struct client_op *op)
 
     if (!op_list_remove(&r->waiting, op) && !op_list_remove(&r->asked, op) &&
         !op_list_remove(&r->indexed, op) && !op_list_remove(&r->full, op) &&
-        !walker_cancel(n, op)) {
+        !walker_cancel(n, op) && !feed_cancel(n, op)) {
         (void)op_list_remove(&r->passed, op);
     }
     node_made_room(n, full);
@@ -143,7 +145,7 @@ void read_cancel(struct node *n, struct client_op *op)
 static void read_evaluate(struct node *n, struct client_op *op)
 {
     buf_clear(&op->reply);
-    if (walker_take(n, op)) {
+    if (walker_take(n, op) || feed_take(n, op)) {
         return;
     }
     if (mutant(READ_LOCAL_CLOCK)) {
@@ -153,7 +155,7 @@ static void read_evaluate(struct node *n, struct client_op *op)
     client_op_done(op, driver_applied(&n->driver));
 }
 
-static bool reply_room(const struct node *n)
+bool read_reply_room(const struct node *n)
 {
     return n->reply_bytes < NODE_REPLY_BYTES || mutant(REPLIES_AT_ONCE);
 }
@@ -163,7 +165,7 @@ static bool reply_room(const struct node *n)
  * for another round: else it would see newer data than a later one. */
 static bool read_must_wait(struct node *n, const struct client_op *op)
 {
-    return !reply_room(n) ||
+    return !read_reply_room(n) ||
            (op->client != NULL &&
             (client_full(op->client) || !client_read_is_first(op->client, op)));
 }
@@ -200,6 +202,7 @@ void read_applied(struct node *n)
     if (driver_installing(&n->driver)) {
         return;
     }
+    feed_applied(n);
     if (r->confirm_index != 0 && applied >= r->confirm_index) {
         r->fresh_us = r->confirm_us;
         r->confirm_index = 0;
@@ -213,7 +216,7 @@ void read_applied(struct node *n)
         read_evaluate_or_hold(n, op); /* all of them: keeps their order */
     }
     while (r->indexed.head != NULL && r->indexed.head->number <= applied &&
-           reply_room(n)) {
+           read_reply_room(n)) {
         struct client_op *op = op_list_pop(&r->indexed);
 
         /* What was named may have been the log's end, for its time, and not
@@ -553,7 +556,8 @@ void read_pass(struct node *n, struct client_op *op)
     struct bytes body = blob_bytes(op->command);
     struct buf b = BUF_INIT;
 
-    if ((leader == 0 || leader == n->id) && op->kind == OP_READ) {
+    if ((leader == 0 || leader == n->id || client_op_blocks(op)) &&
+        op->kind == OP_READ) {
         op_list_push(&r->waiting, op); /* for a round of its own */
         env_defer(n->env, &r->task);
         return;

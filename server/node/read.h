@@ -86,6 +86,8 @@ struct client_op *op_list_pop(struct op_list *l);
 /* False when it is not in this one. */
 bool op_list_remove(struct op_list *l, struct client_op *op);
 
+/* Replies are taken fast enough for another one. */
+bool read_reply_room(const struct node *n);
 /* So many reads wait that no more should be begun. */
 bool read_full(const struct node *n);
 

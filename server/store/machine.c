@@ -2,6 +2,7 @@
  * sessions, members. */
 #include <stdlib.h>
 
+#include "base/rng.h"
 #include "server/store/machine_int.h"
 
 /* ---- life ---- */
@@ -46,6 +47,21 @@ bool machine_free_step(struct machine *m, size_t budget)
     bool more = map_free_step(store_map(m->store), budget);
 
     return map_free_step(m->named, budget) || more;
+}
+
+bool machine_applying(const struct machine *m)
+{
+    return m->applying;
+}
+
+uint64_t machine_chance(struct machine *m)
+{
+    struct rng r = {store_sum(m->store) ^ store_time(m->store)};
+
+    if (!m->applying || mutant(CHANCE_LOCAL)) {
+        r.s ^= ++m->chances << 32;
+    }
+    return rng_next(&r);
 }
 
 void machine_set_run(struct machine *m, machine_run_fn run, void *ctx)
@@ -185,12 +201,18 @@ uint64_t machine_session_of_node(const struct machine *m,
 
 size_t machine_bytes(const struct machine *m)
 {
-    return store_bytes(m->store) + map_bytes(m->named);
+    return store_bytes(m->store) + map_bytes(m->named) +
+           history_bytes(store_history(m->store));
 }
 
 size_t machine_bytes_held(const struct machine *m)
 {
     return store_bytes_held(m->store) + map_bytes_held(m->named);
+}
+
+void machine_history_limits(struct machine *m, uint64_t count, uint64_t bytes)
+{
+    history_limits(store_history(m->store), count, bytes);
 }
 
 /* Add one step to the running checksum. */

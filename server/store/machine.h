@@ -222,7 +222,11 @@ uint64_t machine_session_of_node(const struct machine *m,
                                  uint64_t id,
                                  uint64_t *last_number);
 
-/* Bytes of live state; bytes only held by frozen handles and garbage. */
+/* How much of the latest changes is kept (history.h). Not part of the state:
+ * it may differ between nodes. */
+void machine_history_limits(struct machine *m, uint64_t count, uint64_t bytes);
+/* Bytes of live state, the history included; bytes only held by frozen
+ * handles and garbage. */
 size_t machine_bytes(const struct machine *m);
 size_t machine_bytes_held(const struct machine *m);
 uint64_t machine_once_count(const struct machine *m);
@@ -230,6 +234,15 @@ uint64_t machine_once_count(const struct machine *m);
 uint64_t machine_sum(const struct machine *m);
 /* Digest of the whole state (walks all of it). */
 uint64_t machine_digest(struct machine *m);
+
+/* ---- for command handlers, inside run ---- */
+
+/* True in an entry, false in a read: replies in an entry may be saved, so they
+ * must be the same on every node. */
+bool machine_applying(const struct machine *m);
+/* A number of no meaning. In an entry it comes from the state alone; a read
+ * gets another one each time. */
+uint64_t machine_chance(struct machine *m);
 
 /* ---- named requests (for command handlers, inside run) ---- */
 
@@ -291,7 +304,8 @@ struct machine_load *machine_load_begin(void);
 int machine_load_feed(struct machine_load *l,
                       struct bytes chunk,
                       struct errmsg *e);
-/* On success *out is the new machine (hooks unset) and @l is gone; on error
+/* On success *out is the new machine (hooks unset, the history as long as it
+ * was where it comes from: set its limits) and @l is gone; on error
  * @l is still there for machine_load_abort(). */
 int machine_load_finish(struct machine_load *l,
                         struct machine **out,

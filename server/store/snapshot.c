@@ -4,7 +4,7 @@
 #include "base/crc32c.h"
 #include "server/store/machine_int.h"
 
-enum { SNAP_VERSION = 1, SNAP_CHUNK = 256 << 10, SNAP_HEAD = 124 };
+enum { SNAP_VERSION = 2, SNAP_CHUNK = 256 << 10, SNAP_HEAD = 124 };
 static const uint8_t snap_magic[4] = {'H', 'F', 'S', 'M'};
 
 enum snap_record {
@@ -14,10 +14,12 @@ enum snap_record {
     SNAP_REC_KEY = 4,
     SNAP_REC_NAMED = 5,
     SNAP_REC_END = 6,
+    SNAP_REC_HISTORY = 7, /* from version 2 */
 };
 enum { REC_HEAD = 5, KEY_HEAD = 28, NAMED_HEAD = 16 };
 /* Bytes of the longest record's payload. */
-enum { REC_MAX = KEY_HEAD + LIM_KEY + LIM_REQUEST_TOP };
+enum { REC_MAX = (int)HISTORY_HEAD + (int)LIM_KEY + (int)LIM_REQUEST_TOP };
+_Static_assert((int)KEY_HEAD < (int)HISTORY_HEAD, "the longest record");
 enum { HEAD_CLUSTER = 1, HEAD_INITIALIZED = 2 };
 
 /* ---- writing ---- */
@@ -29,6 +31,7 @@ struct machine_frozen {
     uint64_t store_sum;
     struct map_root *keys; /* NULL in a digest, which reads the live maps */
     struct map_root *named;
+    struct history_frozen *history; /* NULL in a digest: it may differ */
     const struct map_node *keys_node;
     const struct map_node *named_node;
     uint64_t keys_n;
@@ -54,7 +57,8 @@ static void frozen_init(struct machine_frozen *f, struct machine *m)
     f->named_node = map_live_node(m->named);
     f->keys_n = map_count(keys);
     f->named_n = map_count(m->named);
-    f->bytes = map_bytes(keys) + map_bytes(m->named);
+    f->bytes = map_bytes(keys) + map_bytes(m->named) +
+               history_bytes(store_history(m->store));
     f->stage = SNAP_REC_HEAD;
 }
 
@@ -66,6 +70,7 @@ struct machine_frozen *machine_freeze(struct machine *m)
     frozen_init(f, m);
     f->keys = map_freeze(store_map(m->store));
     f->named = map_freeze(m->named);
+    f->history = history_freeze(store_history(m->store));
     return f;
 }
 
@@ -73,6 +78,7 @@ void machine_freeze_release(struct machine *m, struct machine_frozen *f)
 {
     map_release(store_map(m->store), f->keys);
     map_release(m->named, f->named);
+    history_freeze_release(f->history);
     free(f);
 }
 
@@ -216,6 +222,33 @@ static bool write_items(struct machine_frozen *f,
     return false;
 }
 
+static void write_history_head(struct machine_frozen *f, struct buf *out)
+{
+    size_t at = rec_begin(out, SNAP_REC_HISTORY);
+
+    history_frozen_head(f->history, out);
+    rec_end(out, at);
+}
+
+/* As write_items(). */
+static bool write_history(struct machine_frozen *f,
+                          struct buf *out,
+                          size_t from)
+{
+    struct bytes change;
+
+    do {
+        if (out->n - from >= SNAP_CHUNK) {
+            return true;
+        }
+        if (!history_frozen_next(f->history, &change)) {
+            return false;
+        }
+        buf_u8(out, SNAP_REC_HISTORY);
+        buf_lbytes(out, change);
+    } while (true);
+}
+
 bool machine_snapshot_next(struct machine_frozen *f, struct buf *out)
 {
     size_t from = out->n;
@@ -235,6 +268,13 @@ bool machine_snapshot_next(struct machine_frozen *f, struct buf *out)
         f->stage = SNAP_REC_NAMED;
     }
     if (f->stage == SNAP_REC_NAMED && !write_items(f, out, from, write_named)) {
+        f->stage = SNAP_REC_END;
+        if (f->history != NULL && !mutant(HISTORY_NO_SNAP)) {
+            write_history_head(f, out);
+            f->stage = SNAP_REC_HISTORY;
+        }
+    }
+    if (f->stage == SNAP_REC_HISTORY && !write_history(f, out, from)) {
         f->stage = SNAP_REC_END;
     }
     f->crc = crc32c(f->crc, out->p + from, out->n - from);
@@ -277,7 +317,9 @@ struct machine_load {
     uint64_t revision;
     uint64_t last_named;
     uint32_t crc;
+    uint16_t version;
     bool has_head;
+    bool has_history;
     bool ended;
     bool failed;
 };
@@ -287,6 +329,7 @@ struct machine_load *machine_load_begin(void)
     struct machine_load *l = hf_calloc(1, sizeof *l);
 
     l->m = machine_new();
+    machine_history_limits(l->m, UINT64_MAX, UINT64_MAX);
     return l;
 }
 
@@ -325,7 +368,8 @@ static int load_head(struct machine_load *l, struct bytes p, struct errmsg *e)
         return damaged(e, "does not begin with a head");
     }
     rd_bytes(&r, 4);
-    if (rd_u16(&r) > SNAP_VERSION) {
+    l->version = rd_u16(&r);
+    if (l->version > SNAP_VERSION) {
         return errmsg_set(e, HF_EVERSION, "state stream of a newer version");
     }
     if (p.n != SNAP_HEAD + 4 ||
@@ -462,6 +506,21 @@ static int load_named(struct machine_load *l, struct bytes p, struct errmsg *e)
     return 0;
 }
 
+/* The first record says where the history begins, the others are changes. */
+static int load_history(struct machine_load *l,
+                        struct bytes p,
+                        struct errmsg *e)
+{
+    struct history *h = store_history(l->m->store);
+    bool head = p.n > 12 && p.p[12] == 0;
+
+    if (l->version < 2 || head == l->has_history || !history_load(h, p)) {
+        return damaged(e, "a change that makes no sense");
+    }
+    l->has_history = true;
+    return 0;
+}
+
 static bool holders_ok(const struct machine *m)
 {
     for (unsigned i = 0; i < m->base.seats_n; i++) {
@@ -482,6 +541,9 @@ static int load_end(struct machine_load *l, struct bytes p, struct errmsg *e)
     if (l->keys_n != 0 || l->named_n != 0 || l->m->base.seats_n != l->seats_n ||
         l->m->base.members_n != l->members_n || !holders_ok(l->m)) {
         return damaged(e, "not what its head announced");
+    }
+    if (history_last(store_history(l->m->store)).rev != l->revision) {
+        return damaged(e, "the history ends too early");
     }
     map_build_end(store_map(l->m->store));
     map_build_end(l->m->named);
@@ -515,6 +577,9 @@ static int load_record(struct machine_load *l,
             break;
         case SNAP_REC_NAMED:
             rv = load_named(l, p, e);
+            break;
+        case SNAP_REC_HISTORY:
+            rv = load_history(l, p, e);
             break;
         case SNAP_REC_END:
             rv = load_end(l, p, e);

@@ -6,8 +6,22 @@
 #include "base/mutant.h"
 #include "server/store/store.h"
 
+/* When revisions were given out: one of each so many milliseconds. When there
+ * is no more room every other one goes, and they come half as often. */
+enum { AGES_MAX = 1024, AGES_STEP_MS = 1000 };
+
+struct ages {
+    unsigned n;
+    uint64_t step_ms;
+    struct {
+        uint64_t revision; /* the latest at that time */
+        uint64_t time_ms;
+    } at[AGES_MAX];
+};
+
 struct store {
     struct map *map;
+    struct history *history;
     uint64_t time_ms;
     uint64_t revision;
     uint64_t sum;
@@ -15,6 +29,7 @@ struct store {
     bool in_request;
     store_event_fn on_event;
     void *on_event_ctx;
+    struct ages ages;
 };
 
 struct store *store_new(void)
@@ -22,11 +37,18 @@ struct store *store_new(void)
     struct store *s = hf_calloc(1, sizeof *s);
 
     s->map = map_new();
+    s->history = history_new();
     return s;
 }
 
 bool store_free_sliced(struct store *s, size_t budget)
 {
+    if (s->history != NULL) {
+        if (history_free_sliced(s->history, budget)) {
+            s->history = NULL;
+        }
+        return false;
+    }
     if (!map_free_sliced(s->map, budget)) {
         return false;
     }
@@ -181,6 +203,48 @@ uint64_t store_scan(const struct store *s,
     return map_scan(s->map, cursor, want, scan_one, &scan);
 }
 
+/* ---- how old values are ---- */
+
+/* The newest place is for the newest revision; it moves on when that is a step
+ * after the place before it. */
+static void ages_add(struct ages *a, uint64_t revision, uint64_t time_ms)
+{
+    if (a->step_ms == 0) {
+        a->step_ms = AGES_STEP_MS;
+    }
+    if (a->n == AGES_MAX) {
+        for (unsigned i = 0; i < AGES_MAX / 2; i++) {
+            a->at[i] = a->at[2 * i + 1];
+        }
+        a->n = AGES_MAX / 2;
+        a->step_ms *= 2;
+    }
+    if (a->n < 2 || time_ms >= a->at[a->n - 2].time_ms + a->step_ms) {
+        a->n++;
+    }
+    a->at[a->n - 1].revision = revision;
+    a->at[a->n - 1].time_ms = time_ms;
+}
+
+uint64_t store_idle_ms(const struct store *s, const struct item *it)
+{
+    unsigned from = 0, to = s->ages.n;
+
+    /* The first time at which this revision was there. */
+    while (from < to) {
+        unsigned mid = from + (to - from) / 2;
+
+        if (s->ages.at[mid].revision >= it->mod_rev) {
+            to = mid;
+        } else {
+            from = mid + 1;
+        }
+    }
+    return from == s->ages.n || s->time_ms < s->ages.at[from].time_ms
+               ? 0
+               : s->time_ms - s->ages.at[from].time_ms;
+}
+
 /* ---- changing ---- */
 
 void store_begin(struct store *s)
@@ -194,6 +258,9 @@ uint64_t store_end(struct store *s)
 {
     hf_assert(s->in_request);
     s->in_request = false;
+    if (s->request_rev != 0) {
+        ages_add(&s->ages, s->revision, s->time_ms);
+    }
     return s->request_rev;
 }
 
@@ -210,7 +277,25 @@ static uint64_t take_revision(struct store *s)
     return s->request_rev;
 }
 
-/* Add the change to the running checksum and tell of it. */
+static void remember(struct store *s,
+                     enum store_event kind,
+                     struct bytes key,
+                     const struct item *item,
+                     uint64_t revision)
+{
+    struct change c = {
+        .id = {revision, 0},
+        .kind = (uint8_t)kind,
+        .time_ms = s->time_ms,
+        .deadline = item == NULL ? 0 : item_deadline(item),
+        .key = key,
+        .value = kind == STORE_SET ? item_value(item) : bytes_of("", 0),
+    };
+
+    history_add(s->history, &c);
+}
+
+/* Add the change to the running checksum and to the history; tell of it. */
 static void changed(struct store *s,
                     enum store_event kind,
                     struct bytes key,
@@ -231,6 +316,7 @@ static void changed(struct store *s,
     put_u64(step + 24, what);
     put_u64(step + 32, item == NULL ? 0 : item_deadline(item));
     s->sum = map_hash(bytes_of(step, sizeof step));
+    remember(s, kind, key, item, revision);
     if (s->on_event != NULL) {
         s->on_event(s->on_event_ctx, kind, key, item, revision);
     }
@@ -359,4 +445,13 @@ void store_restore(struct store *s,
     s->time_ms = time_ms;
     s->revision = revision;
     s->sum = sum;
+    if (revision != 0) {
+        ages_add(&s->ages, revision, time_ms);
+    }
+    history_reset(s->history, revision);
+}
+
+struct history *store_history(struct store *s)
+{
+    return s->history;
 }

@@ -18,6 +18,7 @@
 #include <stdint.h>
 
 #include "base/bytes.h"
+#include "server/store/history.h"
 #include "server/store/map.h"
 
 enum store_event {
@@ -65,6 +66,11 @@ uint64_t store_expired_waiting(const struct store *s);
 uint64_t store_sum(const struct store *s);
 size_t store_bytes(const struct store *s);      /* live */
 size_t store_bytes_held(const struct store *s); /* roots and garbage */
+
+/* Milliseconds since @it was written last, as far as this node saw it: less by
+ * up to 1/256 of it or a second, and never more than since this node began
+ * to apply. Differs between nodes, so no change may depend on it. */
+uint64_t store_idle_ms(const struct store *s, const struct item *it);
 
 /* Ordered range. Any change of the store ends the iteration. */
 struct store_iter {
@@ -121,7 +127,9 @@ uint64_t store_expire(struct store *s, uint64_t max);
 
 /* The map underneath: freeze, release, free_step (map.h). */
 struct map *store_map(struct store *s);
-/* While loading: set what the map does not hold. */
+/* The latest changes: bounds, reading (history.h). */
+struct history *store_history(struct store *s);
+/* While loading: set what the map does not hold. The history is empty then. */
 void store_restore(struct store *s,
                    uint64_t time_ms,
                    uint64_t revision,

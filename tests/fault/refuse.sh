@@ -100,8 +100,9 @@ settings() {
 
 # ---- data directories ----
 
-# base: the directory of a cluster of one with several log files and a
-# snapshot; copies of it are spoilt.
+# base: the directory of a cluster of one with a snapshot and several log
+# files behind it (with none, a damaged log would not be missed); copies of it
+# are spoilt.
 make_base() {
     # shellcheck disable=SC2086  # a list of words
     run_start --data-dir "$CL_DIR/base" $at --segment-size 1m \
@@ -109,6 +110,25 @@ make_base() {
     run_ready "the cluster of one"
     "$CL_BIN/kv" --endpoints "127.0.0.1:$port" init >/dev/null
     redis-benchmark -p "$port" -t set -n 3000 -d 2000 -r 3000 -c 16 -P 16 -q \
+        >/dev/null 2>&1
+    tries=100
+    until ls "$CL_DIR"/base/snap/*.snap >/dev/null 2>&1; do
+        tries=$((tries - 1))
+        [ "$tries" -gt 0 ] || die "no snapshot: $(cat "$CL_DIR/run.log")"
+        sleep 0.1
+    done
+    run_end
+    # From here on none is taken.
+    # shellcheck disable=SC2086  # a list of words
+    run_start --data-dir "$CL_DIR/base" $at --segment-size 1m
+    run_ready "the cluster of one, again"
+    tries=50
+    until [ "$(redis-cli -p "$port" SET again yes 2>/dev/null)" = OK ]; do
+        tries=$((tries - 1))
+        [ "$tries" -gt 0 ] || die "no writes: $(cat "$CL_DIR/run.log")"
+        sleep 0.1
+    done
+    redis-benchmark -p "$port" -t set -n 2000 -d 2000 -r 3000 -c 16 -P 16 -q \
         >/dev/null 2>&1
     redis-cli -p "$port" SET kept yes >/dev/null
     sleep 1
@@ -159,7 +179,8 @@ starts() {
 
 directories() {
     todo='(restore|move|empty|remove|start|join)'
-    log=$(cd "$CL_DIR/base" && ls log/0*.log | sed -n 4p)
+    # The last but one is full of what the snapshot does not have.
+    log=$(cd "$CL_DIR/base" && ls log/0*.log | tail -n 2 | head -n 1)
     snap=$(cd "$CL_DIR/base" && ls snap/* | tail -n 1)
     spoilt 75 "$log .*offset [0-9]+.*$todo" "a damaged log" "$log" middle
     spoilt 75 "$snap .*offset [0-9]+.*$todo" "a damaged snapshot" "$snap" \

@@ -157,6 +157,8 @@ static struct {
     bool verbose;
     bool bad;
     char why[256];
+    unsigned back_to;  /* its rejection is being received; 0: none */
+    unsigned back_out; /* what was sent to it in answer */
     struct tally tally;
 } w;
 
@@ -588,6 +590,8 @@ static void on_send(void *o, const struct raft_msg *m)
         violation("n%u: message to nobody", n->id);
         return;
     }
+    w.back_out += m->to == w.back_to &&
+                  (m->kind == RMSG_APPEND || m->kind == RMSG_INSTALL);
     if (w.blocked[n->id][m->to] || permille(w.drop)) {
         return;
     }
@@ -1119,6 +1123,23 @@ static void log_read_done(struct node *n, const struct event *ev)
                      k);
 }
 
+/* A rejection is answered with one message at most: with more, those that one
+ * lost message causes would cause ever more of them. */
+static void receive(struct node *n, unsigned from, const struct raft_msg *m)
+{
+    bool rejects =
+        m->kind == RMSG_APPEND_RESULT && m->append_result.rejected > 0;
+
+    w.back_to = rejects ? from : 0;
+    w.back_out = 0;
+    driver_receive(n->d, w.now / 1000, from, m);
+    if (w.back_to != 0 && w.back_out > 1) {
+        violation("n%u answers a rejection with %u messages", n->id,
+                  w.back_out);
+    }
+    w.back_to = 0;
+}
+
 static void message(struct node *n, const struct event *ev)
 {
     struct raft_msg m;
@@ -1134,7 +1155,7 @@ static void message(struct node *n, const struct event *ev)
         w.tally.refused++;
         driver_refuse_install(n->d, w.now / 1000, ev->from, &m);
     } else {
-        driver_receive(n->d, w.now / 1000, ev->from, &m);
+        receive(n, ev->from, &m);
     }
     raft_msg_release(&m);
 }

@@ -556,6 +556,13 @@ static void protocol_errors(void **state)
         unhold(&w);
         snprintf(want, sizeof want, "+OK %s", cases[i].reply);
         expect_got(bad, want);
+        /* What still comes in is taken, so that the kernel has no reason to
+         * send a reset that would destroy the reply. */
+        assert_false(bad->paused);
+        assert_false(bad->closed);
+        for (int k = 0; k < 5; k++) {
+            later(&w);
+        }
         assert_true(bad->closed);
         send_text(good, "NG\r\n$1\r\nx\r\n");
         expect(&w, good, "GET a\r\n", "$1 x $1 1");
@@ -576,7 +583,9 @@ static void oversize(void **state)
     world_options(&w, &o);
     c = dial(&w, EDGE_PLAIN);
     send_text(c, "*3\r\n$3\r\nSET\r\n$1\r\na\r\n$2000\r\n");
-    later(&w);
+    for (int i = 0; i < 5; i++) {
+        later(&w);
+    }
     assert_true(c->closed);
     assert_memory_equal(got(c), "-ERR Protocol error", 19);
     world_release(&w);
@@ -686,7 +695,7 @@ static void transactions(void **state)
     expect(&w, c, "MULTI\r\nINCR\r\nEXEC\r\n",
            "+OK -ERR wrong number of arguments for 'incr' command -EXECABORT "
            "Transaction discarded because of previous errors.");
-    expect(&w, c, "MULTI\r\nINFO\r\nEXEC\r\nGET a\r\n",
+    expect(&w, c, "MULTI\r\nMEMBER TRANSFER\r\nEXEC\r\nGET a\r\n",
            "+OK -ERR Command not allowed inside a transaction -EXECABORT "
            "Transaction discarded because of previous errors. $1 3");
     /* As in Redis: a bad option shows when it runs, and stops nothing. */
@@ -1267,6 +1276,215 @@ static void node_commands(void **state)
     world_release(&w);
 }
 
+/* Commands that are not on data stand between MULTI and EXEC, too, in their
+ * places; those on data are one transaction all the same. */
+static void mixed_transaction(void **state)
+{
+    struct world w;
+    struct wire *c, *d;
+
+    (void)state;
+    world_init(&w);
+    c = dial(&w, EDGE_PLAIN);
+    d = dial(&w, EDGE_PLAIN);
+    expect(&w, c, "MULTI\r\nPING\r\nSET a 1\r\nCLIENT ID\r\nGET a\r\nTIME\r\n",
+           "+OK +QUEUED +QUEUED +QUEUED +QUEUED +QUEUED");
+    send_text(c, "EXEC\r\nPING after\r\n");
+    settle(&w);
+    assert_non_null(strstr(got(c), "*5 +PONG +OK :1 $1 1 *2 "));
+    assert_string_equal(w.node->kinds, "wn");
+    /* None on data: nothing is asked of the machine. */
+    expect(&w, c,
+           "MULTI\r\nPING\r\nECHO x\r\nUNWATCH\r\nEXEC\r\nPING after\r\n",
+           "+OK +QUEUED +QUEUED +QUEUED *3 +PONG $1 x +OK $5 after");
+    assert_string_equal(w.node->kinds, "wn");
+    /* What was watched changed: nobody is answered. */
+    expect(&w, c, "WATCH a\r\nMULTI\r\nPING\r\n", "+OK +OK +QUEUED");
+    expect(&w, d, "SET a 2\r\n", "+OK");
+    expect(&w, c, "EXEC\r\nPING\r\n", "*-1 +PONG");
+    expect(&w, c, "MULTI\r\nMONITOR\r\nEXEC\r\n",
+           "+OK -ERR Command not allowed inside a transaction -EXECABORT "
+           "Transaction discarded because of previous errors.");
+    world_release(&w);
+}
+
+/* The connection ends while the transaction's own commands are under way. */
+static void mixed_transaction_left(void **state)
+{
+    struct world w;
+    struct wire *c;
+
+    (void)state;
+    world_init(&w);
+    c = dial(&w, EDGE_PLAIN);
+    expect(&w, c, "MULTI\r\nSET a 1\r\nTIME\r\nPING\r\n",
+           "+OK +QUEUED +QUEUED +QUEUED");
+    w.node->held = true;
+    send_text(c, "EXEC\r\n");
+    settle(&w);
+    hang_up(c);
+    unhold(&w);
+    settle(&w);
+    world_release(&w);
+}
+
+/* CLIENT LIST names every connection, a line each; by id those that are. */
+static void client_list(void **state)
+{
+    struct world w;
+    struct wire *c, *d;
+    const char *text;
+
+    (void)state;
+    world_init(&w);
+    c = dial(&w, EDGE_PLAIN);
+    d = dial(&w, EDGE_PLAIN);
+    expect(&w, d, "CLIENT SETNAME dee\r\nCLIENT NO-EVICT ON\r\n", "+OK +OK");
+    send_text(c, "CLIENT LIST\r\n");
+    settle(&w);
+    text = got(c);
+    assert_non_null(strstr(text, "id=1 addr=peer:0"));
+    assert_non_null(strstr(text, "cmd=client|list"));
+    assert_non_null(strstr(strstr(text, "id=2"), "name=dee"));
+    assert_non_null(strstr(strstr(text, "id=2"), "flags=e"));
+    send_text(c, "CLIENT LIST ID 2 99\r\n");
+    settle(&w);
+    text = got(c);
+    assert_null(strstr(text, "id=1"));
+    assert_non_null(strstr(text, "id=2"));
+    expect(&w, c,
+           "CLIENT LIST ID x\r\nCLIENT LIST TYPE odd\r\nCLIENT LIST x\r\n",
+           "-ERR Invalid client ID -ERR Unknown client type 'odd' -ERR syntax "
+           "error");
+    world_release(&w);
+}
+
+/* CLIENT KILL closes whom it names, and says how many. */
+static void client_kill(void **state)
+{
+    struct world w;
+    struct wire *c, *d, *e;
+
+    (void)state;
+    world_init(&w);
+    c = dial(&w, EDGE_PLAIN);
+    d = dial(&w, EDGE_PLAIN);
+    e = dial(&w, EDGE_PLAIN);
+    expect(&w, c, "CLIENT KILL nobody:1\r\nCLIENT KILL peer:1\r\n",
+           "-ERR No such client +OK");
+    assert_true(d->closed);
+    expect(&w, c,
+           "CLIENT KILL ID 0\r\nCLIENT KILL ID 7 SKIPME\r\n"
+           "CLIENT KILL USER who\r\nCLIENT KILL SKIPME perhaps\r\n",
+           "-ERR client-id should be greater than 0 -ERR syntax error "
+           "-ERR No such user 'who' -ERR syntax error");
+    expect(&w, c, "CLIENT KILL TYPE normal\r\n", ":1");
+    assert_true(e->closed);
+    send_text(c, "CLIENT KILL ID 1 SKIPME no\r\nPING\r\n");
+    later(&w);
+    expect_got(c, ":1");
+    assert_true(c->closed);
+    world_release(&w);
+}
+
+/* While clients are paused nothing of theirs is begun; WRITE: no write. Then
+ * it is, in order, and CLIENT itself always is. */
+static void client_pause(void **state)
+{
+    struct world w;
+    struct wire *c, *d;
+
+    (void)state;
+    world_init(&w);
+    c = dial(&w, EDGE_PLAIN);
+    d = dial(&w, EDGE_PLAIN);
+    expect(&w, c, "CLIENT PAUSE 1000\r\n", "+OK");
+    expect(&w, d, "SET a 1\r\nGET a\r\n", "");
+    expect(&w, c, "CLIENT UNPAUSE\r\n", "+OK");
+    expect(&w, d, "PING\r\n", "+OK $1 1 +PONG");
+    expect(&w, c, "CLIENT PAUSE 1000 WRITE\r\n", "+OK");
+    expect(&w, d, "GET a\r\nSET a 2\r\nGET a\r\n", "$1 1");
+    w.now_us += 1000000;
+    settle(&w);
+    expect_got(d, "+OK $1 2");
+    expect(&w, c,
+           "CLIENT PAUSE x\r\nCLIENT PAUSE -1\r\nCLIENT PAUSE 1 SOME\r\n",
+           "-ERR timeout is not an integer or out of range -ERR timeout is "
+           "negative -ERR CLIENT PAUSE mode must be WRITE or ALL");
+    world_release(&w);
+}
+
+/* CLIENT REPLY leaves replies out, in the order of the commands. */
+static void client_reply(void **state)
+{
+    struct world w;
+    struct wire *c;
+
+    (void)state;
+    world_init(&w);
+    c = dial(&w, EDGE_PLAIN);
+    expect(&w, c, "PING 1\r\nCLIENT REPLY SKIP\r\nSET a 1\r\nGET a\r\n",
+           "$1 1 $1 1");
+    expect(&w, c,
+           "CLIENT REPLY OFF\r\nGET a\r\nNOPE\r\nCLIENT REPLY ON\r\n"
+           "GET a\r\n",
+           "+OK $1 1");
+    expect(&w, c, "CLIENT REPLY odd\r\n", "-ERR syntax error");
+    world_release(&w);
+}
+
+/* MONITOR shows what other connections ask, and no secrets. */
+static void monitor(void **state)
+{
+    struct world w;
+    struct wire *c, *d;
+    const char *text;
+
+    (void)state;
+    world_init(&w);
+    c = dial(&w, EDGE_PLAIN);
+    d = dial(&w, EDGE_PLAIN);
+    expect(&w, c, "MONITOR\r\n", "+OK");
+    expect(&w, d, "SET a \"x\\ny\\x01\\\\\"\r\n", "+OK");
+    text = got(c);
+    assert_non_null(strstr(text,
+                           " [0 peer:1] \"SET\" \"a\" "
+                           "\"x\\ny\\x01\\\\\""));
+    send_text(d, "HELLO 2 AUTH me secret\r\nCONFIG GET x\r\n");
+    settle(&w);
+    got(d);
+    assert_int_equal(c->got.n, 0);
+    send_text(c, "RESET\r\n");
+    settle(&w);
+    assert_non_null(strstr(got(c), "+RESET"));
+    expect(&w, d, "PING\r\n", "+PONG");
+    assert_int_equal(c->got.n, 0);
+    world_release(&w);
+}
+
+/* All output over its limit: one that said NO-EVICT is not the one to go. */
+static void no_evict(void **state)
+{
+    struct edge_options o = EDGE_OPTIONS_DEFAULT;
+    struct wire *small, *large;
+    struct world w;
+
+    (void)state;
+    o.output_total = 5 << 20;
+    world_options(&w, &o);
+    small = dial(&w, EDGE_PLAIN);
+    large = dial(&w, EDGE_PLAIN);
+    big_value(&w, small, 1 << 20);
+    expect(&w, large, "CLIENT NO-EVICT ON\r\n", "+OK");
+    small->deaf = large->deaf = true;
+    send_text(large, "MGET big big big\r\n");
+    send_text(small, "MGET big big\r\n");
+    settle(&w);
+    assert_true(small->closed);
+    assert_false(large->closed);
+    world_release(&w);
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
@@ -1302,6 +1520,14 @@ int main(void)
         cmocka_unit_test(named),
         cmocka_unit_test(garbage),
         cmocka_unit_test(node_commands),
+        cmocka_unit_test(mixed_transaction),
+        cmocka_unit_test(mixed_transaction_left),
+        cmocka_unit_test(client_list),
+        cmocka_unit_test(client_kill),
+        cmocka_unit_test(client_pause),
+        cmocka_unit_test(client_reply),
+        cmocka_unit_test(monitor),
+        cmocka_unit_test(no_evict),
     };
 
     return cmocka_run_group_tests_name("conn", tests, NULL, NULL);

@@ -21,6 +21,7 @@ struct fixture {
     uint64_t timer;
     struct raft_msg sent[SENT_MAX];
     unsigned sent_n;
+    unsigned delivered;
     uint64_t tokens[TOKENS_MAX];
     unsigned tokens_n;
     uint64_t applied;
@@ -1111,6 +1112,159 @@ static void late_rejection_is_dropped(void **state)
     end(f);
 }
 
+/* A leader with @n entries on the way to 2, each in a message of its own.
+ * What all have acknowledged is the answer. */
+static uint64_t begin_window(struct fixture *f, unsigned n)
+{
+    struct driver_config cfg;
+    uint64_t base;
+
+    driver_config_default(&cfg);
+    cfg.seed = 7;
+    cfg.message_bytes = 1;
+    begin_with(f, 1, 1, 3, 0, &cfg);
+    elect_ready(f);
+    base = driver_last(&f->d);
+    while (n-- > 0) {
+        (void)submit(f);
+        disk_catches_up(f);
+    }
+    return base;
+}
+
+static unsigned appends_to(const struct fixture *f, uint64_t to)
+{
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < f->sent_n; i++) {
+        n += f->sent[i].kind == RMSG_APPEND && f->sent[i].to == to;
+    }
+    return n;
+}
+
+/* 2, which has everything up to *@has, gets what was sent to it, but for each
+ * @lost-th message (0: none is lost), and answers. How many were sent. */
+static unsigned answer_all(struct fixture *f, uint64_t *has, unsigned lost)
+{
+    struct raft_msg got[SENT_MAX];
+    unsigned n = 0, k = appends_to(f, 2);
+
+    for (unsigned i = 0; i < f->sent_n; i++) {
+        if (f->sent[i].kind == RMSG_APPEND && f->sent[i].to == 2 &&
+            (lost == 0 || ++f->delivered % lost != 0)) {
+            got[n++] = f->sent[i];
+        }
+    }
+    forget_sent(f);
+    for (unsigned i = 0; i < n; i++) {
+        uint64_t prev = got[i].append.prev_index;
+
+        if (prev > *has) {
+            result(f, 2, prev, *has);
+        } else {
+            *has =
+                prev + got[i].n_entries > *has ? prev + got[i].n_entries : *has;
+            result(f, 2, 0, prev + got[i].n_entries);
+        }
+    }
+    return k;
+}
+
+/* One lost message makes the follower reject all those behind it. That is
+ * answered with one message of one piece. */
+static void a_rejected_window_costs_one_message(void **state)
+{
+    struct fixture *f = fixture();
+    uint64_t base;
+
+    (void)state;
+    base = begin_window(f, 20);
+    assert_int_equal(appends_to(f, 2), 20);
+    forget_sent(f);
+    for (uint64_t i = 1; i < 20; i++) {
+        result(f, 2, base + i, base);
+    }
+    assert_int_equal(appends_to(f, 2), 1);
+    assert_int_equal(sent(f, RMSG_APPEND, 2)->append.prev_index, base);
+    assert_int_equal(sent(f, RMSG_APPEND, 2)->n_entries, 1);
+    end(f);
+}
+
+/* Rejections of what was sent before the leader went back say nothing new,
+ * however they mingle with acknowledgements of what was sent since. */
+static void an_old_rejection_costs_nothing(void **state)
+{
+    struct fixture *f = fixture();
+    uint64_t base;
+
+    (void)state;
+    base = begin_window(f, 20);
+    result(f, 2, base + 1, base);
+    forget_sent(f);
+    result(f, 2, 0, base + 1);
+    assert_int_equal(appends_to(f, 2), 2);
+    forget_sent(f);
+    result(f, 2, base + 5, base);
+    result(f, 2, 0, base + 2);
+    result(f, 2, base + 6, base);
+    result(f, 2, base + 7, base);
+    assert_int_equal(appends_to(f, 2), 0);
+    result(f, 2, 0, base + 3);
+    assert_int_equal(appends_to(f, 2), 4);
+    end(f);
+}
+
+/* What a lost message held back follows in windows that double: few round
+ * trips, and hardly more messages than there are pieces. */
+static void a_window_that_was_rejected_arrives(void **state)
+{
+    struct fixture *f = fixture();
+    unsigned n = 0, rounds = 0;
+    uint64_t has;
+
+    (void)state;
+    has = begin_window(f, 50);
+    forget_sent(f); /* all lost; then one more */
+    (void)submit(f);
+    disk_catches_up(f);
+    while (has < driver_last(&f->d)) {
+        assert_true(++rounds < 10);
+        n += answer_all(f, &has, 0);
+    }
+    assert_true(n < 120);
+    assert_int_equal(driver_match(&f->d, 2), driver_last(&f->d));
+    end(f);
+}
+
+/* Whatever is lost of it comes again, with nothing new to send: heartbeats
+ * find out. */
+static void a_lossy_wire_is_caught_up_with(void **state)
+{
+    struct fixture *f = fixture();
+    uint64_t has;
+
+    (void)state;
+    for (unsigned lost = 3; lost < 9; lost += 2) {
+        unsigned beats = 0;
+
+        has = begin_window(f, 50);
+        while (driver_match(&f->d, 2) < driver_last(&f->d)) {
+            (void)answer_all(f, &has, lost);
+            if (appends_to(f, 2) == 0) {
+                assert_true(++beats < 60);
+                tick(f);
+                result(f, 3, 0, driver_last(&f->d));
+            }
+        }
+        assert_int_equal(driver_role(&f->d), DRIVER_LEADER);
+        if (lost < 7) {
+            forget_sent(f);
+            driver_release(&f->d);
+        }
+    }
+    end(f);
+}
+
 /* A CHANGE leaves the leader only once it is on its own disk. */
 static void change_waits_for_our_disk(void **state)
 {
@@ -1616,6 +1770,10 @@ int main(void)
         cmocka_unit_test(rollback_keeps_the_first_change),
         cmocka_unit_test(impossible_success_is_dropped),
         cmocka_unit_test(late_rejection_is_dropped),
+        cmocka_unit_test(a_rejected_window_costs_one_message),
+        cmocka_unit_test(an_old_rejection_costs_nothing),
+        cmocka_unit_test(a_window_that_was_rejected_arrives),
+        cmocka_unit_test(a_lossy_wire_is_caught_up_with),
         cmocka_unit_test(change_waits_for_our_disk),
         cmocka_unit_test(demotion_survives_a_crash),
         cmocka_unit_test(one_install_at_a_time),

@@ -420,8 +420,20 @@ static int feed(void *dst, struct bytes b)
     return machine_load_feed(dst, b, &em);
 }
 
-/* The snapshot gives the same state as the log. */
-static void snapshot(void **state)
+/* A state stream of version 1 knows no changes: its history begins behind it.
+ */
+static void check_history(struct machine *m, bool kept)
+{
+    struct history *h = store_history(machine_store(m));
+    uint64_t revision = store_revision(machine_store(m));
+
+    assert_int_equal(history_last(h).rev, revision);
+    assert_int_equal(history_floor(h).rev, kept ? 0 : revision);
+    assert_true(kept == (history_count(h) > 0));
+}
+
+/* The snapshot @name gives the same state as the log. */
+static void check_snapshot(const char *name, bool history)
 {
     struct disk *d = disk_sim_new();
     struct identity id = who();
@@ -432,9 +444,8 @@ static void snapshot(void **state)
     struct errmsg em = {{0}};
     struct snap_file f;
 
-    (void)state;
     assert_int_equal(disk_mkdir(d, "snap"), 0);
-    put_golden(d, SNAP_NAME, "snapshot");
+    put_golden(d, SNAP_NAME, name);
     assert_int_equal(snap_open(d, &id, &f, &em), 0);
     assert_int_equal(f.index, LOG_ENTRIES);
     snap_file_release(&f);
@@ -444,6 +455,7 @@ static void snapshot(void **state)
     assert_int_equal(f.node_id, 1);
     assert_int_equal(machine_load_finish(l, &m, &em), 0);
     machine_set_run(m, command_run, NULL);
+    check_history(m, history);
     check_state(m);
     assert_int_equal(machine_sum(m), machine_sum(by_log));
     assert_int_equal(machine_digest(m), machine_digest(by_log));
@@ -451,6 +463,20 @@ static void snapshot(void **state)
     machine_free(m);
     machine_free(by_log);
     disk_sim_free(d);
+}
+
+/* That of version 0.1.0, whose state stream is of version 1. */
+static void snapshot(void **state)
+{
+    (void)state;
+    check_snapshot("snapshot", false);
+}
+
+/* State stream version 2: with the latest changes. */
+static void snapshot_2(void **state)
+{
+    (void)state;
+    check_snapshot("snapshot-2", true);
 }
 
 /* A node of version 0.1.0 may still introduce itself. */
@@ -583,7 +609,7 @@ static void write_snapshot(const char *dir)
                            .conf = e.data,
                            .log_no = 3};
     hf_assert(snap_write(d, &id, &f, &src, &em) == 0);
-    copy_out(d, SNAP_NAME, dir, "snapshot");
+    copy_out(d, SNAP_NAME, dir, "snapshot-2");
     entry_unref(&e);
     machine_freeze_release(m, frozen);
     machine_free(m);
@@ -631,7 +657,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(still_written), cmocka_unit_test(identity),
         cmocka_unit_test(vote),          cmocka_unit_test(segment),
         cmocka_unit_test(snapshot),      cmocka_unit_test(hello),
-        cmocka_unit_test(peers),
+        cmocka_unit_test(snapshot_2),    cmocka_unit_test(peers),
     };
 
     if (argc == 3 && strcmp(argv[1], "--write") == 0) {

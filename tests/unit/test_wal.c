@@ -1,4 +1,4 @@
-#include "raftio/wal.h"
+#include "raftio/wal_int.h"
 
 #include <errno.h>
 #include <setjmp.h>
@@ -807,6 +807,203 @@ static void recycles(void **state)
     rig_release(&r);
 }
 
+/* The header of segment @number; false if there is none. */
+static bool seg_head_of(struct rig *r, uint64_t number, struct seg_head *h)
+{
+    uint8_t raw[SEG_HEADER];
+    char name[WAL_PATH_MAX];
+    struct disk_file *f;
+
+    seg_path(number, name);
+    if (disk_open(r->d, name, DISK_READ, &f) != 0) {
+        return false;
+    }
+    assert_int_equal(disk_pread(f, raw, SEG_HEADER, 0), SEG_HEADER);
+    disk_close(f);
+    assert_int_equal(seg_head_decode(raw, name, &r->cfg.id, h, NULL), 0);
+    return true;
+}
+
+static uint64_t newest(struct rig *r, struct seg_head *h)
+{
+    struct wal_listing l = {0};
+    uint64_t number;
+
+    assert_int_equal(wal_list(r->d, &l, NULL), 0);
+    assert_true(l.segs_n > 0);
+    number = l.segs[l.segs_n - 1];
+    free(l.segs);
+    free(l.spares);
+    assert_true(seg_head_of(r, number, h));
+    return number;
+}
+
+static void stop(struct rig *r)
+{
+    wal_close(r->w, on_closed, r);
+    test_env_run(&r->t, 1000);
+    assert_true(r->clean);
+    wal_free(r->w);
+    r->w = NULL;
+    env_release(&r->t.e);
+    disk_sim_kill(r->d);
+}
+
+/* Many appends at once; now and then several files are trimmed while others
+ * fill up, so that those are used again that may be. */
+static void churn(struct rig *r)
+{
+    for (int i = 0; i < 8; i++) {
+        rig_append(r, BATCH, 2500);
+    }
+    do {
+        if (rng_below(&r->rng, 10) == 0) {
+            r->snap_index = wal_durable_index(r->w);
+            r->snap_term = 1;
+            wal_trim(r->w, r->snap_index);
+        }
+    } while (test_env_step(&r->t));
+}
+
+/* Strange bytes behind the first whole frame of the file's earlier life; true
+ * if they are more than an unfinished write could be. */
+static bool spoil_behind(struct rig *r, const struct seg_head *h)
+{
+    uint8_t p[FRAME_ALIGN];
+    char name[WAL_PATH_MAX];
+    struct disk_file *f;
+    struct frame fr;
+    bool found = false;
+    uint64_t spoilt = 0;
+
+    seg_path(h->number, name);
+    assert_int_equal(disk_open(r->d, name, DISK_WRITE, &f), 0);
+    for (uint64_t at = SEG_HEADER; at < SEG; at += FRAME_ALIGN) {
+        assert_int_equal(disk_pread(f, p, FRAME_ALIGN, at), FRAME_ALIGN);
+        if (found) {
+            memset(p, 0xA5, FRAME_ALIGN);
+            assert_int_equal(disk_pwrite(f, p, FRAME_ALIGN, at), 0);
+            spoilt += FRAME_ALIGN;
+        }
+        found = found || (wal_frame_decode(p, &fr) && fr.salt == h->old_salt);
+    }
+    assert_int_equal(disk_sync(f), 0);
+    disk_close(f);
+    return spoilt > 2 * h->flight;
+}
+
+/* What recovery did not refuse it does not uncover: behind an orderly end the
+ * log does not go on over bytes that only an earlier life's frame excused. */
+static void strange_behind_mark(void **state)
+{
+    size_t shown = 0;
+
+    (void)state;
+    for (uint64_t seed = 1; seed < 40; seed++) {
+        struct seg_head h;
+        struct seg_head now;
+        struct rig r;
+
+        rig_init(&r, seed);
+        rig_start(&r, seed);
+        for (int i = 0; i < 5; i++) {
+            churn(&r);
+        }
+        stop(&r);
+        newest(&r, &h);
+        if (h.old_salt == 0 || !spoil_behind(&r, &h)) {
+            rig_release(&r);
+            continue;
+        }
+        shown++;
+        for (int i = 0; i < 10; i++) {
+            rig_restart(&r, seed);
+            rig_append(&r, 1, 2000);
+            test_env_run(&r.t, 100000);
+            assert_true(newest(&r, &now) > h.number);
+            rig_drop(&r);
+            disk_sim_crash(r.d, seed);
+        }
+        rig_release(&r);
+    }
+    assert_true(shown > 0);
+}
+
+/* No file here was a segment with one of @salts before. How many were one? */
+static size_t lives(struct rig *r, const uint64_t *salts, size_t n)
+{
+    struct seg_head h;
+    size_t again = 0;
+
+    for (uint64_t k = newest(r, &h); seg_head_of(r, k, &h); k--) {
+        again += h.old_salt != 0;
+        for (size_t j = 0; j < n; j++) {
+            assert_true(h.old_salt != salts[j]);
+        }
+    }
+    return again;
+}
+
+/* What an earlier process left is not used again when it is trimmed: nobody
+ * has looked behind its end. */
+static void found_not_recycled(void **state)
+{
+    size_t again = 0;
+
+    (void)state;
+    for (uint64_t seed = 1; seed < 20; seed++) {
+        struct seg_head h;
+        struct rig r;
+        uint64_t salts[32];
+        size_t n = 0;
+
+        rig_init(&r, seed);
+        rig_start(&r, seed);
+        for (int i = 0; i < 24; i++) {
+            rig_append(&r, BATCH, 2500);
+        }
+        test_env_run(&r.t, 100000);
+        stop(&r);
+        rig_restart(&r, seed + 100); /* other salts */
+        while (seg_head_of(&r, n + 1, &h)) {
+            assert_true(n < 32);
+            salts[n++] = h.salt;
+        }
+        assert_true(n >= 3);
+        for (int i = 0; i < 6; i++) {
+            churn(&r);
+            again += lives(&r, salts, n);
+        }
+        rig_release(&r);
+    }
+    assert_true(again > 0); /* its own ones it does */
+}
+
+/* A file with one entry larger than an ordinary write is not used again: in
+ * its next life the rest of that entry would look like damage. */
+static void large_not_recycled(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed < 40; seed++) {
+        struct mop op = {.kind = APPEND, .term = 1, .n = 1};
+        struct rig r;
+
+        rig_init(&r, seed);
+        rig_start(&r, seed);
+        for (int i = 0; i < 4; i++) {
+            op.first = r.now.next;
+            op.id[0] = r.next_id++;
+            op.len[0] = SEG / 4 * 3;
+            rig_submit(&r, &op);
+            churn(&r);
+        }
+        rig_drop(&r);
+        disk_sim_crash(r.d, seed);
+        rig_restart(&r, seed);
+        rig_release(&r);
+    }
+}
+
 /* The bytes from an index on, and the tail that fits a number of bytes, are
  * each other's inverse, across segments. */
 static void bytes_behind(void **state)
@@ -934,6 +1131,9 @@ int main(void)
         cmocka_unit_test(large_entry),
         cmocka_unit_test(reads),
         cmocka_unit_test(recycles),
+        cmocka_unit_test(strange_behind_mark),
+        cmocka_unit_test(found_not_recycled),
+        cmocka_unit_test(large_not_recycled),
         cmocka_unit_test(bytes_behind),
         cmocka_unit_test(full_disk),
         cmocka_unit_test(hole),
