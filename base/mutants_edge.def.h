@@ -17,6 +17,13 @@
     M(EDGE_DIRTY_EXEC, "EXEC runs although a command was refused")           \
     M(WATCH_STALE, "WATCH after READONLY takes stale revisions")             \
     M(SLOTS_PLAIN, "CLUSTER SLOTS names the plain ports")                    \
+    M(NOTIFY_NOTHING_DONE, "DEL of an absent key is told as an event")       \
+    M(TRACK_CROSSING, "a change that crosses a read is not told behind it")  \
+    M(TRACK_UNTOUCHED, "what is read out of touch with the leader is kept")  \
+    M(TRACK_LOOPS, "NOLOOP is told of the client's own changes")             \
+    M(TRACK_UNBOUNDED, "the table of tracked keys has no bound")             \
+    M(TRACK_BROKEN_UNTOLD, "nobody hears that the redirection is broken")    \
+    M(TRACK_NO_DEADLINE, "a changed deadline is not told")                   \
     M(PUSH_UNBOUNDED, "a subscriber that reads nothing is kept")             \
     M(PUBSUB_UNBOUNDED, "subscriptions have no bound")                       \
     M(PUBSUB_KEEPS_GONE, "subscriptions outlive a RESET")                    \

@@ -51,6 +51,10 @@ struct edge_counters {
     uint64_t pubsub_channels;
     uint64_t pubsub_patterns;
     uint64_t pubsubshard_channels;
+    uint64_t tracking_clients;
+    uint64_t tracking_total_keys;
+    uint64_t tracking_total_items;    /* pairs of key and client */
+    uint64_t tracking_total_prefixes; /* of all clients */
     uint16_t plain_port;
     uint16_t cluster_port;
 };

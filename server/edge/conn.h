@@ -76,6 +76,11 @@ int edge_listen(struct edge *e,
                 enum edge_port port,
                 const char *hostport,
                 struct errmsg *em);
+/* notify-keyspace-events: enum notify_class (server/command/notify.h). */
+void edge_set_notify(struct edge *e, unsigned flags);
+/* tracking-table-max-keys: how many keys are remembered for clients that keep
+ * what they read (tracking.h). */
+void edge_set_tracking_max(struct edge *e, uint64_t keys);
 uint16_t edge_port_number(const struct edge *e, enum edge_port port);
 /* Stop taking connections; those that are there go on. */
 void edge_stop_listening(struct edge *e);

@@ -5,6 +5,7 @@
  *   dispatch.c  from a command to an operation; MULTI, WATCH, EXEC
  *   local.c     commands that the connection answers itself
  *   pubsub.c    publish and subscribe
+ *   tracking.c  client-side caching
  *   clients.c   CLIENT and MONITOR: the connections as operators see them
  *   exec.c      an EXEC with commands that are not on data
  *
@@ -20,6 +21,7 @@
 #include "server/command/command.h"
 #include "server/edge/conn.h"
 #include "server/edge/pubsub.h"
+#include "server/edge/tracking.h"
 
 enum { CONN_REPLY_GUESS = (256 << 10) + 1 }; /* before any reply was seen */
 
@@ -51,6 +53,8 @@ struct edge {
     struct env_timer pause;
     struct quota quota[EDGE_QUOTAS];
     struct pubsub *pubsub;
+    struct tracking *tracking;
+    unsigned notify; /* enum notify_class */
 };
 
 struct exec_chain;
@@ -104,6 +108,8 @@ struct conn {
 
     /* of the turn */
     bool resp3;
+    struct track *track;     /* NULL: it does not; as subs */
+    size_t redirected;       /* connections that track have it told here */
     struct pubsub_conn subs; /* changed while nothing else is under way */
     bool reply_off;          /* CLIENT REPLY OFF */
     bool reply_skip;         /* ... SKIP: the next reply is not sent */
@@ -145,8 +151,9 @@ struct conn_op {
     struct conn *conn;
     size_t bytes;
     struct buf reply; /* OP_LOCAL: what is answered, if known beforehand */
-    uint64_t epoch;   /* WATCH */
-    size_t keys;      /* WATCH */
+    struct track_op *track; /* what it reads, for a client that keeps it */
+    uint64_t epoch;         /* WATCH */
+    size_t keys;            /* WATCH */
 };
 
 /* conn.c */

@@ -117,6 +117,7 @@ void dispatch_op(struct conn *c,
         c->port == EDGE_CLUSTER && kind == OP_NODE ? COMMAND_CLUSTER_PORT : 0,
         argv, argc);
     o->op.done = done;
+    o->track = tracking_begin(c, cmd, argv, argc);
     conn_op_submit(o);
 }
 
@@ -537,6 +538,7 @@ static void exec_submit(struct conn *c)
     multi_forget(c);
     watch_forget(c);
     buf_release(&c->exec_once);
+    tracking_dispatched(c, NULL);
 }
 
 /* @argv: EXEC, or ONCE session number EXEC. */
@@ -619,7 +621,7 @@ static const struct {
 /* Does it decide what the commands behind it may be? */
 static bool changes_form(const struct conn *c, const struct command *cmd)
 {
-    return pubsub_changes(cmd) ||
+    return pubsub_changes(cmd) || tracking_changes(cmd) ||
            (strcmp(cmd->name, "hello") == 0 && pubsub_subscribed(c));
 }
 
@@ -628,13 +630,23 @@ static bool acts_now(struct conn *c,
                      const struct bytes *argv,
                      int argc)
 {
-    if ((cmd->flags & CMD_CONN) == 0 || cmd->parent != NULL) {
+    if ((cmd->flags & CMD_CONN) == 0) {
         return false;
     }
     if (!c->multi && changes_form(c, cmd)) {
         c->held = !mutant(SUBSCRIBE_LATE);
         answer_in_turn(c, cmd, argv, argc);
         return true;
+    }
+    if (!c->multi && tracking_is_caching(cmd)) {
+        struct buf reply = BUF_INIT;
+
+        tracking_caching(c, argv, &reply);
+        dispatch_answer(c, &reply);
+        return true;
+    }
+    if (cmd->parent != NULL) {
+        return false;
     }
     for (size_t i = 0; i < sizeof at_dispatch / sizeof at_dispatch[0]; i++) {
         if (strcmp(at_dispatch[i].name, cmd->name) == 0 &&
@@ -667,22 +679,13 @@ static bool subscriber_refuses(struct conn *c, const struct command *cmd)
     return true;
 }
 
-void dispatch(struct conn *c, const struct bytes *argv, int argc)
+static void dispatch_found(struct conn *c,
+                           const struct command *cmd,
+                           const struct bytes *argv,
+                           int argc)
 {
     struct buf reply = BUF_INIT;
-    const struct command *cmd;
 
-    c->edge->counters.commands++;
-    if (argc == 4 && bytes_ieq(argv[3], "EXEC") && bytes_ieq(argv[0], "ONCE")) {
-        do_exec(c, argv, argc);
-        return;
-    }
-    cmd = command_find(argv, argc, &reply);
-    if (cmd == NULL) {
-        c->multi_dirty = c->multi;
-        dispatch_answer(c, &reply);
-        return;
-    }
     c->last = cmd;
     edge_monitor(c, cmd, argv, argc);
     if (subscriber_refuses(c, cmd) || acts_now(c, cmd, argv, argc)) {
@@ -700,4 +703,26 @@ void dispatch(struct conn *c, const struct bytes *argv, int argc)
         submit(c, command_writes(cmd, argv, argc) ? OP_WRITE : OP_READ, cmd,
                argv, argc);
     }
+}
+
+void dispatch(struct conn *c, const struct bytes *argv, int argc)
+{
+    struct buf reply = BUF_INIT;
+    const struct command *cmd;
+
+    c->edge->counters.commands++;
+    if (argc == 4 && bytes_ieq(argv[3], "EXEC") && bytes_ieq(argv[0], "ONCE")) {
+        do_exec(c, argv, argc);
+        tracking_dispatched(c, NULL);
+        return;
+    }
+    cmd = command_find(argv, argc, &reply);
+    if (cmd == NULL) {
+        c->multi_dirty = c->multi;
+        dispatch_answer(c, &reply);
+        tracking_dispatched(c, NULL);
+        return;
+    }
+    dispatch_found(c, cmd, argv, argc);
+    tracking_dispatched(c, cmd);
 }

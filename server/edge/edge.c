@@ -18,9 +18,70 @@ static void on_publish(void *data,
     }
 }
 
+static void on_change(void *data,
+                      enum store_event kind,
+                      struct bytes key,
+                      void *client)
+{
+    if (kind == STORE_CLEAR) {
+        tracking_lost(data);
+    } else if (kind != STORE_DEADLINE || !mutant(TRACK_NO_DEADLINE)) {
+        tracking_changed(data, key, client);
+    }
+}
+
+static void notify(struct edge *e,
+                   const char *space,
+                   struct bytes name,
+                   struct bytes message)
+{
+    struct buf channel = BUF_INIT;
+
+    buf_printf(&channel, "%s@0__:", space);
+    buf_bytes_append(&channel, name);
+    (void)pubsub_deliver(e, PUBSUB_CHANNEL, buf_bytes(&channel), message);
+    buf_release(&channel);
+}
+
+static void on_notify(void *data,
+                      enum notify_class class,
+                      const char *event,
+                      struct bytes key)
+{
+    struct edge *e = data;
+
+    (void)class;
+    if (!pubsub_used(e)) {
+        return;
+    }
+    if ((e->notify & NOTIFY_KEYSPACE) != 0) {
+        notify(e, "__keyspace", key, bytes_str(event));
+    }
+    if ((e->notify & NOTIFY_KEYEVENT) != 0) {
+        notify(e, "__keyevent", bytes_str(event), key);
+    }
+}
+
+void edge_set_notify(struct edge *e, unsigned flags)
+{
+    bool told = (flags & (NOTIFY_KEYSPACE | NOTIFY_KEYEVENT)) != 0;
+
+    e->notify = flags;
+    node_set_notify(e->node, told ? flags : 0);
+}
+
+static void on_lost(void *data)
+{
+    tracking_lost(data);
+}
+
 static void edge_hook(struct edge *e)
 {
-    struct node_hooks h = {.data = e, .on_publish = on_publish};
+    struct node_hooks h = {.data = e,
+                           .on_publish = on_publish,
+                           .on_change = on_change,
+                           .on_notify = on_notify,
+                           .on_lost = on_lost};
 
     node_set_hooks(e->node, &h);
 }
@@ -41,6 +102,7 @@ struct edge *edge_new(struct env *env,
     e->log = log;
     e->counters.maxclients = opt->maxclients;
     e->pubsub = pubsub_new(e);
+    e->tracking = tracking_new(e);
     edge_hook(e);
     env_timer_init(&e->pause, edge_on_unpause, e);
     return e;
@@ -195,6 +257,7 @@ void edge_free(struct edge *e)
     }
     hf_assert(e->unanswered == 0);
     node_set_hooks(e->node, NULL);
+    tracking_free(e->tracking);
     pubsub_free(e->pubsub);
     free(e);
 }

@@ -104,6 +104,7 @@ static void reset(struct conn *c, struct buf *reply)
 {
     c->held = false;
     c->resp3 = false;
+    tracking_forget(c);
     if (!mutant(PUBSUB_KEEPS_GONE)) {
         pubsub_forget(c);
     }
@@ -140,7 +141,8 @@ void local_run(struct conn *c,
 {
     const char *name = cmd->name;
 
-    if (pubsub_command(c, cmd, argv, argc, reply)) {
+    if (pubsub_command(c, cmd, argv, argc, reply) ||
+        tracking_command(c, cmd, argv, argc, reply)) {
         return;
     }
     if (cmd->parent != NULL) {

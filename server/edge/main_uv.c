@@ -15,6 +15,7 @@
 
 #include "base/assert.h"
 #include "base/disk.h"
+#include "server/command/notify.h"
 #include "server/edge/conn.h"
 #include "server/edge/env_uv.h"
 #include "server/edge/hostport.h"
@@ -312,6 +313,7 @@ static int start_node(struct server *v, struct errmsg *em)
 static int start_edge(struct server *v, struct errmsg *em)
 {
     struct edge_options o = EDGE_OPTIONS_DEFAULT;
+    unsigned classes = 0;
     int rv;
 
     o.maxclients = (uint32_t)v->s.clients_max;
@@ -321,6 +323,9 @@ static int start_edge(struct server *v, struct errmsg *em)
     o.output_stall_s = (uint32_t)v->s.output_stall_s;
     v->edge = edge_new(v->env, v->node, &o, &v->log);
     node_set_edge(v->node, edge_counters(v->edge));
+    edge_set_tracking_max(v->edge, v->s.tracking_max);
+    hf_assert(notify_parse(v->s.notify_events, &classes)); /* looked at */
+    edge_set_notify(v->edge, classes);
     rv = edge_listen(v->edge, EDGE_PLAIN, v->s.listen, em);
     if (rv == 0) {
         rv = edge_listen(v->edge, EDGE_CLUSTER, v->s.cluster_listen, em);

@@ -10,6 +10,7 @@
 #include "base/assert.h"
 #include "base/limits.h"
 #include "base/log.h"
+#include "server/command/notify.h"
 #include "server/edge/hostport.h"
 
 enum kind {
@@ -96,6 +97,11 @@ static const struct row table[] = {
      "64m", "no snapshot before the log has this size"},
     {"snapshot-rate", INT, AT(snapshot_rate), "bytes/s", 32 * MIB, 64 * GIB,
      "128m", "speed of sending a snapshot"},
+    {"notify-keyspace-events", TEXT, AT(notify_events), "LETTERS", 0, 0, "",
+     "which events of keys are published (K E g $ x n m A)"},
+    {"tracking-table-max-keys", INT, AT(tracking_max), "", 1,
+     UINT64_C(100000000), "1000000",
+     "keys remembered for clients that keep what they read"},
     {"repair", TEXT, AT(repair), "auto|refuse", 0, 0, "auto",
      "a damaged data directory: repair it from the other nodes, or refuse"},
     {"log-level", LEVEL, AT(log_level), "LEVEL", 0, 0, "info",
@@ -525,6 +531,7 @@ static int check_network(const struct settings *s, struct errmsg *em)
 
 static int resolve(struct settings *s, struct errmsg *em)
 {
+    unsigned classes = 0;
     int rv;
 
     if (s->data_dir[0] == '\0') {
@@ -543,6 +550,13 @@ static int resolve(struct settings *s, struct errmsg *em)
                        em)) != 0) {
         return rv;
     }
+    if (!notify_parse(s->notify_events, &classes)) {
+        return errmsg_set(em, HF_EINVAL,
+                          "--notify-keyspace-events: \"%s\" has a letter that "
+                          "is none of Ag$lshzxeKEtmdn",
+                          s->notify_events);
+    }
+    notify_format(classes, s->notify_events);
     if (strcmp(s->repair, "auto") != 0 && strcmp(s->repair, "refuse") != 0) {
         return errmsg_set(em, HF_EINVAL,
                           "--repair: \"%s\" is neither auto nor refuse",

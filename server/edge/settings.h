@@ -50,6 +50,8 @@ struct settings {
     uint64_t entry_cache;
     uint64_t snapshot_floor;
     uint64_t snapshot_rate;
+    char notify_events[32];   /* notify-keyspace-events, as Redis prints it */
+    uint64_t tracking_max;    /* tracking-table-max-keys */
     char repair[16];          /* auto or refuse */
     bool given[SETTINGS_MAX]; /* by flag or file, by row of the table */
 };
