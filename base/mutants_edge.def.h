@@ -17,6 +17,10 @@
     M(EDGE_DIRTY_EXEC, "EXEC runs although a command was refused")           \
     M(WATCH_STALE, "WATCH after READONLY takes stale revisions")             \
     M(SLOTS_PLAIN, "CLUSTER SLOTS names the plain ports")                    \
+    M(EXEC_PIECEWISE, "EXEC sends its commands one by one")                  \
+    M(EDGE_EVICTS_ALL, "CLIENT NO-EVICT protects nobody")                    \
+    M(EDGE_CLOSE_UNREAD, "closed with unread bytes after a protocol error")  \
+    M(MONITOR_SHOWS_SECRETS, "MONITOR shows what carries passwords")         \
     M(NOTIFY_NOTHING_DONE, "DEL of an absent key is told as an event")       \
     M(TRACK_CROSSING, "a change that crosses a read is not told behind it")  \
     M(TRACK_UNTOUCHED, "what is read out of touch with the leader is kept")  \
@@ -31,10 +35,7 @@
     M(PUBLISH_HERE_ONLY, "PUBLISH reaches the subscribers of one node")      \
     M(PUBLISH_UNBOUNDED, "messages to a slow node fill memory")              \
     M(SUBSCRIBE_LATE,                                                        \
-      "what is pipelined behind SUBSCRIBE is not judged by it")              \
-    M(EXEC_PIECEWISE, "EXEC sends its commands one by one")                  \
-    M(EDGE_EVICTS_ALL, "CLIENT NO-EVICT protects nobody")                    \
-    M(EDGE_CLOSE_UNREAD, "closed with unread bytes after a protocol error")  \
-    M(MONITOR_SHOWS_SECRETS, "MONITOR shows what carries passwords")
+      "what is pipelined behind SUBSCRIBE is not judged by "                 \
+      "it")
 
 #endif

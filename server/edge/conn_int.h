@@ -4,10 +4,10 @@
  *   conn.c      bytes in, bytes out, fair turns, closing
  *   dispatch.c  from a command to an operation; MULTI, WATCH, EXEC
  *   local.c     commands that the connection answers itself
- *   pubsub.c    publish and subscribe
- *   tracking.c  client-side caching
  *   clients.c   CLIENT and MONITOR: the connections as operators see them
  *   exec.c      an EXEC with commands that are not on data
+ *   pubsub.c    publish and subscribe
+ *   tracking.c  client-side caching
  *
  * Two moments of a command are kept apart. It is *dispatched* when its words
  * are parsed: what decides its form (inside MULTI or not, stale or not) is
@@ -19,6 +19,7 @@
 #include "base/quota.h"
 #include "resp/resp.h"
 #include "server/command/command.h"
+#include "server/command/stats.h"
 #include "server/edge/conn.h"
 #include "server/edge/pubsub.h"
 #include "server/edge/tracking.h"
@@ -33,6 +34,13 @@ enum edge_quota {
     EDGE_QUOTA_REPLY,
     EDGE_QUOTA_IDLE,
     EDGE_QUOTAS
+};
+
+/* What is to be counted when a command is answered. */
+struct counted {
+    const struct command *command; /* NULL: nothing */
+    uint64_t start_us;             /* when its words were there */
+    bool rejected;                 /* before it was begun */
 };
 
 struct edge {
@@ -54,7 +62,10 @@ struct edge {
     struct quota quota[EDGE_QUOTAS];
     struct pubsub *pubsub;
     struct tracking *tracking;
-    unsigned notify; /* enum notify_class */
+    unsigned notify;    /* enum notify_class */
+    struct counted now; /* the command that dispatch() is at */
+    const struct bytes *now_argv;
+    int now_argc;
 };
 
 struct exec_chain;
@@ -108,15 +119,15 @@ struct conn {
 
     /* of the turn */
     bool resp3;
-    struct track *track;     /* NULL: it does not; as subs */
-    size_t redirected;       /* connections that track have it told here */
-    struct pubsub_conn subs; /* changed while nothing else is under way */
-    bool reply_off;          /* CLIENT REPLY OFF */
-    bool reply_skip;         /* ... SKIP: the next reply is not sent */
-    bool no_reply;           /* the command that has its turn has none */
+    bool reply_off;  /* CLIENT REPLY OFF */
+    bool reply_skip; /* ... SKIP: the next reply is not sent */
+    bool no_reply;   /* the command that has its turn has none */
     bool no_evict;
     bool no_touch;
     bool monitor;
+    struct pubsub_conn subs; /* changed while nothing else is under way */
+    struct track *track;     /* NULL: it does not; as subs */
+    size_t redirected;       /* connections that track have it told here */
     struct buf name;
     struct buf lib_name;
     struct buf lib_ver;
@@ -154,6 +165,7 @@ struct conn_op {
     struct track_op *track; /* what it reads, for a client that keeps it */
     uint64_t epoch;         /* WATCH */
     size_t keys;            /* WATCH */
+    struct counted counted;
 };
 
 /* conn.c */
@@ -178,6 +190,9 @@ void conn_wake(struct conn *c);       /* conn_process() in a task */
 /* Output has grown: no read is evaluated while there is too much. */
 void conn_hold_reads(struct conn *c);
 
+/* @reply was given to what dispatch() is at, or to @o. */
+void edge_count_now(struct conn *c, struct bytes reply);
+void edge_count_op(struct conn_op *o, struct bytes reply);
 /* Is a line of this kind to be written now? */
 bool edge_may_log(struct edge *e, enum edge_quota kind);
 /* Output of @c has grown: no more than output_total in all. */

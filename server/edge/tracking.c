@@ -411,10 +411,12 @@ static void sweep(struct env_timer *timer)
     counted(t);
 }
 
-void edge_set_tracking_max(struct edge *e, uint64_t keys)
+void tracking_set_max(struct tracking *t, uint64_t keys)
 {
-    e->tracking->max = keys;
-    env_timer_start(e->env, &e->tracking->sweep, env_now_us(e->env));
+    t->max = keys == 0 ? TRACK_KEYS_DEFAULT : keys;
+    if (over(t)) {
+        env_timer_start(t->edge->env, &t->sweep, env_now_us(t->edge->env));
+    }
 }
 
 void tracking_free(struct tracking *t)

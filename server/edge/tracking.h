@@ -46,6 +46,8 @@ enum {
 struct tracking *tracking_new(struct edge *e);
 /* All connections are gone. */
 void tracking_free(struct tracking *t);
+/* Keys that are remembered at most; 0: TRACK_KEYS_DEFAULT. */
+void tracking_set_max(struct tracking *t, uint64_t keys);
 
 /* CLIENT TRACKING, TRACKINGINFO, GETREDIR, at their turn; false: another. */
 bool tracking_command(struct conn *c,

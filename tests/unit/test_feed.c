@@ -224,12 +224,18 @@ struct fixture {
 };
 
 /* Split at blanks; two quotes are an empty word. */
-static int split(char *line, struct bytes *argv)
+static int split(const char *line, struct bytes *argv)
 {
     int n = 0;
 
-    for (char *w = strtok(line, " "); w != NULL; w = strtok(NULL, " ")) {
-        argv[n++] = strcmp(w, "''") == 0 ? B("") : B(w);
+    while (*line != '\0') {
+        size_t len = strcspn(line, " ");
+
+        argv[n++] = bytes_eq(bytes_of(line, len), B("''"))
+                        ? B("")
+                        : bytes_of(line, len);
+        line += len;
+        line += strspn(line, " ");
     }
     return n;
 }
@@ -359,11 +365,11 @@ static void feed_read(void **state)
     (void)ask(f, "XREAD STREAMS __changes__:b __changes__:a 0 1-0");
     assert_int_equal(resp3_to_resp2(buf_bytes(&f->reply), &out), 0);
     assert_memory_equal(out.p, "*2\r\n*2\r\n$13\r\n__changes__:b\r\n*1\r\n",
-                        35);
+                        32);
     buf_clear(&out);
     assert_int_equal(resp3_fix_null_arrays(buf_bytes(&f->reply), &out), 0);
     assert_memory_equal(out.p, "%2\r\n$13\r\n__changes__:b\r\n*1\r\n*2\r\n",
-                        35);
+                        32);
     buf_release(&out);
 }
 

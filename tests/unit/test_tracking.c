@@ -342,14 +342,14 @@ static void bounded(void **state)
 
     (void)state;
     world_init(&w);
-    edge_set_tracking_max(w.edge, 2);
+    tracking_set_max(w.edge->tracking, 2);
     c = dial3(&w);
     expect(&w, c, "CLIENT TRACKING ON\r\nGET a\r\nGET b\r\nGET c\r\n",
            "+OK _ _ _ " INVALID("a", 1));
     elsewhere(&w, "MSET a 1 c 1");
     expect_got(c, INVALID("c", 1));
     assert_int_equal(edge_counters(w.edge)->tracking_total_keys, 1);
-    edge_set_tracking_max(w.edge, 100000);
+    tracking_set_max(w.edge->tracking, 100000);
     for (int i = 0; i < 3 * TRACK_STEP; i++) {
         char line[40];
 
@@ -358,7 +358,7 @@ static void bounded(void **state)
     }
     assert_int_equal(edge_counters(w.edge)->tracking_total_keys,
                      3 * TRACK_STEP + 1);
-    edge_set_tracking_max(w.edge, 10);
+    tracking_set_max(w.edge->tracking, 10);
     for (int i = 0; i < 5; i++) {
         later(&w);
     }
