@@ -35,6 +35,7 @@ UNIT_TESTS = \
 	tests/unit/test_snap \
 	tests/unit/test_snapxfer \
 	tests/unit/test_store \
+	tests/unit/test_tracking \
 	tests/unit/test_strings \
 	tests/unit/test_vote \
 	tests/unit/test_wal
