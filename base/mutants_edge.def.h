@@ -20,6 +20,14 @@
     M(EXEC_PIECEWISE, "EXEC sends its commands one by one")                  \
     M(EDGE_EVICTS_ALL, "CLIENT NO-EVICT protects nobody")                    \
     M(EDGE_CLOSE_UNREAD, "closed with unread bytes after a protocol error")  \
-    M(MONITOR_SHOWS_SECRETS, "MONITOR shows what carries passwords")
+    M(MONITOR_SHOWS_SECRETS, "MONITOR shows what carries passwords")         \
+    M(PUSH_UNBOUNDED, "a subscriber that reads nothing is kept")             \
+    M(PUBSUB_UNBOUNDED, "subscriptions have no bound")                       \
+    M(PUBSUB_KEEPS_GONE, "subscriptions outlive a RESET")                    \
+    M(PUBSUB_ALLOWS_ALL, "a RESP2 subscriber may send any command")          \
+    M(PUBLISH_HERE_ONLY, "PUBLISH reaches the subscribers of one node")      \
+    M(PUBLISH_UNBOUNDED, "messages to a slow node fill memory")              \
+    M(SUBSCRIBE_LATE, "what is pipelined behind SUBSCRIBE is not judged by " \
+                      "it")
 
 #endif

@@ -27,6 +27,7 @@ UNIT_TESTS = \
 	tests/unit/test_history_out \
 	tests/unit/test_pace \
 	tests/unit/test_peer \
+	tests/unit/test_pubsub \
 	tests/unit/test_repair \
 	tests/unit/test_resp \
 	tests/unit/test_settings \
@@ -182,6 +183,22 @@ EXTRA_DIST += tests/sim/seeds.txt tests/sim/raft_seeds.txt tests/fault/jepsen.sh
 	tests/fuzz/corpus \
 	tests/clients/compare.sh \
 	tests/clients/compare.txt \
+	tests/clients/cli.py \
+	tests/clients/commands.txt \
+	tests/clients/debs.txt \
+	tests/clients/haproxy.sh \
+	tests/clients/hiredis.c \
+	tests/clients/install.sh \
+	tests/clients/ioredis.mjs \
+	tests/clients/judge.py \
+	tests/clients/load.mjs \
+	tests/clients/load.py \
+	tests/clients/node \
+	tests/clients/noderedis.mjs \
+	tests/clients/probe.py \
+	tests/clients/redispy.py \
+	tests/clients/rules.py \
+	tests/clients/run.sh \
 	$(PROCESS_TESTS) \
 	$(STORAGE_TESTS) \
 	tests/fault/undo.c \
@@ -240,6 +257,7 @@ holdfast_storm_SOURCES = \
 	tests/storage/rig.c \
 	tests/storage/rig.h \
 	tests/storage/sweep.h \
+	tests/unit/edge_world.h \
 	tests/unit/wal_env.h
 holdfast_storm_LDADD = server/libserver_node.a raftio/libraftio.a \
 	base/libbase.a $(NODE_SYSTEM_LIBS)

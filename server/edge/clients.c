@@ -80,12 +80,22 @@ static void client_getname(const struct conn *c, struct buf *reply)
 
 /* ---- lines ---- */
 
+static bool subscribes(const struct conn *c)
+{
+    return c->subs.n[PUBSUB_CHANNEL] + c->subs.n[PUBSUB_SHARD] +
+               c->subs.n[PUBSUB_PATTERN] >
+           0;
+}
+
 static void flags_text(const struct conn *c, char out[16])
 {
     size_t n = 0;
 
     if (c->monitor) {
         out[n++] = 'O';
+    }
+    if (subscribes(c)) {
+        out[n++] = 'P';
     }
     if (c->multi) {
         out[n++] = 'x';
@@ -121,13 +131,15 @@ static void line(const struct conn *c, struct buf *t)
     buf_printf(t,
                "id=%" PRIu64 " addr=%s laddr=%s fd=-1 name=%.*s age=%" PRIu64
                " idle=%" PRIu64
-               " flags=%s db=0 sub=0 psub=0 ssub=0 multi=%lld"
+               " flags=%s db=0 sub=%zu psub=%zu ssub=%zu multi=%lld"
                " qbuf=%zu qbuf-free=%zu argv-mem=0 multi-mem=%zu rbs=0 rbp=0"
                " obl=0 oll=0 omem=%zu tot-mem=%zu events=%s cmd=%s"
                " user=default redir=-1 resp=%d lib-name=%.*s lib-ver=%.*s\n",
                c->id, c->net->remote, c->net->local, TEXT(c->name),
                (now - c->born_ms) / 1000, (now - c->active_us / 1000) / 1000,
-               flags, c->multi ? (long long)c->queue_commands : -1LL,
+               flags, c->subs.n[PUBSUB_CHANNEL], c->subs.n[PUBSUB_PATTERN],
+               c->subs.n[PUBSUB_SHARD],
+               c->multi ? (long long)c->queue_commands : -1LL,
                c->in.n - c->in_at, c->in.cap - c->in.n, c->queue.n,
                net_pending(c->net),
                c->in.cap + c->queue.cap + net_pending(c->net) + sizeof *c,
@@ -135,7 +147,7 @@ static void line(const struct conn *c, struct buf *t)
                TEXT(c->lib_name), TEXT(c->lib_ver));
 }
 
-enum kind { KIND_NONE, KIND_NORMAL, KIND_OTHER };
+enum kind { KIND_NONE, KIND_NORMAL, KIND_PUBSUB, KIND_OTHER };
 
 /* What CLIENT LIST TYPE and KILL TYPE name; KIND_OTHER: known to clients, and
  * no connection here is of it. */
@@ -144,11 +156,20 @@ static enum kind kind_of(struct bytes name)
     if (bytes_ieq(name, "normal")) {
         return KIND_NORMAL;
     }
-    if (bytes_ieq(name, "pubsub") || bytes_ieq(name, "master") ||
-        bytes_ieq(name, "slave") || bytes_ieq(name, "replica")) {
+    if (bytes_ieq(name, "pubsub")) {
+        return KIND_PUBSUB;
+    }
+    if (bytes_ieq(name, "master") || bytes_ieq(name, "slave") ||
+        bytes_ieq(name, "replica")) {
         return KIND_OTHER;
     }
     return KIND_NONE;
+}
+
+static bool is_of(const struct conn *c, enum kind kind)
+{
+    return kind == KIND_NONE ||
+           kind == (subscribes(c) ? KIND_PUBSUB : KIND_NORMAL);
 }
 
 static enum kind need_kind(struct bytes name, struct buf *reply)
@@ -202,6 +223,7 @@ static void client_list(struct conn *c,
                         int argc,
                         struct buf *reply)
 {
+    const struct conn *other = c->edge->head;
     struct buf t = BUF_INIT;
     enum kind kind = KIND_NONE;
 
@@ -217,16 +239,12 @@ static void client_list(struct conn *c,
         return;
     }
     /* The newest is at the front: oldest first is how Redis has it. */
-    if (kind != KIND_OTHER) {
-        struct conn *last = c->edge->head;
-
-        while (last != NULL && last->next != NULL) {
-            last = last->next;
-        }
-        for (; last != NULL; last = last->prev) {
-            if (last->client != NULL && !last->doomed) {
-                line(last, &t);
-            }
+    while (other != NULL && other->next != NULL) {
+        other = other->next;
+    }
+    for (; other != NULL; other = other->prev) {
+        if (other->client != NULL && !other->doomed && is_of(other, kind)) {
+            line(other, &t);
         }
     }
     resp_verbatim(reply, buf_bytes(&t));
@@ -287,7 +305,7 @@ static bool victim_pair(struct victim *v,
 static bool is_victim(const struct victim *v, const struct conn *o)
 {
     if (o->client == NULL || o->doomed || (v->id != 0 && v->id != o->id) ||
-        v->kind == KIND_OTHER) {
+        !is_of(o, v->kind)) {
         return false;
     }
     if (v->addr != NULL && !bytes_eq(*v->addr, bytes_str(o->net->remote))) {
@@ -423,6 +441,30 @@ static void client_unpause(struct conn *c, struct buf *reply)
     resp_ok(reply);
 }
 
+static void client_unblocks(struct conn *c,
+                            const struct bytes *argv,
+                            int argc,
+                            struct buf *reply)
+{
+    bool error = argc == 4 && bytes_ieq(argv[3], "ERROR");
+    const struct conn *other;
+    int64_t id;
+
+    if (argc > 4 ||
+        (argc == 4 && !error && !bytes_ieq(argv[3], "TIMEOUT"))) {
+        resp_error(reply,
+                   argc == 4
+                       ? "ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR"
+                       : "ERR unknown subcommand or wrong number of arguments "
+                         "for 'UNBLOCK'. Try CLIENT HELP.");
+    } else if (!args_i64(argv[2], &id)) {
+        resp_error(reply, ERR_NOT_INT);
+    } else {
+        other = id > 0 ? by_id(c->edge, (uint64_t)id) : NULL;
+        resp_int(reply, other != NULL && client_unblock(other->client, error));
+    }
+}
+
 /* ---- CLIENT REPLY and marks ---- */
 
 static void client_reply(struct conn *c, struct bytes word, struct buf *reply)
@@ -482,6 +524,8 @@ void client_command(struct conn *c,
         client_kill(c, argv, argc, reply);
     } else if (strcmp(name, "pause") == 0) {
         client_pause(c, argv, argc, reply);
+    } else if (strcmp(name, "unblock") == 0) {
+        client_unblocks(c, argv, argc, reply);
     } else if (strcmp(name, "unpause") == 0) {
         client_unpause(c, reply);
     } else if (strcmp(name, "reply") == 0) {

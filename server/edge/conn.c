@@ -158,7 +158,7 @@ static void stall_watch(struct conn *c)
 }
 
 /* Of what was begun no more is read while the output is full. */
-static void hold_reads(struct conn *c)
+void conn_hold_reads(struct conn *c)
 {
     if (c->client != NULL) {
         client_hold(c->client, output_full(c));
@@ -183,7 +183,7 @@ void conn_process(struct conn *c)
         env_timer_start(c->edge->env, &c->more, env_now_us(c->edge->env));
     }
     pause_reading(c, c->quitting || env_timer_armed(&c->more) || !may_begin(c));
-    hold_reads(c);
+    conn_hold_reads(c);
 }
 
 static void on_read(struct net_conn *n, const uint8_t *p, size_t len)
@@ -191,6 +191,7 @@ static void on_read(struct net_conn *n, const uint8_t *p, size_t len)
     struct conn *c = n->data;
 
     c->edge->counters.input_bytes += len;
+    c->edge->counters.reads++;
     c->active_us = env_now_us(c->edge->env);
     if (c->quitting || c->doomed || c->lingering) {
         c->drain_us = c->active_us;
@@ -297,7 +298,7 @@ void conn_write(struct conn *c, struct bytes b)
         return;
     }
     edge_count_output(c->edge, c);
-    hold_reads(c);
+    conn_hold_reads(c);
 }
 
 static void on_stall(struct env_timer *t)
@@ -327,6 +328,8 @@ struct conn_op *conn_op_new(struct conn *c, enum client_op_kind kind)
 
     o->op.kind = kind;
     o->conn = c;
+    o->counted = c->edge->now;
+    c->edge->now.command = NULL; /* counted once, with this operation */
     return o;
 }
 
@@ -445,6 +448,9 @@ static void on_idle(struct env_timer *t)
     uint64_t due =
         c->active_us + (uint64_t)c->edge->opt.idle_timeout_s * 1000000;
 
+    if (c->edge->opt.idle_timeout_s == 0) {
+        return; /* the setting was changed */
+    }
     if (c->pending > 0 || env_now_us(c->edge->env) < due) {
         env_timer_start(
             c->edge->env, t,
@@ -474,6 +480,7 @@ static void conn_release(struct conn *c)
     env_timer_stop(e->env, &c->stall);
     conn_unmonitor(c);
     exec_chain_free(c->chain);
+    pubsub_forget(c);
     multi_forget(c);
     watch_forget(c);
     buf_release(&c->exec_once);

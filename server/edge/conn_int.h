@@ -6,6 +6,7 @@
  *   local.c     commands that the connection answers itself
  *   clients.c   CLIENT and MONITOR: the connections as operators see them
  *   exec.c      an EXEC with commands that are not on data
+ *   pubsub.c    publish and subscribe
  *
  * Two moments of a command are kept apart. It is *dispatched* when its words
  * are parsed: what decides its form (inside MULTI or not, stale or not) is
@@ -17,7 +18,9 @@
 #include "base/quota.h"
 #include "resp/resp.h"
 #include "server/command/command.h"
+#include "server/command/stats.h"
 #include "server/edge/conn.h"
+#include "server/edge/pubsub.h"
 
 enum { CONN_REPLY_GUESS = (256 << 10) + 1 }; /* before any reply was seen */
 
@@ -29,6 +32,13 @@ enum edge_quota {
     EDGE_QUOTA_REPLY,
     EDGE_QUOTA_IDLE,
     EDGE_QUOTAS
+};
+
+/* What is to be counted when a command is answered. */
+struct counted {
+    const struct command *command; /* NULL: nothing */
+    uint64_t start_us;             /* when its words were there */
+    bool rejected;                 /* before it was begun */
 };
 
 struct edge {
@@ -48,6 +58,10 @@ struct edge {
     bool pause_all;          /* ... of all commands, not of writes only */
     struct env_timer pause;
     struct quota quota[EDGE_QUOTAS];
+    struct pubsub *pubsub;
+    struct counted now; /* the command that dispatch() is at */
+    const struct bytes *now_argv;
+    int now_argc;
 };
 
 struct exec_chain;
@@ -107,6 +121,7 @@ struct conn {
     bool no_evict;
     bool no_touch;
     bool monitor;
+    struct pubsub_conn subs; /* changed while nothing else is under way */
     struct buf name;
     struct buf lib_name;
     struct buf lib_ver;
@@ -143,6 +158,7 @@ struct conn_op {
     struct buf reply; /* OP_LOCAL: what is answered, if known beforehand */
     uint64_t epoch;   /* WATCH */
     size_t keys;      /* WATCH */
+    struct counted counted;
 };
 
 /* conn.c */
@@ -164,7 +180,12 @@ void conn_op_submit(struct conn_op *o);
 void conn_op_free(struct conn_op *o); /* answered: counts, goes on */
 void conn_process(struct conn *c);    /* begin what may begin */
 void conn_wake(struct conn *c);       /* conn_process() in a task */
+/* Output has grown: no read is evaluated while there is too much. */
+void conn_hold_reads(struct conn *c);
 
+/* @reply was given to what dispatch() is at, or to @o. */
+void edge_count_now(struct conn *c, struct bytes reply);
+void edge_count_op(struct conn_op *o, struct bytes reply);
 /* Is a line of this kind to be written now? */
 bool edge_may_log(struct edge *e, enum edge_quota kind);
 /* Output of @c has grown: no more than output_total in all. */

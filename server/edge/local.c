@@ -1,5 +1,6 @@
 /* Commands that the connection answers itself, at their turn. */
 #include "base/assert.h"
+#include "base/mutant.h"
 #include "server/command/args.h"
 #include "server/edge/conn_int.h"
 #include "server/node/node.h"
@@ -37,6 +38,7 @@ static void hello(struct conn *c,
     const struct bytes *name = NULL;
     int64_t version = c->resp3 ? 3 : 2;
 
+    c->held = false;
     if (argc > 1 && !args_i64(argv[1], &version)) {
         resp_error(reply,
                    "ERR Protocol version is not an integer or out of range");
@@ -107,6 +109,9 @@ static void reset(struct conn *c, struct buf *reply)
     c->no_evict = false;
     c->no_touch = false;
     conn_unmonitor(c);
+    if (!mutant(PUBSUB_KEEPS_GONE)) {
+        pubsub_forget(c);
+    }
     buf_release(&c->name);
     stale_reads(c, false, 0);
     resp_simple(reply, "RESET");
@@ -135,8 +140,10 @@ void local_run(struct conn *c,
 {
     const char *name = cmd->name;
 
-    if (cmd->parent != NULL) {
-        hf_assert(strcmp(cmd->parent, "client") == 0);
+    if (pubsub_command(c, cmd, argv, argc, reply)) {
+        return;
+    }
+    if (cmd->parent != NULL && strcmp(cmd->parent, "client") == 0) {
         client_command(c, cmd, argv, argc, reply);
     } else if (strcmp(name, "hello") == 0) {
         hello(c, argv, argc, reply);

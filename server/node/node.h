@@ -6,10 +6,12 @@
  *   leader.c    intake of numbered writes at the leader, batches, replies
  *   read.c      read rounds, stale reads, reads passed to the leader
  *   ctime.c     cluster time
+ *   wait.c      WAIT and SAVE: answers that wait for something
  *   member.c    init, join, seats, promotion, removal, transfer
  *   snapshot.c  taking, sending, installing snapshots
  *   load.c      reading the data directory
  *   repair.c    a damaged data directory
+ *   publish.c   messages to subscribers of other nodes
  *   node.c      start, stop, and the wiring of log, vote, peers and engine
  *
  * Everything here runs on the loop thread. */
@@ -19,6 +21,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/bytes.h"
 #include "base/env.h"
 #include "base/limits.h"
 #include "base/log.h"
@@ -26,6 +29,7 @@
 
 struct config_view;
 struct edge_counters;
+struct process_hooks;
 struct machine;
 struct member_view;
 struct node;
@@ -73,6 +77,8 @@ struct node_config {
     const struct config_view *settings;
     size_t settings_n;
     const struct edge_counters *edge;
+    /* What only the process can do: CONFIG SET, SHUTDOWN... Kept. */
+    const struct process_hooks *process;
 
     struct logger *log;
     const struct node_observer *observer; /* may be NULL */
@@ -128,6 +134,36 @@ unsigned node_view_fill(struct node *n,
                         struct node_view *v,
                         struct member_view *members,
                         char message[NODE_MESSAGE_MAX]);
+
+/* ---- what the edge hears from the node ---- */
+
+/* Any may be NULL. They must not call back into the node, but for
+ * node_publish() and what asks. */
+struct node_hooks {
+    void *data;
+    /* A client of another node published this. */
+    void (*on_publish)(void *data,
+                       uint8_t kind,
+                       struct bytes channel,
+                       struct bytes message);
+};
+/* Copied; NULL: none any more. */
+void node_set_hooks(struct node *n, const struct node_hooks *h);
+
+/* Tell every other node that is up. At most once, in order; never blocks:
+ * beyond NODE_PUBLISH_BYTES unsent bytes it is dropped for that node, with a
+ * log line. */
+enum { NODE_PUBLISH_BYTES = 8 << 20 };
+void node_publish(struct node *n,
+                  uint8_t kind,
+                  struct bytes channel,
+                  struct bytes message);
+/* Settings that were changed: of @cfg are taken request_timeout_ms,
+ * snapshot_rate, snapshot_floor, log_budget, memory_limit, and the bounds of
+ * the history. */
+void node_configure(struct node *n, const struct node_config *cfg);
+/* @event took @ms: for LATENCY. */
+void node_latency(struct node *n, const char *event, uint64_t ms);
 
 /* The edge is made after the node: its counters for INFO. Kept. */
 void node_set_edge(struct node *n, const struct edge_counters *edge);

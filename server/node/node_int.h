@@ -13,6 +13,7 @@
 #include "raftio/snapxfer.h"
 #include "raftio/vote.h"
 #include "raftio/wal.h"
+#include "server/command/admin.h"
 #include "server/node/client.h"
 #include "server/node/ctime.h"
 #include "server/node/feed.h"
@@ -23,6 +24,7 @@
 #include "server/node/repair.h"
 #include "server/node/session.h"
 #include "server/node/snapshot.h"
+#include "server/node/wait.h"
 #include "server/node/walker.h"
 #include "server/store/machine.h"
 
@@ -44,6 +46,7 @@ enum node_msg {
     NMSG_STATE = 12,   /* what a follower has: room, applied index */
     NMSG_ADDRESS = 13, /* this member's addresses are others now */
     NMSG_REPAIR = 14,  /* damaged: u8 wants a snapshot, u64 at least at */
+    NMSG_PUBLISH = 15, /* a message for subscribers */
     /* questions between nodes that need not know each other */
     NASK_JOIN = 32,
     NASK_PREPARE = 33,
@@ -94,6 +97,7 @@ struct node {
     uint64_t seen_leader; /* last (leader, term) that parts were told */
     uint64_t seen_term;
     uint64_t leader_changes;
+    uint64_t leaderless_us; /* since when none is known; 0: one is */
 
     struct peer_state states[LIM_NODES + 1];
     unsigned states_n;
@@ -107,6 +111,8 @@ struct node {
     struct membership member;
     struct snapshotter snapshot;
     struct node_repair repair;
+    struct node_hooks hooks;
+    struct quota unpublished;  /* lines about messages that were dropped */
     struct snap_meta settling; /* index 0: no repair is being ended */
     bool told_ready;           /* on_ready() was called */
 
@@ -119,6 +125,9 @@ struct node {
     struct env_timer garbage;
     struct node_loader *loader; /* while loading */
     struct op_list admin;       /* actions that wait for a leader */
+    struct waits waits;
+    struct link_view links[LIM_NODES]; /* as last asked for */
+    char os[200];                      /* uname */
     struct quota foreign;       /* lines about what peers send */
     size_t internal_ops;        /* other nodes' reads answered here */
     size_t internal_bytes;      /* of their commands */
@@ -199,6 +208,9 @@ void node_formed(struct node *n);
 void node_internal_op_end(struct node *n, size_t bytes);
 /* What made node_full() true may have gone: sockets are read again. */
 void node_made_room(struct node *n, bool was_full);
+
+/* ---- publish.c ---- */
+void publish_on_message(struct node *n, uint64_t from, struct reader *r);
 
 /* ---- client.c ---- */
 void client_op_done(struct client_op *op, uint64_t index);

@@ -161,6 +161,23 @@ const char *node_leader_cluster_address(const struct node *n)
     return n->leader;
 }
 
+void node_set_hooks(struct node *n, const struct node_hooks *h)
+{
+    (void)n;
+    (void)h;
+}
+
+void node_publish(struct node *n,
+                  uint8_t kind,
+                  struct bytes channel,
+                  struct bytes message)
+{
+    (void)n;
+    (void)kind;
+    (void)channel;
+    (void)message;
+}
+
 bool node_full(const struct node *n)
 {
     return n->full;
@@ -258,6 +275,13 @@ void client_submit(struct client *c, struct client_op *op)
 void client_hold(struct client *c, bool on)
 {
     c->hold = on;
+}
+
+bool client_unblock(struct client *c, bool error)
+{
+    (void)c;
+    (void)error;
+    return false;
 }
 
 void client_set_stale(struct client *c, bool on, uint64_t max_age_ms)
