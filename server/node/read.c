@@ -569,7 +569,8 @@ void read_pass(struct node *n, struct client_op *op)
     struct bytes body = blob_bytes(op->command);
     struct buf b = BUF_INIT;
 
-    if ((leader == 0 || leader == n->id || client_op_blocks(op)) &&
+    if ((leader == 0 || leader == n->id ||
+         (client_op_blocks(op) && !mutant(FEED_PASSED))) &&
         op->kind == OP_READ) {
         op_list_push(&r->waiting, op); /* for a round of its own */
         env_defer(n->env, &r->task);
