@@ -3,6 +3,7 @@
 #define HF_BASE_MUTANTS_EDGE_DEF_H
 
 #define MUTANTS_EDGE(M)                                                      \
+    M(EDGE_HTTP_RUNS, "what a browser posts is run")                         \
     M(SET_CONDITION, "SET stores although NX, XX or IFEQ is false")          \
     M(TXN_CONDITION, "EXEC and TXN run although a watched key changed")      \
     M(ONCE_AGAIN, "a named request sent again is applied again")             \
@@ -27,7 +28,8 @@
     M(PUBSUB_ALLOWS_ALL, "a RESP2 subscriber may send any command")          \
     M(PUBLISH_HERE_ONLY, "PUBLISH reaches the subscribers of one node")      \
     M(PUBLISH_UNBOUNDED, "messages to a slow node fill memory")              \
-    M(SUBSCRIBE_LATE, "what is pipelined behind SUBSCRIBE is not judged by " \
-                      "it")
+    M(SUBSCRIBE_LATE,                                                        \
+      "what is pipelined behind SUBSCRIBE is not judged by "                 \
+      "it")
 
 #endif
