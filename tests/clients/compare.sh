@@ -43,9 +43,9 @@ failed=0
 cluster_up 1 >/dev/null || die "the node did not start"
 echo "== one node"
 compare 1 || failed=1
-cluster_down >/dev/null
-cluster_forget
+cluster_wipe
 cluster_up 3 >/dev/null || die "the cluster did not form"
 echo "== a follower of three"
-compare "$(follower)" --replica || failed=1
+leader=$(cluster_leader)
+compare "$((leader % 3 + 1))" --follower || failed=1
 [ "$failed" = 0 ] || die "replies differ"
