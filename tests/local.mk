@@ -187,7 +187,8 @@ EXTRA_DIST += tests/sim/seeds.txt tests/sim/raft_seeds.txt tests/fault/jepsen.sh
 	tests/fuzz/corpus \
 	tests/clients/acl.py \
 	tests/clients/compare.sh \
-	tests/clients/compare.txt \
+	tests/clients/compare.py \
+	tests/clients/compare \
 	tests/clients/cli.py \
 	tests/clients/commands.txt \
 	tests/clients/debs.txt \
