@@ -13,11 +13,12 @@
 #include "server/edge/hostport.h"
 
 enum kind {
-    TEXT,  /* up to size - 1 bytes */
-    ADDR,  /* host:port */
-    BOOL,  /* a flag without value, or =yes, =no */
-    INT,   /* min..max; takes k, m, g */
-    LEVEL, /* debug, info, warn, error */
+    TEXT,   /* up to size - 1 bytes */
+    ADDR,   /* host:port */
+    BOOL,   /* a flag without value, or =yes, =no */
+    INT,    /* min..max; takes k, m, g */
+    LEVEL,  /* debug, info, warn, error */
+    FORMAT, /* text, json */
 };
 
 #define KIB UINT64_C(1024)
@@ -100,6 +101,8 @@ static const struct row table[] = {
      "a damaged data directory: repair it from the other nodes, or refuse"},
     {"log-level", LEVEL, AT(log_level), "LEVEL", 0, 0, "info",
      "debug, info, warn or error"},
+    {"log-format", FORMAT, AT(log_format), "FORMAT", 0, 0, "text",
+     "text, or json: one object a line"},
     {"config", TEXT, AT(config), "FILE", 0, 0, "",
      "read settings from this INI file; flags win"},
     {"check-config", BOOL, AT(check_config), "", 0, 0, "no",
@@ -228,6 +231,14 @@ static int row_set(struct settings *s,
                                   "debug, info, warn or error",
                                   where, text);
             }
+            return 0;
+        case FORMAT:
+            if (strcmp(text, "text") != 0 && strcmp(text, "json") != 0) {
+                return errmsg_set(em, HF_EINVAL,
+                                  "%s: \"%.100s\" is neither text nor json",
+                                  where, text);
+            }
+            *(uint64_t *)at = text[0] == 'j' ? LOG_JSON : LOG_TEXT;
             return 0;
         case INT:
             break;
@@ -632,6 +643,10 @@ bool settings_row(const struct settings *s,
         case LEVEL:
             snprintf(value, max, "%s",
                      log_level_name((enum log_level) * (const uint64_t *)at));
+            break;
+        case FORMAT:
+            snprintf(value, max, "%s",
+                     *(const uint64_t *)at == LOG_JSON ? "json" : "text");
             break;
         case INT:
             snprintf(value, max, "%" PRIu64, *(const uint64_t *)at);
