@@ -28,5 +28,6 @@ base_libbase_a_SOURCES = \
 	base/mutants_log.def.h \
 	base/mutants_node.def.h \
 	base/mutants_peer.def.h \
+	base/mutants_server.def.h \
 	base/mutants_store.def.h \
 	base/rng.h

@@ -10,6 +10,7 @@
     MUTANTS_JEPSEN(M) \
     MUTANTS_LOG(M)    \
     MUTANTS_PEER(M)   \
+    MUTANTS_SERVER(M) \
     MUTANTS_STORE(M)  \
     MUTANTS_NODE(M)
 
@@ -21,6 +22,7 @@
 #include "base/mutants_log.def.h"
 #include "base/mutants_node.def.h"
 #include "base/mutants_peer.def.h"
+#include "base/mutants_server.def.h"
 #include "base/mutants_store.def.h"
 
 #endif

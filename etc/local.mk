@@ -2,7 +2,7 @@
 # documentation: a file in /etc that someone wrote is never overwritten.
 systemunitdir = $(prefix)/lib/systemd/system
 nodist_systemunit_DATA = etc/holdfastd.service
-dist_doc_DATA += etc/holdfastd.conf
+dist_doc_DATA += etc/haproxy.cfg etc/holdfastd.conf
 EXTRA_DIST += etc/holdfastd.service.in
 CLEANFILES += etc/holdfastd.service
 

@@ -315,22 +315,20 @@ static bool rejected_before(const struct driver_back *b, uint64_t rejected)
  * is held to a window of its own (send_back()), and only these send the leader
  * back again: the answer to the first piece sent since, which leads further
  * back; one in this window once there was progress, or once a heartbeat has
- * passed. How many pieces may leave then; 0: it stays. */
-static unsigned back_window(struct driver *d, uint64_t from, uint64_t rejected)
+ * passed. */
+static bool may_go_back(struct driver *d, uint64_t from, uint64_t rejected)
 {
     struct driver_back *b = driver_back_of(d, from);
 
     if (b == NULL || rejected == b->prev) {
-        return 1;
+        return true;
     }
     if (rejected_before(b, rejected) && !mutant(DRV_BACKTWICE)) {
-        return 0;
-    }
-    if (driver_match(d, from) > b->match) {
-        return (b->window + 1) / 2;
+        return false;
     }
     b->refused = true;
-    return d->now - b->at >= d->cfg.heartbeat_ms || mutant(DRV_BACKTWICE);
+    return driver_match(d, from) > b->match ||
+           d->now - b->at >= d->cfg.heartbeat_ms || mutant(DRV_BACKTWICE);
 }
 
 /* Back to what is not acknowledged. The engine believes that it has left
@@ -388,9 +386,9 @@ static bool sift_rejection(struct driver *d,
             a->last_log_index = match;
         }
     }
-    d->back_window = back_window(d, from, a->rejected);
-    if (d->back_window > 0) {
+    if (may_go_back(d, from, a->rejected)) {
         d->back_for = from;
+        d->back_window = 1;
     } else {
         a->rejected = 0; /* only that it is alive, which it is */
         a->last_log_index = match;

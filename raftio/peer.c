@@ -189,6 +189,7 @@ void member_up(struct member *m, struct pconn *pc)
     m->use_hint = pc->hinted;
     m->up_since_us = env_now_us(p->env);
     m->stats.connects++;
+    m->stats.up_since_ms = env_now_ms(p->env);
     m->stats.refused[0] = '\0';
     log_info(p->log, "peer: node %llu at %s is connected%s",
              (unsigned long long)m->id, pc->c->remote, instead ? " anew" : "");

@@ -326,6 +326,11 @@ void snapx_send_end(struct snapxfer *x, uint64_t to)
     }
 }
 
+void snapx_set_rate(struct snapxfer *x, uint64_t rate)
+{
+    x->rate = rate < SNAPX_RATE_MIN ? SNAPX_RATE_MIN : rate;
+}
+
 bool snapx_sending(const struct snapxfer *x)
 {
     uint64_t now = env_now_us(x->env);

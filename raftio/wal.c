@@ -156,6 +156,7 @@ struct wal {
     uint64_t pending;
     struct op_queue queue;
     struct group group;
+    uint64_t write_us; /* what the last one took */
     struct house house;
     struct read_op *reads;
     uint32_t reads_n;
@@ -889,6 +890,7 @@ static void group_done(struct env_work *work)
     struct wal *w = g->w;
 
     g->busy = false;
+    w->write_us = env_now_us(w->env) - g->started_us;
     if (wal_gone(w)) {
         return;
     }
@@ -1567,6 +1569,11 @@ uint64_t wal_reserved_room(const struct wal *w)
 uint64_t wal_pending_bytes(const struct wal *w)
 {
     return w->pending;
+}
+
+uint64_t wal_write_us(const struct wal *w)
+{
+    return w->write_us;
 }
 
 uint64_t wal_stall_us(const struct wal *w)

@@ -208,6 +208,8 @@ uint64_t wal_bytes_on_disk(const struct wal *w); /* all files, spares too */
 /* Bytes that can be written without needing room on the file system. */
 uint64_t wal_reserved_room(const struct wal *w);
 uint64_t wal_pending_bytes(const struct wal *w); /* appended, not durable */
+/* How long the last write took, in microseconds, its sync included. */
+uint64_t wal_write_us(const struct wal *w);
 /* Age of the write in flight, in microseconds; 0 when there is none. */
 uint64_t wal_stall_us(const struct wal *w);
 /* A segment could not be made (disk full): appends beyond

@@ -17,7 +17,11 @@ case "${1:-}" in
             shellcheck"
         ;;
     --test)
-        packages="$packages iproute2 iptables clang strace xfsprogs e2fsprogs redis-server python3"
+        packages="$packages iproute2 iptables clang strace xfsprogs e2fsprogs
+            redis-server python3 libhiredis-dev haproxy valkey-tools"
+        # Node.js may have come from elsewhere, with an npm of its own.
+        command -v node >/dev/null || packages="$packages nodejs"
+        command -v npm >/dev/null || packages="$packages npm"
         ;;
     --bench) packages="$packages redis-server etcd-server etcd-client" ;;
 esac
@@ -116,6 +120,12 @@ add_backports() {
 
 say "installing:$missing$(raft_good || echo ' libraft-dev')"
 apt_get update || die "apt-get update failed"
+# Bookworm has valkey-tools in its backports only.
+case $missing in
+    *valkey-tools*)
+        [ -n "$(apt-cache madison valkey-tools)" ] || add_backports
+        ;;
+esac
 clang_runtime_good "$@" || missing="$missing $(clang_runtime)"
 if [ -n "$missing" ]; then
     # shellcheck disable=SC2086  # a list of words

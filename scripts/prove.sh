@@ -3,7 +3,7 @@
 # a release, one line a proof. About half an hour on two cores; the machine
 # should do nothing else, since some of them measure time. As root (network
 # namespaces, small disks).
-#   failover cutoff cold_start big_start powercut powercut_mutant seat stale
+#   clients haproxy feed failover cutoff cold_start big_start powercut powercut_mutant seat stale
 #   stale_mutant refuse minority_damage lossy loopcut
 #   powercut_names powercut_alone powercut_ext4
 #   powercut_xfs stalled_disk readonly_disk syscalls (hours: not by default)
@@ -11,7 +11,7 @@
 set -eu
 . "$(dirname "$0")/lib.sh"
 
-names='failover cutoff cold_start big_start powercut powercut_mutant seat stale
+names='clients haproxy feed failover cutoff cold_start big_start powercut powercut_mutant seat stale
 stale_mutant refuse minority_damage lossy loopcut
 powercut_names powercut_alone powercut_ext4
 powercut_xfs stalled_disk readonly_disk'
@@ -36,8 +36,9 @@ run() {
         return 0
     }
     status=0
+    case $script in */*) ;; *) script=fault/$script ;; esac
     (cd "$dir" && env srcdir="$HF_ROOT" "$@" \
-        sh "$HF_ROOT/tests/fault/$script.sh") >>"$log" 2>&1 || status=$?
+        sh "$HF_ROOT/tests/$script.sh") >>"$log" 2>&1 || status=$?
     case $status in
         0) tail -n "$lines" "$log" | sed "s/^/$name: /" ;;
         77) echo "$name: NOT RUN, $(tail -n 1 "$log")" ;;
@@ -51,9 +52,23 @@ run() {
 for proof in $wanted; do
     lines=1
     case $proof in
+        haproxy)
+            run haproxy build clients/haproxy HF_WRITES=1000 HF_PAUSE=6
+            ;;
+        clients)
+            run clients build clients/run HF_ROUNDS=3 \
+                HF_FAULTS='kill restart stop transfer' \
+                HF_MODES='plain cluster tuned once' \
+                HF_GROUPS='redis-py-4.3.4 redis-py-6.1.0 / ioredis-5 ioredis-6 /
+                node-redis-4 node-redis-5 node-redis-6 /
+                hiredis redis-cli valkey-cli'
+            ;;
         failover)
             lines=2
             run failover build failover HF_ROUNDS=20
+            ;;
+        feed)
+            run feed build feed HF_CHANGES=1000000 HF_KILLS=20 HF_KEPT=200000
             ;;
         cutoff) run cutoff build cutoff HF_ROUNDS=20 ;;
         cold_start) run cold_start build cold_start HF_ROUNDS=20 ;;

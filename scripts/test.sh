@@ -20,7 +20,7 @@ set -eu
 . "$(dirname "$0")/lib.sh"
 
 # "check" is what the others build upon.
-steps='check sim cuts failover jepsen mutants fuzz sanitizers'
+steps='check clients sim cuts failover jepsen mutants fuzz sanitizers'
 
 passed=0
 failed=0
@@ -176,6 +176,21 @@ do_failover() {
     show=
 }
 
+# The registries are asked for what is not in build/clients yet.
+do_clients_run() {
+    cd "$HF_ROOT/build" && srcdir=$HF_ROOT sh "$HF_ROOT/tests/clients/$1.sh"
+}
+do_clients() {
+    "$HF_ROOT/scripts/build.sh" >/dev/null 2>&1 &&
+        make -C "$HF_ROOT/build" -s check TESTS= >/dev/null 2>&1 ||
+        abort "the tests did not build"
+    show=1
+    logged clients do_clients_run run
+    said 'clients:' passed failed
+    whole haproxy do_clients_run haproxy
+    show=
+}
+
 do_jepsen_run() {
     (cd "$HF_ROOT/build" && srcdir=$HF_ROOT \
         HF_SECONDS=${HF_TEST_JEPSEN:-180} sh "$HF_ROOT/tests/fault/jepsen.sh")
@@ -273,6 +288,7 @@ tools=
 "$HF_ROOT/scripts/deps.sh" $tools || abort "what the build needs is not installed"
 mkdir -p "$HF_ROOT/build"
 step check "Unit tests and real processes" do_check
+step clients "Real client libraries" do_clients
 step sim "Simulated clusters" do_sim
 step cuts "Power cuts of real nodes" do_cuts
 step failover "Failovers" do_failover

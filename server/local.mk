@@ -25,14 +25,17 @@ server_libserver_store_a_SOURCES = \
 server_libserver_command_a_SOURCES = \
 	server/command/admin.c \
 	server/command/admin.h \
+	server/command/admin_int.h \
 	server/command/args.c \
 	server/command/args.h \
 	server/command/category.c \
 	server/command/category.h \
+	server/command/cluster.c \
 	server/command/command.c \
 	server/command/command.h \
 	server/command/digest.c \
 	server/command/digest.h \
+	server/command/config.c \
 	server/command/docs.c \
 	server/command/dump.c \
 	server/command/dump.h \
@@ -42,8 +45,12 @@ server_libserver_command_a_SOURCES = \
 	server/command/feed.h \
 	server/command/info.c \
 	server/command/info.h \
+	server/command/facts.h \
 	server/command/keyspace.c \
 	server/command/object.c \
+	server/command/stats.c \
+	server/command/stats.h \
+	server/command/observe.c \
 	server/command/string.c \
 	server/command/table.c \
 	server/command/table.h \
@@ -81,6 +88,8 @@ server_libserver_node_a_SOURCES = \
 	server/node/session.h \
 	server/node/snapshot.c \
 	server/node/snapshot.h \
+	server/node/wait.c \
+	server/node/wait.h \
 	server/node/walker.c \
 	server/node/walker.h
 

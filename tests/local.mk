@@ -47,6 +47,7 @@ PROCESS_TESTS = \
 	tests/fault/gaps.sh \
 	tests/fault/disk_full.sh \
 	tests/fault/failover.sh \
+	tests/fault/feed.sh \
 	tests/fault/large_replies.sh \
 	tests/fault/load.sh \
 	tests/fault/minority_damage.sh \
@@ -61,6 +62,7 @@ PROCESS_TESTS = \
 	tests/fault/syscalls.sh
 FAULT_TOOLS = \
 	tests/fault/damage \
+	tests/fault/feed_watch \
 	tests/fault/freeport \
 	tests/fault/godown \
 	tests/fault/powercut \
@@ -70,7 +72,8 @@ check_DATA = tests/fault/undo.so
 tests/fault/cold_start.log: tests/fault/big_start.log
 tests/fault/gaps.log: tests/fault/cold_start.log
 tests/fault/failover.log: tests/fault/gaps.log
-tests/fault/powercut.log: tests/fault/failover.log
+tests/fault/feed.log: tests/fault/failover.log
+tests/fault/powercut.log: tests/fault/feed.log
 tests/fault/minority_damage.log: tests/fault/powercut.log
 tests/fault/seat.log: tests/fault/minority_damage.log
 tests/fault/stale.log: tests/fault/seat.log
@@ -160,6 +163,7 @@ tests_unit_test_node_SOURCES = tests/unit/test_node.c \
 tests_unit_test_node_LDADD = server/libserver_edge.a $(NODE_LIBS) \
 	$(NODE_SYSTEM_LIBS) $(CMOCKA_LIBS)
 tests_unit_test_repair_SOURCES = tests/unit/test_repair.c $(DISK_SIM)
+tests_fault_feed_watch_LDADD = client/libholdfast.a
 tests_fault_freeport_LDADD =
 tests_fault_powercut_SOURCES = tests/fault/powercut.c tests/fault/undo.h
 tests_fault_powercut_LDADD =
@@ -182,6 +186,22 @@ EXTRA_DIST += tests/sim/seeds.txt tests/sim/raft_seeds.txt tests/fault/jepsen.sh
 	tests/fuzz/corpus \
 	tests/clients/compare.sh \
 	tests/clients/compare.txt \
+	tests/clients/cli.py \
+	tests/clients/commands.txt \
+	tests/clients/debs.txt \
+	tests/clients/haproxy.sh \
+	tests/clients/hiredis.c \
+	tests/clients/install.sh \
+	tests/clients/ioredis.mjs \
+	tests/clients/judge.py \
+	tests/clients/load.mjs \
+	tests/clients/load.py \
+	tests/clients/node \
+	tests/clients/noderedis.mjs \
+	tests/clients/probe.py \
+	tests/clients/redispy.py \
+	tests/clients/rules.py \
+	tests/clients/run.sh \
 	$(PROCESS_TESTS) \
 	$(STORAGE_TESTS) \
 	tests/fault/undo.c \
@@ -255,6 +275,8 @@ holdfast_sim_SOURCES = \
 	tests/sim/disk_sim.h \
 	tests/sim/env_sim.c \
 	tests/sim/env_sim.h \
+	tests/sim/feeds.c \
+	tests/sim/feeds.h \
 	tests/sim/history.c \
 	tests/sim/history.h \
 	tests/sim/main.c \

@@ -8,17 +8,9 @@
 #include "base/err.h"
 #include "base/mutant.h"
 #include "resp/resp.h"
+#include "server/command/admin_int.h"
 #include "server/command/args.h"
 #include "server/command/info.h"
-
-/* One question and all that it is answered from. */
-struct ask {
-    const struct node_view *v;
-    const struct bytes *argv;
-    int argc;
-    bool cluster_port; /* came in by the cluster port */
-    struct buf *reply;
-};
 
 const char *node_role_name(enum node_role r)
 {
@@ -82,7 +74,7 @@ static const struct member_view *member_by_id(const struct node_view *v,
     return NULL;
 }
 
-static const struct member_view *self_of(const struct node_view *v)
+const struct member_view *admin_self(const struct node_view *v)
 {
     for (size_t i = 0; i < v->n_members; i++) {
         if (v->members[i].self) {
@@ -98,7 +90,21 @@ const struct member_view *admin_master(const struct node_view *v)
         v->leader_id == 0 ? NULL : member_by_id(v, v->leader_id);
 
     return leader != NULL && leader->cluster_address[0] != 0 ? leader
-                                                             : self_of(v);
+                                                             : admin_self(v);
+}
+
+const struct member_view *admin_by_hex(const struct node_view *v,
+                                       struct bytes hex)
+{
+    char digits[41];
+
+    for (size_t i = 0; i < v->n_members; i++) {
+        admin_member_hex(v, v->members[i].id, digits);
+        if (bytes_ieq(hex, digits)) {
+            return &v->members[i];
+        }
+    }
+    return NULL;
 }
 
 /* Does a cluster-aware client hear of @m as a replica? Not of dead ones. */
@@ -119,14 +125,18 @@ static uint64_t offset_of(const struct node_view *v,
 
 /* ---- CLUSTER ---- */
 
-static bool need_master(const struct ask *a)
+bool admin_need_master(const struct ask *a)
 {
     if (admin_master(a->v) != NULL) {
         return true;
     }
     resp_error(a->reply,
-               "CLUSTERDOWN this node is in no cluster yet; "
-               "run `kv init`");
+               a->v->loading ? "CLUSTERDOWN this node is reading its data "
+                               "directory"
+               : a->v->node_id != 0
+                   ? "CLUSTERDOWN this node has not met its cluster yet"
+                   : "CLUSTERDOWN this node is in no cluster yet; "
+                     "run `kv init`");
     return false;
 }
 
@@ -158,7 +168,7 @@ static void cluster_slots(const struct ask *a)
 {
     const struct node_view *v = a->v;
 
-    if (!need_master(a)) {
+    if (!admin_need_master(a)) {
         return;
     }
     resp_array(a->reply, 1);
@@ -173,13 +183,13 @@ static void cluster_slots(const struct ask *a)
     }
 }
 
-static void field_str(struct buf *b, const char *name, const char *value)
+void admin_field_str(struct buf *b, const char *name, const char *value)
 {
     resp_bulk_str(b, name);
     resp_bulk_str(b, value);
 }
 
-static void field_int(struct buf *b, const char *name, uint64_t value)
+void admin_field_int(struct buf *b, const char *name, uint64_t value)
 {
     resp_bulk_str(b, name);
     resp_int(b, (int64_t)value);
@@ -192,13 +202,13 @@ static void shards_node(const struct ask *a, const struct member_view *m)
 
     admin_member_hex(a->v, m->id, hex);
     resp_map(a->reply, 7);
-    field_str(a->reply, "id", hex);
-    field_int(a->reply, "port", port);
-    field_str(a->reply, "ip", host);
-    field_str(a->reply, "endpoint", host);
-    field_str(a->reply, "role", m == admin_master(a->v) ? "master" : "replica");
-    field_int(a->reply, "replication-offset", offset_of(a->v, m));
-    field_str(a->reply, "health",
+    admin_field_str(a->reply, "id", hex);
+    admin_field_int(a->reply, "port", port);
+    admin_field_str(a->reply, "ip", host);
+    admin_field_str(a->reply, "endpoint", host);
+    admin_field_str(a->reply, "role", m == admin_master(a->v) ? "master" : "replica");
+    admin_field_int(a->reply, "replication-offset", offset_of(a->v, m));
+    admin_field_str(a->reply, "health",
               m->self && a->v->loading ? "loading" : "online");
 }
 
@@ -206,7 +216,7 @@ static void cluster_shards(const struct ask *a)
 {
     const struct node_view *v = a->v;
 
-    if (!need_master(a)) {
+    if (!admin_need_master(a)) {
         return;
     }
     resp_array(a->reply, 1);
@@ -225,33 +235,39 @@ static void cluster_shards(const struct ask *a)
     }
 }
 
+void admin_nodes_line(const struct node_view *v,
+                      const struct member_view *m,
+                      struct buf *text)
+{
+    const struct member_view *master = admin_master(v);
+    char host[LIM_ADDR], peer[LIM_ADDR], hex[41], of[41];
+    uint16_t port = admin_split(m->cluster_address, host);
+    uint16_t bus = admin_split(m->peer_address, peer);
+    bool up = m->alive || m->self;
+
+    admin_member_hex(v, m->id, hex);
+    admin_member_hex(v, master->id, of);
+    buf_printf(text, "%s %s:%u@%u %s%s%s %s 0 0 %" PRIu64 " %s%s", hex, host,
+               port, bus, m->self ? "myself," : "",
+               m == master ? "master" : "slave", up ? "" : ",fail",
+               m == master ? "-" : of, v->term,
+               up ? "connected" : "disconnected",
+               m == master ? " 0-16383" : "");
+}
+
 static void cluster_nodes(const struct ask *a)
 {
     const struct node_view *v = a->v;
-    const struct member_view *master = admin_master(v);
     struct buf text = BUF_INIT;
 
-    if (!need_master(a)) {
+    if (!admin_need_master(a)) {
         return;
     }
     for (size_t i = 0; i < v->n_members; i++) {
-        const struct member_view *m = &v->members[i];
-        char host[LIM_ADDR], peer[LIM_ADDR], hex[41], of[41];
-        uint16_t port = admin_split(m->cluster_address, host);
-        uint16_t bus = admin_split(m->peer_address, peer);
-        bool up = m->alive || m->self;
-
-        if (m->cluster_address[0] == 0) {
-            continue;
+        if (v->members[i].cluster_address[0] != 0) {
+            admin_nodes_line(v, &v->members[i], &text);
+            buf_u8(&text, '\n');
         }
-        admin_member_hex(v, m->id, hex);
-        admin_member_hex(v, master->id, of);
-        buf_printf(&text, "%s %s:%u@%u %s%s%s %s 0 0 %" PRIu64 " %s%s\n", hex,
-                   host, port, bus, m->self ? "myself," : "",
-                   m == master ? "master" : "slave", up ? "" : ",fail",
-                   m == master ? "-" : of, v->term,
-                   up ? "connected" : "disconnected",
-                   m == master ? " 0-16383" : "");
     }
     resp_verbatim(a->reply, buf_bytes(&text));
     buf_release(&text);
@@ -262,6 +278,12 @@ static void cluster_info(const struct ask *a)
     const struct node_view *v = a->v;
     struct buf text = BUF_INIT;
     int slots = v->init ? 16384 : 0;
+    uint64_t sent = 0, received = 0;
+
+    for (size_t i = 0; i < v->n_links; i++) {
+        sent += v->links[i].sent_messages;
+        received += v->links[i].received_messages;
+    }
 
     buf_printf(&text,
                "cluster_enabled:1\r\n"
@@ -276,18 +298,20 @@ static void cluster_info(const struct ask *a)
                "\r\n"
                "cluster_my_epoch:%" PRIu64
                "\r\n"
-               "cluster_stats_messages_sent:0\r\n"
-               "cluster_stats_messages_received:0\r\n"
+               "cluster_stats_messages_sent:%" PRIu64
+               "\r\n"
+               "cluster_stats_messages_received:%" PRIu64
+               "\r\n"
                "total_cluster_links_buffer_limit_exceeded:0\r\n",
                v->init ? "ok" : "fail", slots, slots, v->n_members, v->term,
-               v->term);
+               v->term, sent, received);
     resp_verbatim(a->reply, buf_bytes(&text));
     buf_release(&text);
 }
 
 static void cluster_myid(const struct ask *a)
 {
-    const struct member_view *self = self_of(a->v);
+    const struct member_view *self = admin_self(a->v);
     char hex[41];
 
     admin_member_hex(a->v, self != NULL ? self->id : a->v->node_id, hex);
@@ -326,17 +350,17 @@ static void members_reply(const struct ask *a)
         const struct member_view *m = &v->members[i];
 
         resp_map(b, 11);
-        field_int(b, "id", m->id);
-        field_str(b, "address", m->address);
-        field_str(b, "client_address", m->address);
-        field_str(b, "cluster_address", m->cluster_address);
-        field_str(b, "peer_address", m->peer_address);
-        field_str(b, "role", m->voter ? "voter" : "learner");
-        field_str(b, "state", member_state(v, m));
-        field_int(b, "self", m->self);
-        field_int(b, "match_index", m->match_index);
-        field_int(b, "lag", m->lag);
-        field_int(b, "seat", m->seat);
+        admin_field_int(b, "id", m->id);
+        admin_field_str(b, "address", m->address);
+        admin_field_str(b, "client_address", m->address);
+        admin_field_str(b, "cluster_address", m->cluster_address);
+        admin_field_str(b, "peer_address", m->peer_address);
+        admin_field_str(b, "role", m->voter ? "voter" : "learner");
+        admin_field_str(b, "state", member_state(v, m));
+        admin_field_int(b, "self", m->self);
+        admin_field_int(b, "match_index", m->match_index);
+        admin_field_int(b, "lag", m->lag);
+        admin_field_int(b, "seat", m->seat);
     }
 }
 
@@ -350,31 +374,31 @@ static void status(const struct ask *a)
         snprintf(hex + 2 * i, 3, "%02x", v->cluster_id[i]);
     }
     resp_map(b, 19);
-    field_str(b, "cluster_id", v->init ? hex : "");
-    field_int(b, "node_id", v->node_id);
-    field_str(b, "version", v->version);
-    field_str(b, "role", node_role_name(v->role));
-    field_int(b, "leader_id", v->leader_id);
-    field_int(b, "term", v->term);
-    field_int(b, "last_index", v->last_index);
-    field_int(b, "commit_index", v->commit_index);
-    field_int(b, "applied_index", v->applied_index);
-    field_int(b, "snapshot_index", v->snapshot_index);
-    field_int(b, "disk_bytes", v->disk_bytes);
-    field_int(b, "memory_bytes", v->memory_bytes);
-    field_int(b, "keys", v->keys);
-    field_int(b, "cluster_time_ms", v->cluster_ms);
-    field_int(b, "uptime_s", v->uptime_s);
+    admin_field_str(b, "cluster_id", v->init ? hex : "");
+    admin_field_int(b, "node_id", v->node_id);
+    admin_field_str(b, "version", v->version);
+    admin_field_str(b, "role", node_role_name(v->role));
+    admin_field_int(b, "leader_id", v->leader_id);
+    admin_field_int(b, "term", v->term);
+    admin_field_int(b, "last_index", v->last_index);
+    admin_field_int(b, "commit_index", v->commit_index);
+    admin_field_int(b, "applied_index", v->applied_index);
+    admin_field_int(b, "snapshot_index", v->snapshot_index);
+    admin_field_int(b, "disk_bytes", v->disk_bytes);
+    admin_field_int(b, "memory_bytes", v->memory_bytes);
+    admin_field_int(b, "keys", v->keys);
+    admin_field_int(b, "cluster_time_ms", v->cluster_ms);
+    admin_field_int(b, "uptime_s", v->uptime_s);
     resp_bulk_str(b, "loading");
     resp_bool(b, v->loading);
     resp_bulk_str(b, "tolerates_loss");
     resp_int(b, v->tolerates_loss);
-    field_str(b, "message", v->message != NULL ? v->message : "");
+    admin_field_str(b, "message", v->message != NULL ? v->message : "");
     resp_bulk_str(b, "members");
     members_reply(a);
 }
 
-/* ---- TIME, ROLE, CONFIG GET ---- */
+/* ---- TIME, ROLE ---- */
 
 static void time_reply(const struct ask *a)
 {
@@ -394,7 +418,7 @@ static void role(const struct ask *a)
     const struct member_view *master = admin_master(v);
     char host[LIM_ADDR], text[32];
 
-    if (!need_master(a)) {
+    if (!admin_need_master(a)) {
         return;
     }
     if (!master->self) {
@@ -428,63 +452,6 @@ static void role(const struct ask *a)
     }
 }
 
-static bool config_wanted(const struct ask *a, const char *name)
-{
-    for (int i = 2; i < a->argc; i++) {
-        if (command_glob(a->argv[i], bytes_str(name))) {
-            return true;
-        }
-    }
-    return false;
-}
-
-/* What is true here in the words of Redis, as tools ask for it. */
-static size_t config_redis(const struct node_view *v,
-                           bool cluster_port,
-                           char numbers[2][24],
-                           struct config_view out[8])
-{
-    snprintf(numbers[0], 24, "%" PRIu64, v->memory_limit);
-    snprintf(numbers[1], 24, "%" PRIu64,
-             v->edge != NULL ? v->edge->maxclients : 0);
-    out[0] = (struct config_view){"save", ""};
-    out[1] = (struct config_view){"appendonly", "yes"};
-    out[2] = (struct config_view){"appendfsync", "always"};
-    out[3] = (struct config_view){"databases", "1"};
-    out[4] = (struct config_view){"maxmemory", numbers[0]};
-    out[5] = (struct config_view){"maxmemory-policy", "noeviction"};
-    out[6] =
-        (struct config_view){"cluster-enabled", cluster_port ? "yes" : "no"};
-    out[7] = (struct config_view){"maxclients", numbers[1]};
-    return 8;
-}
-
-static void config_get(const struct ask *a)
-{
-    const struct node_view *v = a->v;
-    struct config_view redis[8];
-    char numbers[2][24];
-    size_t n = config_redis(v, a->cluster_port, numbers, redis), found = 0;
-    struct buf body = BUF_INIT;
-
-    for (size_t i = 0; i < v->n_config + n; i++) {
-        const struct config_view *c =
-            i < v->n_config ? &v->config[i] : &redis[i - v->n_config];
-        bool twice = false;
-
-        for (size_t j = 0; i >= v->n_config && j < v->n_config; j++) {
-            twice |= strcmp(v->config[j].name, c->name) == 0;
-        }
-        if (!twice && config_wanted(a, c->name)) {
-            field_str(&body, c->name, c->value);
-            found++;
-        }
-    }
-    resp_map(a->reply, found);
-    buf_bytes_append(a->reply, buf_bytes(&body));
-    buf_release(&body);
-}
-
 /* ---- dispatch ---- */
 
 static void info(const struct ask *a)
@@ -500,7 +467,6 @@ static const struct {
     {"time", time_reply},
     {"role", role},
     {"status", status},
-    {"config|get", config_get},
     {"member|list", members_reply},
     {"cluster|slots", cluster_slots},
     {"cluster|shards", cluster_shards},
@@ -508,6 +474,48 @@ static const struct {
     {"cluster|info", cluster_info},
     {"cluster|myid", cluster_myid},
     {"cluster|keyslot", cluster_keyslot},
+    {"cluster|myshardid", admin_cluster_myshardid},
+    {"cluster|replicas", admin_cluster_replicas},
+    {"cluster|slaves", admin_cluster_replicas},
+    {"cluster|links", admin_cluster_links},
+    {"cluster|count-failure-reports", admin_cluster_reports},
+    {"cluster|reset", admin_cluster_refused},
+    {"cluster|meet", admin_cluster_refused},
+    {"cluster|addslots", admin_cluster_refused},
+    {"cluster|addslotsrange", admin_cluster_refused},
+    {"cluster|delslots", admin_cluster_refused},
+    {"cluster|delslotsrange", admin_cluster_refused},
+    {"cluster|flushslots", admin_cluster_refused},
+    {"cluster|setslot", admin_cluster_refused},
+    {"cluster|replicate", admin_cluster_refused},
+    {"cluster|set-config-epoch", admin_cluster_refused},
+    {"cluster|bumpepoch", admin_cluster_refused},
+    {"cluster|saveconfig", admin_cluster_refused},
+    {"replicaof", admin_cluster_refused},
+    {"slaveof", admin_cluster_refused},
+    {"failover", admin_cluster_refused},
+    {"config|get", admin_config_get},
+    {"config|set", admin_config_set},
+    {"config|resetstat", admin_config_resetstat},
+    {"config|rewrite", admin_config_rewrite},
+    {"slowlog|get", admin_slowlog_get},
+    {"slowlog|len", admin_slowlog_len},
+    {"slowlog|reset", admin_slowlog_reset},
+    {"latency|latest", admin_latency_latest},
+    {"latency|history", admin_latency_history},
+    {"latency|reset", admin_latency_reset},
+    {"latency|doctor", admin_latency_doctor},
+    {"latency|graph", admin_latency_graph},
+    {"latency|histogram", admin_latency_histogram},
+    {"memory|stats", admin_memory_stats},
+    {"memory|doctor", admin_memory_doctor},
+    {"memory|purge", admin_memory_purge},
+    {"memory|malloc-stats", admin_memory_malloc},
+    {"lastsave", admin_lastsave},
+    {"debug", admin_debug},
+    {"shutdown", admin_shutdown},
+    {"lolwut", admin_lolwut},
+    {"module|list", admin_module_list},
 };
 
 void admin_run(const struct node_view *v,
@@ -552,6 +560,71 @@ static bool may_force(const struct command_words *w,
     return w->argc < 2 || *force || args_fail(reply, ERR_SYNTAX);
 }
 
+static bool may_failover(const struct command_words *w, struct buf *reply)
+{
+    if (w->argc == 3 && bytes_ieq(w->argv[2], "TAKEOVER")) {
+        return args_fail(reply,
+                         "ERR TAKEOVER would lead without the consent of a "
+                         "majority: not here");
+    }
+    return w->argc == 2 || (w->argc == 3 && bytes_ieq(w->argv[2], "FORCE")) ||
+           args_fail(reply, ERR_SYNTAX);
+}
+
+static bool wait_words(const struct command_words *w,
+                       struct admin_action *a,
+                       struct buf *reply)
+{
+    int64_t ms;
+
+    if (!args_need_i64(w->argv[1], &a->count, reply)) {
+        return false;
+    }
+    if (!args_i64(w->argv[2], &ms)) {
+        return args_fail(reply, "ERR timeout is not an integer or out of range");
+    }
+    if (ms < 0) {
+        return args_fail(reply, "ERR timeout is negative");
+    }
+    if (ms > ADMIN_WAIT_MAX_MS) {
+        return args_fail(reply, "ERR timeout is out of range");
+    }
+    a->timeout_ms = (uint64_t)ms;
+    return true;
+}
+
+/* Those that came from Redis. */
+static bool action_redis(const struct command_words *w,
+                         const char *name,
+                         struct admin_action *a,
+                         struct buf *reply)
+{
+    if (strcmp(name, "cluster|failover") == 0) {
+        a->verb = ADMIN_TAKE;
+        return may_failover(w, reply);
+    }
+    if (strcmp(name, "cluster|forget") == 0) {
+        a->verb = ADMIN_FORGET;
+        a->hex = w->argv[2];
+        return true;
+    }
+    if (strcmp(name, "wait") == 0) {
+        a->verb = ADMIN_WAIT;
+        return wait_words(w, a, reply);
+    }
+    if (strcmp(name, "save") == 0) {
+        a->verb = ADMIN_SAVE;
+        return true;
+    }
+    if (strcmp(name, "bgsave") == 0) {
+        a->verb = ADMIN_BGSAVE;
+        return w->argc == 1 ||
+               (w->argc == 2 && bytes_ieq(w->argv[1], "SCHEDULE")) ||
+               args_fail(reply, ERR_SYNTAX);
+    }
+    return true;
+}
+
 static bool action(const struct command_words *w,
                    struct admin_action *a,
                    struct buf *reply)
@@ -578,14 +651,14 @@ static bool action(const struct command_words *w,
         }
         return w->argc < 3 || need_id(w->argv[2], &a->id, reply);
     }
-    return true;
+    return action_redis(w, name, a, reply);
 }
 
 int admin_action(struct bytes command,
                  struct admin_action *out,
                  struct buf *reply)
 {
-    struct admin_action a = {ADMIN_NONE, false, 0};
+    struct admin_action a = {.verb = ADMIN_NONE};
     struct command_words w;
     bool ok;
 

@@ -59,5 +59,6 @@ command_fn cmd_del, cmd_exists, cmd_type, cmd_expire, cmd_ttl, cmd_persist,
     cmd_copy, cmd_randomkey, cmd_object, cmd_dump, cmd_restore;
 command_fn cmd_txn, cmd_once, cmd_revs;
 command_fn cmd_feed;
+command_fn cmd_memory_usage, cmd_slot_keys;
 
 #endif

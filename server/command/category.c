@@ -20,7 +20,7 @@ static const struct {
      "cluster|info cluster|keyslot cluster|links cluster|myid "
      "cluster|nodes cluster|shards cluster|slots config config|help "
      "latency latency|help memory memory|doctor memory|help "
-     "memory|malloc-stats memory|purge memory|stats object pubsub "
+     "memory|malloc-stats memory|purge memory|stats module object pubsub "
      "pubsub|help slowlog slowlog|help xinfo xinfo|help "},
     {CAT_ADMIN | CAT_SLOW | CAT_DANGEROUS,
      "acl|deluser acl|dryrun acl|getuser acl|list acl|load acl|log "
@@ -33,7 +33,7 @@ static const struct {
      "cluster|setslot cluster|slaves config|get config|resetstat "
      "config|rewrite config|set debug failover latency|doctor "
      "latency|graph latency|histogram latency|history latency|latest "
-     "latency|reset monitor replicaof save shutdown slaveof "
+     "latency|reset module|list monitor replicaof save shutdown slaveof "
      "slowlog|get slowlog|len slowlog|reset "},
     {CAT_WRITE | CAT_STRING | CAT_FAST,
      "append decr decrby getdel getex getset incr incrby incrbyfloat "

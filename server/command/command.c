@@ -1,5 +1,6 @@
 #include "server/command/command.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/assert.h"
@@ -9,6 +10,7 @@
 #include "server/command/args.h"
 #include "server/command/feed.h"
 #include "server/command/txn.h"
+#include "server/store/machine.h"
 
 /* ---- finding and checking ---- */
 
@@ -89,38 +91,55 @@ static bool has_subcommands(const struct command *parent)
     return false;
 }
 
+/* Lines of @text, each as a status. How many. */
+static size_t help_lines(const char *indent,
+                         const char *text,
+                         struct buf *reply)
+{
+    size_t lines = 0;
+
+    while (*text != 0) {
+        size_t n = strcspn(text, "\n");
+        struct buf line = BUF_INIT;
+
+        buf_printf(&line, "%s%.*s", indent, (int)n, text);
+        buf_u8(&line, 0);
+        resp_simple(reply, (const char *)line.p);
+        buf_release(&line);
+        text += n + (text[n] != 0);
+        lines++;
+    }
+    return lines;
+}
+
 static void help(const struct command *parent, struct buf *reply)
 {
-    size_t n, lines = 1;
+    size_t n, lines = 3;
     const struct command *rows = command_table(&n);
-    struct buf line = BUF_INIT;
-    char name[32];
+    struct buf body = BUF_INIT;
+    char name[32], line[256];
 
-    for (size_t i = 0; i < n; i++) {
-        lines +=
-            rows[i].parent != NULL && strcmp(rows[i].parent, parent->name) == 0
-                ? 2
-                : 0;
-    }
-    upper_name(parent->name, name);
-    resp_array(reply, lines);
-    buf_printf(&line, "%s <subcommand> [<arg> ...]. Subcommands are:", name);
-    resp_bulk(reply, buf_bytes(&line));
     for (size_t i = 0; i < n; i++) {
         if (rows[i].parent == NULL ||
             strcmp(rows[i].parent, parent->name) != 0) {
             continue;
         }
         upper_name(rows[i].name, name);
-        buf_clear(&line);
-        buf_printf(&line, "%s%s%s", name, rows[i].syntax[0] != 0 ? " " : "",
-                   rows[i].syntax);
-        resp_bulk(reply, buf_bytes(&line));
-        buf_clear(&line);
-        buf_printf(&line, "    %s", rows[i].help);
-        resp_bulk(reply, buf_bytes(&line));
+        snprintf(line, sizeof line, "%s%s%s", name,
+                 rows[i].syntax[0] != 0 ? " " : "", rows[i].syntax);
+        resp_simple(&body, line);
+        lines += 1 + help_lines("    ", rows[i].help, &body);
     }
-    buf_release(&line);
+    upper_name(parent->name, name);
+    snprintf(line, sizeof line,
+             "%s <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
+             name);
+    resp_array(reply, lines);
+    resp_simple(reply, line);
+    buf_bytes_append(reply, buf_bytes(&body));
+    resp_simple(reply, "HELP");
+    resp_simple(reply, "    Prints this help.");
+    buf_release(&body);
 }
 
 const struct command *command_find(const struct bytes *argv,
@@ -136,7 +155,7 @@ const struct command *command_find(const struct bytes *argv,
         return NULL;
     }
     /* ONCE has a form of its own beside its subcommands. */
-    if (argc >= 2 && c->arity == -2 && has_subcommands(c)) {
+    if (argc >= 2 && (c->arity == -2 || c->arity == -1) && has_subcommands(c)) {
         sub = command_sub(c, argv[1]);
         if (sub == NULL && c->handler == cmd_once) {
             sub = c;
@@ -442,4 +461,32 @@ void command_run(void *ctx,
 void command_read(struct machine *m, struct bytes command, struct buf *reply)
 {
     run(m, command, false, reply);
+}
+
+struct lookups {
+    struct store *store;
+    uint64_t *hits;
+    uint64_t *misses;
+};
+
+static bool lookup(void *ctx, struct bytes key)
+{
+    struct lookups *l = ctx;
+
+    ++*(store_get(l->store, key) != NULL ? l->hits : l->misses);
+    return true;
+}
+
+void command_lookups(struct machine *m,
+                     struct bytes command,
+                     uint64_t *hits,
+                     uint64_t *misses)
+{
+    struct lookups l = {machine_store(m), hits, misses};
+    struct command_words w;
+
+    if (command_decode(command, &w) == 0) {
+        command_each_key(w.command, w.argv, w.argc, lookup, &l);
+        command_words_release(&w);
+    }
 }

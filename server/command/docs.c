@@ -5,7 +5,82 @@
 #include "base/assert.h"
 #include "resp/resp.h"
 #include "server/command/args.h"
+#include "server/command/category.h"
 #include "server/command/command.h"
+#include "server/command/facts.h"
+
+/* What Redis says of a command that it has, too. */
+static const struct fact {
+    const char *name;
+    const char *flags;
+    const char *tips;
+    const char *spec;
+} facts[] = {
+#define F(name, flags, tips, spec) {name, flags, tips, spec},
+    COMMAND_FACTS(F)
+#undef F
+};
+enum { FACTS = sizeof facts / sizeof facts[0] };
+
+static const struct fact *fact_of(const struct command *c)
+{
+    size_t low = 0, high = FACTS;
+    char name[48];
+
+    command_full_name(c, name);
+    while (low < high) { /* they are in order */
+        size_t mid = (low + high) / 2;
+        int d = strcmp(name, facts[mid].name);
+
+        if (d == 0) {
+            return &facts[mid];
+        }
+        if (d < 0) {
+            high = mid;
+        } else {
+            low = mid + 1;
+        }
+    }
+    return NULL;
+}
+
+/* Words up to @end (0 or a byte): each to @one. How many. */
+static size_t each_word(const char *text,
+                        const char *end,
+                        void (*one)(struct buf *, const char *),
+                        struct buf *reply)
+{
+    char word[64];
+    size_t n = 0;
+
+    while (text < end) {
+        size_t k = 0;
+
+        while (text < end && *text == ' ') {
+            text++;
+        }
+        while (text < end && *text != ' ' && k + 1 < sizeof word) {
+            word[k++] = *text++;
+        }
+        word[k] = 0;
+        if (k > 0) {
+            n++;
+            if (one != NULL) {
+                one(reply, word);
+            }
+        }
+    }
+    return n;
+}
+
+static void words_reply(const char *text,
+                        const char *end,
+                        void (*one)(struct buf *, const char *),
+                        struct buf *reply)
+{
+    resp_set(reply, each_word(text, end, NULL, NULL));
+    (void)each_word(text, end, one, reply);
+}
 
 static const struct flag_name {
     uint32_t flag;
@@ -22,40 +97,167 @@ static bool moves_keys(const struct command *c)
            c->handler == cmd_msetex;
 }
 
+static bool has_children(const struct command *c);
+
 static void flags_reply(const struct command *c, struct buf *reply)
 {
-    size_t n = moves_keys(c);
+    const struct fact *f = fact_of(c);
+    struct buf words = BUF_INIT;
 
-    for (size_t i = 0; i < FLAG_NAMES; i++) {
-        n += (c->flags & flag_names[i].flag) != 0;
+    if (f != NULL) {
+        words_reply(f->flags, f->flags + strlen(f->flags), resp_simple, reply);
+        return;
     }
-    resp_set(reply, n);
-    for (size_t i = 0; i < FLAG_NAMES; i++) {
+    for (size_t i = 0; i < FLAG_NAMES && !has_children(c); i++) {
         if ((c->flags & flag_names[i].flag) != 0) {
-            resp_simple(reply, flag_names[i].name);
+            buf_printf(&words, "%s ", flag_names[i].name);
         }
     }
     if (moves_keys(c)) {
-        resp_simple(reply, "movablekeys");
+        buf_printf(&words, "movablekeys ");
     }
+    words_reply((const char *)words.p, (const char *)words.p + words.n,
+                resp_simple, reply);
+    buf_release(&words);
 }
 
 static void categories_reply(const struct command *c, struct buf *reply)
 {
-    bool data = (c->flags & (CMD_READ | CMD_WRITE)) != 0;
-    bool admin = (c->flags & CMD_ADMIN) != 0;
-    char group[40];
+    uint32_t set = command_categories(c);
+    char name[40];
 
-    resp_set(reply, 1 + (size_t)data + (size_t)admin);
-    if (data) {
-        resp_simple(reply, (c->flags & CMD_WRITE) != 0 ? "@write" : "@read");
+    resp_set(reply, (size_t)__builtin_popcount(set));
+    for (unsigned bit = 0; bit < CATEGORY_N; bit++) {
+        if ((set & 1u << bit) != 0) {
+            snprintf(name, sizeof name, "@%s", category_name(bit));
+            resp_simple(reply, name);
+        }
     }
-    if (admin) {
-        resp_simple(reply, "@admin");
-    }
-    snprintf(group, sizeof group, "@%s", c->group);
-    resp_simple(reply, group);
 }
+
+/* ---- key specifications ---- */
+
+/* Of what Redis does not have. */
+static const char *spec_text(const struct command *c)
+{
+    const struct fact *f = fact_of(c);
+
+    if (f != NULL) {
+        return f->spec;
+    }
+    if (c->first_key == 0) {
+        return "";
+    }
+    return command_has(c, CMD_WRITE) ? "RW access update" : "RO access";
+}
+
+static const char *spec_next(const char *spec)
+{
+    const char *end = strchr(spec, ';');
+
+    return end == NULL ? spec + strlen(spec) : end;
+}
+
+/* The flags alone end at a place or a note. */
+static const char *spec_flags_end(const char *spec)
+{
+    return spec + strcspn(spec, ";@#");
+}
+
+static void spec_search_index(const struct command *c, int i, struct buf *reply)
+{
+    resp_map(reply, 2);
+    resp_bulk_str(reply, "type");
+    resp_bulk_str(reply, "index");
+    resp_bulk_str(reply, "spec");
+    resp_map(reply, 1);
+    resp_bulk_str(reply, "index");
+    resp_int(reply, c->first_key + i);
+}
+
+static void spec_search_word(const char *word, struct buf *reply)
+{
+    resp_map(reply, 2);
+    resp_bulk_str(reply, "type");
+    resp_bulk_str(reply, "keyword");
+    resp_bulk_str(reply, "spec");
+    resp_map(reply, 2);
+    resp_bulk_str(reply, "keyword");
+    resp_bulk(reply, bytes_of(word, strcspn(word, ";# ")));
+    resp_bulk_str(reply, "startfrom");
+    resp_int(reply, 1);
+}
+
+static void spec_range(int last, int step, int limit, struct buf *reply)
+{
+    resp_bulk_str(reply, "find_keys");
+    resp_map(reply, 2);
+    resp_bulk_str(reply, "type");
+    resp_bulk_str(reply, "range");
+    resp_bulk_str(reply, "spec");
+    resp_map(reply, 3);
+    resp_bulk_str(reply, "lastkey");
+    resp_int(reply, last);
+    resp_bulk_str(reply, "keystep");
+    resp_int(reply, step);
+    resp_bulk_str(reply, "limit");
+    resp_int(reply, limit);
+}
+
+static void spec_one(const struct command *c,
+                     const char *spec,
+                     int i,
+                     struct buf *reply)
+{
+    size_t n = (size_t)(spec_next(spec) - spec);
+    const char *note = memchr(spec, '#', n);
+    const char *word = memchr(spec, '@', n);
+    bool alone = i == 0 && *spec_next(spec) == 0;
+
+    resp_map(reply, note != NULL ? 4 : 3);
+    if (note != NULL) {
+        resp_bulk_str(reply, "notes");
+        resp_bulk(reply, bytes_of(note + 1, n - (size_t)(note + 1 - spec)));
+    }
+    resp_bulk_str(reply, "flags");
+    words_reply(spec, spec_flags_end(spec), resp_simple, reply);
+    resp_bulk_str(reply, "begin_search");
+    if (word != NULL) {
+        spec_search_word(word + 1, reply);
+        spec_range(-1, 1, 2, reply);
+    } else {
+        spec_search_index(c, i, reply);
+        spec_range(!alone            ? 0
+                   : c->last_key < 0 ? c->last_key
+                                     : c->last_key - c->first_key,
+                   alone ? c->step : 1, 0, reply);
+    }
+}
+
+static void specs_reply(const struct command *c, struct buf *reply)
+{
+    const char *text = spec_text(c);
+    size_t n = text[0] != 0;
+
+    for (const char *p = text; *p != 0; p++) {
+        n += *p == ';';
+    }
+    resp_set(reply, n);
+    for (int i = 0; i < (int)n; i++) {
+        spec_one(c, text, i, reply);
+        text = spec_next(text) + 1;
+    }
+}
+
+static void tips_reply(const struct command *c, struct buf *reply)
+{
+    const struct fact *f = fact_of(c);
+    const char *tips = f != NULL ? f->tips : "";
+
+    words_reply(tips, tips + strlen(tips), resp_bulk_str, reply);
+}
+
+/* ---- rows ---- */
 
 static bool is_child(const struct command *c, const struct command *parent)
 {
@@ -71,6 +273,11 @@ static size_t children(const struct command *parent)
         found += is_child(&rows[i], parent);
     }
     return found;
+}
+
+static bool has_children(const struct command *c)
+{
+    return c->parent == NULL && children(c) > 0;
 }
 
 /* The ten elements of a COMMAND row. */
@@ -89,9 +296,9 @@ static void row_reply(const struct command *c, struct buf *reply)
     resp_int(reply, c->last_key);
     resp_int(reply, c->step);
     categories_reply(c, reply);
-    resp_array(reply, 0); /* tips */
-    resp_array(reply, 0); /* key specifications */
-    resp_array(reply, c->parent == NULL ? children(c) : 0);
+    tips_reply(c, reply);
+    specs_reply(c, reply);
+    resp_set(reply, c->parent == NULL ? children(c) : 0);
     for (size_t i = 0; c->parent == NULL && i < n; i++) {
         if (is_child(&rows[i], c)) {
             row_reply(&rows[i], reply); /* one level: they have none */
@@ -185,11 +392,6 @@ static void list_all(void (*one)(const struct command *, struct buf *),
     }
 }
 
-static void name_reply(const struct command *c, struct buf *reply)
-{
-    resp_bulk_str(reply, c->name);
-}
-
 static void command_info(const struct bytes *argv, int argc, struct buf *reply)
 {
     if (argc <= 2) {
@@ -230,47 +432,83 @@ static void command_docs(const struct bytes *argv, int argc, struct buf *reply)
 }
 
 struct key_list {
+    const struct command *command;
+    bool flags;
     struct buf text;
     size_t n;
 };
+
+/* What is done to key number @i of the command, in words. */
+static void key_flags(const struct key_list *k, size_t i, struct buf *reply)
+{
+    const char *text = spec_text(k->command);
+
+    while (i > 0 && *spec_next(text) != 0) {
+        text = spec_next(text) + 1;
+        i--;
+    }
+    if (*text == 0) {
+        text = command_has(k->command, CMD_WRITE) ? "RW access update"
+                                                  : "RO access";
+    }
+    words_reply(text, spec_flags_end(text), resp_simple, reply);
+}
 
 static bool key_add(void *ctx, struct bytes key)
 {
     struct key_list *k = ctx;
 
+    if (k->flags) {
+        resp_array(&k->text, 2);
+    }
     resp_bulk(&k->text, key);
+    if (k->flags) {
+        key_flags(k, k->n, &k->text);
+    }
     k->n++;
     return true;
 }
 
-static void command_getkeys(const struct bytes *argv,
-                            int argc,
-                            struct buf *reply)
+static const struct command *with_words(const struct bytes *argv,
+                                        int argc,
+                                        struct buf *reply)
 {
-    struct key_list keys = {BUF_INIT, 0};
-    const struct command *c;
+    const struct command *c = command_by_name(argv[0]);
 
-    if (argc < 4) {
-        resp_error(reply,
-                   "ERR wrong number of arguments for "
-                   "'command|getkeys' command");
-        return;
+    if (c != NULL && has_children(c) && c->handler == NULL && argc > 1) {
+        c = command_sub(c, argv[1]);
     }
-    c = command_by_name(argv[2]);
     if (c == NULL || (c->flags & CMD_HIDDEN) != 0) {
         resp_error(reply, "ERR Invalid command specified");
-        return;
+        return NULL;
     }
-    argv += 2;
-    argc -= 2;
+    if (c->first_key == 0 && !moves_keys(c) && spec_text(c)[0] == 0) {
+        resp_error(reply, "ERR The command has no key arguments");
+        return NULL;
+    }
     if (c->arity >= 0 ? argc != c->arity : argc < -c->arity) {
         resp_error(reply,
                    "ERR Invalid number of arguments specified for command");
+        return NULL;
+    }
+    return c;
+}
+
+static void command_getkeys(const struct bytes *argv,
+                            int argc,
+                            bool flags,
+                            struct buf *reply)
+{
+    struct key_list keys = {NULL, flags, BUF_INIT, 0};
+    const struct command *c = with_words(argv + 2, argc - 2, reply);
+
+    if (c == NULL) {
         return;
     }
-    command_each_key(c, argv, argc, key_add, &keys);
+    keys.command = c;
+    command_each_key(c, argv + 2, argc - 2, key_add, &keys);
     if (keys.n == 0) {
-        resp_error(reply, "ERR The command has no key arguments");
+        resp_error(reply, "ERR Invalid arguments specified for command");
     } else {
         resp_array(reply, keys.n);
         buf_bytes_append(reply, buf_bytes(&keys.text));
@@ -278,25 +516,97 @@ static void command_getkeys(const struct bytes *argv,
     buf_release(&keys.text);
 }
 
-static void command_cmd(const struct bytes *argv, int argc, struct buf *reply)
+/* ---- COMMAND LIST ---- */
+
+struct list_filter {
+    bool all;
+    uint32_t category;
+    struct bytes pattern; /* p NULL: none */
+};
+
+static bool list_takes(const struct list_filter *f, const struct command *c)
 {
-    if (argc == 1) {
-        command_info(argv, argc, reply);
-    } else if (bytes_ieq(argv[1], "COUNT") && argc == 2) {
+    char name[48];
+
+    if ((c->flags & CMD_HIDDEN) != 0) {
+        return false;
+    }
+    if (f->all) {
+        return c->parent == NULL;
+    }
+    if (f->pattern.p != NULL) {
+        command_full_name(c, name);
+        return command_glob(f->pattern, bytes_str(name));
+    }
+    return (command_categories(c) & f->category) != 0;
+}
+
+static bool list_parse(const struct bytes *argv,
+                       int argc,
+                       struct list_filter *f,
+                       struct buf *reply)
+{
+    memset(f, 0, sizeof *f);
+    f->all = argc == 2;
+    if (argc == 2) {
+        return true;
+    }
+    if (argc == 5 && bytes_ieq(argv[2], "FILTERBY")) {
+        if (bytes_ieq(argv[3], "MODULE")) {
+            return true; /* none is of a module */
+        }
+        if (bytes_ieq(argv[3], "ACLCAT")) {
+            f->category = category_by_name(argv[4]);
+            return true;
+        }
+        if (bytes_ieq(argv[3], "PATTERN")) {
+            f->pattern = argv[4].n > 0 ? argv[4] : bytes_str("");
+            return true;
+        }
+    }
+    return args_fail(reply, ERR_SYNTAX);
+}
+
+static void command_list(const struct bytes *argv, int argc, struct buf *reply)
+{
+    size_t n, found = 0;
+    const struct command *rows = command_table(&n);
+    struct list_filter f;
+    char name[48];
+
+    if (!list_parse(argv, argc, &f, reply)) {
+        return;
+    }
+    for (size_t i = 0; i < n; i++) {
+        found += list_takes(&f, &rows[i]);
+    }
+    resp_array(reply, found);
+    for (size_t i = 0; i < n; i++) {
+        if (list_takes(&f, &rows[i])) {
+            command_full_name(&rows[i], name);
+            resp_bulk_str(reply, name);
+        }
+    }
+}
+
+static void command_cmd(const struct command *c,
+                        const struct bytes *argv,
+                        int argc,
+                        struct buf *reply)
+{
+    const char *name = c->parent == NULL ? "info" : c->name;
+
+    if (strcmp(name, "count") == 0) {
         resp_int(reply, (int64_t)listed_count());
-    } else if (bytes_ieq(argv[1], "LIST") && argc == 2) {
-        resp_array(reply, listed_count());
-        list_all(name_reply, reply);
-    } else if (bytes_ieq(argv[1], "INFO")) {
+    } else if (strcmp(name, "list") == 0) {
+        command_list(argv, argc, reply);
+    } else if (strcmp(name, "info") == 0) {
         command_info(argv, argc, reply);
-    } else if (bytes_ieq(argv[1], "DOCS")) {
+    } else if (strcmp(name, "docs") == 0) {
         command_docs(argv, argc, reply);
-    } else if (bytes_ieq(argv[1], "GETKEYS")) {
-        command_getkeys(argv, argc, reply);
     } else {
-        resp_errorf(reply, "ERR unknown subcommand '%.*s'. Try COMMAND DOCS.",
-                    (int)(argv[1].n < 128 ? argv[1].n : 128),
-                    (const char *)argv[1].p);
+        command_getkeys(argv, argc, strcmp(name, "getkeysandflags") == 0,
+                        reply);
     }
 }
 
@@ -305,7 +615,10 @@ void command_local(const struct command *c,
                    int argc,
                    struct buf *reply)
 {
-    if (strcmp(c->name, "ping") == 0) {
+    if (c->parent != NULL || strcmp(c->name, "command") == 0) {
+        hf_assert(c->parent == NULL || strcmp(c->parent, "command") == 0);
+        command_cmd(c, argv, argc, reply);
+    } else if (strcmp(c->name, "ping") == 0) {
         if (argc > 2) {
             command_error_arity(c, reply);
         } else if (argc == 2) {
@@ -313,11 +626,9 @@ void command_local(const struct command *c,
         } else {
             resp_simple(reply, "PONG");
         }
-    } else if (strcmp(c->name, "echo") == 0) {
-        resp_bulk(reply, argv[1]);
     } else {
-        hf_assert(strcmp(c->name, "command") == 0);
-        command_cmd(argv, argc, reply);
+        hf_assert(strcmp(c->name, "echo") == 0);
+        resp_bulk(reply, argv[1]);
     }
 }
 

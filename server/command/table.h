@@ -197,7 +197,35 @@
     X(106, member, -2, CMD_NODE | CMD_ADMIN | CMD_OPEN, 0, 0, 0, "cluster",    \
       NULL, "subcommand", "The members of the cluster.")                       \
     X(107, cluster, -2, CMD_NODE | CMD_OPEN, 0, 0, 0, "cluster", NULL,         \
-      "subcommand", "The cluster as cluster-aware Redis clients see it.")
+      "subcommand", "The cluster as cluster-aware Redis clients see it.") \
+    X(108, wait, 3, CMD_NODE | CMD_OPEN, 0, 0, 0, "connection", NULL, "numreplicas timeout-ms", \
+      "How many other members hold this connection's last write.") \
+    X(109, lastsave, 1, CMD_NODE | CMD_ADMIN | CMD_OPEN, 0, 0, 0, "server", NULL, "", \
+      "When the last snapshot was made, in Unix seconds.") \
+    X(110, save, 1, CMD_NODE | CMD_ADMIN | CMD_OPEN | CMD_NOMULTI, 0, 0, 0, "server", NULL, "", \
+      "Make a snapshot now; OK when it is on disk.") \
+    X(111, bgsave, -1, CMD_NODE | CMD_ADMIN | CMD_OPEN | CMD_NOMULTI, 0, 0, 0, "server", NULL, "[SCHEDULE]", \
+      "Begin to make a snapshot now.") \
+    X(112, slowlog, -2, CMD_NODE | CMD_ADMIN | CMD_OPEN, 0, 0, 0, "server", NULL, "subcommand", \
+      "Commands that clients waited long for.") \
+    X(113, latency, -2, CMD_NODE | CMD_ADMIN | CMD_OPEN, 0, 0, 0, "server", NULL, "subcommand", \
+      "What took long, and when.") \
+    X(114, memory, -2, CMD_NODE | CMD_OPEN, 0, 0, 0, "server", NULL, "subcommand", \
+      "Use of memory.") \
+    X(115, debug, -2, CMD_NODE | CMD_ADMIN | CMD_OPEN | CMD_NOMULTI, 0, 0, 0, "server", NULL, "SLEEP seconds", \
+      "For tests; needs the setting enable-debug-command.") \
+    X(116, shutdown, -1, CMD_NODE | CMD_ADMIN | CMD_OPEN | CMD_NOMULTI, 0, 0, 0, "server", NULL, "[NOSAVE | SAVE] [NOW] [FORCE] [ABORT]", \
+      "Stop this node in order.") \
+    X(117, lolwut, -1, CMD_NODE | CMD_OPEN, 0, 0, 0, "server", NULL, "[VERSION version [arg ...]]", \
+      "A picture, and the version.") \
+    X(118, module, -2, CMD_NODE | CMD_OPEN, 0, 0, 0, "server", NULL, "LIST", \
+      "There are no modules.") \
+    X(119, replicaof, 3, CMD_NODE | CMD_ADMIN | CMD_OPEN, 0, 0, 0, "server", NULL, "host port", \
+      "Refused: the cluster decides who follows whom.") \
+    X(120, slaveof, 3, CMD_NODE | CMD_ADMIN | CMD_OPEN, 0, 0, 0, "server", NULL, "host port", \
+      "Refused: the cluster decides who follows whom.") \
+    X(121, failover, -1, CMD_NODE | CMD_ADMIN | CMD_OPEN, 0, 0, 0, "server", NULL, "[TO host port]", \
+      "Refused: use CLUSTER FAILOVER or MEMBER TRANSFER.")
 
 #define COMMANDS_STREAM(X)                                                     \
     X(160, xread, -4, CMD_READ | CMD_NOMULTI, 0, 0, 0, "stream", cmd_feed,     \
@@ -317,6 +345,9 @@
       "Begin no command (WRITE: no write) of this node's clients so long.")    \
     S(436, client, unpause, 2, CMD_LOCAL | CMD_ADMIN | CMD_OPEN, 0, 0, 0,      \
       "connection", NULL, "", "End the pause.")                                \
+    S(437, client, unblock, -3, CMD_LOCAL | CMD_ADMIN | CMD_OPEN, 0, 0, 0,     \
+      "connection", NULL, "id [TIMEOUT | ERROR]",                              \
+      "End the wait of a connection: 1, or 0 when it does not wait.")          \
     S(236, object, encoding, 3, CMD_READ, 2, 2, 1, "keyspace", cmd_object,     \
       "key", "int, embstr or raw.")                                            \
     S(237, object, refcount, 3, CMD_READ, 2, 2, 1, "keyspace", cmd_object,     \
@@ -326,7 +357,142 @@
     S(239, object, freq, 3, CMD_READ, 2, 2, 1, "keyspace", cmd_object, "key",  \
       "An error: frequencies are not counted.")                                \
     S(240, object, help, 2, CMD_READ, 0, 0, 0, "keyspace", cmd_object, "",     \
-      "What OBJECT can tell.")
+      "What OBJECT can tell.")                                                 \
+    S(260, config, set, -4, CMD_NODE | CMD_ADMIN | CMD_OPEN, 0, 0, 0, "server", NULL, \
+      "name value [name value ...]", \
+      "Change settings, all or none of them.") \
+    S(261, config, resetstat, 2, CMD_NODE | CMD_ADMIN | CMD_OPEN, 0, 0, 0, "server", NULL, \
+      "", \
+      "Count from zero again.") \
+    S(262, config, rewrite, 2, CMD_NODE | CMD_ADMIN | CMD_OPEN, 0, 0, 0, "server", NULL, \
+      "", \
+      "Write the settings that were changed into the file of --config.") \
+    S(263, slowlog, get, -2, CMD_NODE | CMD_ADMIN | CMD_OPEN, 0, 0, 0, "server", NULL, \
+      "[count]", \
+      "The newest slow commands (10; -1: all): id, time, microseconds, words, client, its name.") \
+    S(264, slowlog, len, 2, CMD_NODE | CMD_ADMIN | CMD_OPEN, 0, 0, 0, "server", NULL, \
+      "", \
+      "How many there are.") \
+    S(265, slowlog, reset, 2, CMD_NODE | CMD_ADMIN | CMD_OPEN, 0, 0, 0, "server", NULL, \
+      "", \
+      "Forget them.") \
+    S(266, latency, latest, 2, CMD_NODE | CMD_ADMIN | CMD_OPEN, 0, 0, 0, "server", NULL, \
+      "", \
+      "Each event: its last time, that sample, the longest.") \
+    S(267, latency, history, 3, CMD_NODE | CMD_ADMIN | CMD_OPEN, 0, 0, 0, "server", NULL, \
+      "event", \
+      "The samples of an event.") \
+    S(268, latency, reset, -2, CMD_NODE | CMD_ADMIN | CMD_OPEN, 0, 0, 0, "server", NULL, \
+      "[event ...]", \
+      "Forget events; how many.") \
+    S(269, latency, doctor, 2, CMD_NODE | CMD_ADMIN | CMD_OPEN, 0, 0, 0, "server", NULL, \
+      "", \
+      "What the events say, in words.") \
+    S(270, latency, graph, 3, CMD_NODE | CMD_ADMIN | CMD_OPEN, 0, 0, 0, "server", NULL, \
+      "event", \
+      "The samples of an event, drawn.") \
+    S(271, latency, histogram, -2, CMD_NODE | CMD_ADMIN | CMD_OPEN, 0, 0, 0, "server", NULL, \
+      "[command ...]", \
+      "How long commands took: cumulative counts.") \
+    S(272, memory, usage, -3, CMD_READ, 2, 2, 1, "server", cmd_memory_usage, \
+      "key [SAMPLES count]", \
+      "Bytes that key and value take, or null.") \
+    S(273, memory, stats, 2, CMD_NODE | CMD_OPEN, 0, 0, 0, "server", NULL, \
+      "", \
+      "Where memory goes.") \
+    S(274, memory, doctor, 2, CMD_NODE | CMD_OPEN, 0, 0, 0, "server", NULL, \
+      "", \
+      "The same in words.") \
+    S(275, memory, purge, 2, CMD_NODE | CMD_OPEN, 0, 0, 0, "server", NULL, \
+      "", \
+      "Give free memory back to the system.") \
+    S(276, memory, malloc-stats, 2, CMD_NODE | CMD_OPEN, 0, 0, 0, "server", NULL, \
+      "", \
+      "What the allocator says.") \
+    S(277, command, count, 2, CMD_LOCAL | CMD_OPEN, 0, 0, 0, "server", NULL, \
+      "", \
+      "How many commands there are.") \
+    S(278, command, list, -2, CMD_LOCAL | CMD_OPEN, 0, 0, 0, "server", NULL, \
+      "[FILTERBY MODULE name | ACLCAT category | PATTERN pattern]", \
+      "Their names.") \
+    S(279, command, info, -2, CMD_LOCAL | CMD_OPEN, 0, 0, 0, "server", NULL, \
+      "[name ...]", \
+      "What they are: a row of ten for each.") \
+    S(280, command, docs, -2, CMD_LOCAL | CMD_OPEN, 0, 0, 0, "server", NULL, \
+      "[name ...]", \
+      "What they do, for people.") \
+    S(281, command, getkeys, -4, CMD_LOCAL | CMD_OPEN, 0, 0, 0, "server", NULL, \
+      "command arg [arg ...]", \
+      "The keys in a command.") \
+    S(282, command, getkeysandflags, -4, CMD_LOCAL | CMD_OPEN, 0, 0, 0, "server", NULL, \
+      "command arg [arg ...]", \
+      "The keys in a command, and what is done to each.") \
+    S(290, cluster, myshardid, 2, CMD_NODE | CMD_OPEN, 0, 0, 0, "cluster", NULL, \
+      "", \
+      "The 40 digits of the one shard.") \
+    S(291, cluster, countkeysinslot, 3, CMD_READ, 0, 0, 0, "cluster", cmd_slot_keys, \
+      "slot", \
+      "How many keys are in a slot.") \
+    S(292, cluster, getkeysinslot, 4, CMD_READ, 0, 0, 0, "cluster", cmd_slot_keys, \
+      "slot count", \
+      "Keys of a slot.") \
+    S(293, cluster, replicas, 3, CMD_NODE | CMD_ADMIN | CMD_OPEN, 0, 0, 0, "cluster", NULL, \
+      "node", \
+      "The replicas of a node, as text.") \
+    S(294, cluster, slaves, 3, CMD_NODE | CMD_ADMIN | CMD_OPEN, 0, 0, 0, "cluster", NULL, \
+      "node", \
+      "The same.") \
+    S(295, cluster, links, 2, CMD_NODE | CMD_OPEN, 0, 0, 0, "cluster", NULL, \
+      "", \
+      "The connections to the other members.") \
+    S(296, cluster, count-failure-reports, 3, CMD_NODE | CMD_ADMIN | CMD_OPEN, 0, 0, 0, "cluster", NULL, \
+      "node", \
+      "1 when this node does not hear it, else 0.") \
+    S(297, cluster, failover, -2, CMD_NODE | CMD_ADMIN | CMD_NOMULTI, 0, 0, 0, "cluster", NULL, \
+      "[FORCE | TAKEOVER]", \
+      "Leadership comes to this node.") \
+    S(298, cluster, forget, 3, CMD_NODE | CMD_ADMIN | CMD_NOMULTI, 0, 0, 0, "cluster", NULL, \
+      "node", \
+      "Remove a member for good.") \
+    S(299, cluster, reset, -2, CMD_NODE | CMD_ADMIN | CMD_OPEN, 0, 0, 0, "cluster", NULL, \
+      "[HARD | SOFT]", \
+      "Refused, with the reason.") \
+    S(300, cluster, meet, -4, CMD_NODE | CMD_ADMIN | CMD_OPEN, 0, 0, 0, "cluster", NULL, \
+      "ip port", \
+      "Refused, with the reason.") \
+    S(301, cluster, addslots, -3, CMD_NODE | CMD_ADMIN | CMD_OPEN, 0, 0, 0, "cluster", NULL, \
+      "slot [slot ...]", \
+      "Refused, with the reason.") \
+    S(302, cluster, addslotsrange, -4, CMD_NODE | CMD_ADMIN | CMD_OPEN, 0, 0, 0, "cluster", NULL, \
+      "first last [first last ...]", \
+      "Refused, with the reason.") \
+    S(303, cluster, delslots, -3, CMD_NODE | CMD_ADMIN | CMD_OPEN, 0, 0, 0, "cluster", NULL, \
+      "slot [slot ...]", \
+      "Refused, with the reason.") \
+    S(304, cluster, delslotsrange, -4, CMD_NODE | CMD_ADMIN | CMD_OPEN, 0, 0, 0, "cluster", NULL, \
+      "first last [first last ...]", \
+      "Refused, with the reason.") \
+    S(305, cluster, flushslots, 2, CMD_NODE | CMD_ADMIN | CMD_OPEN, 0, 0, 0, "cluster", NULL, \
+      "", \
+      "Refused, with the reason.") \
+    S(306, cluster, setslot, -4, CMD_NODE | CMD_ADMIN | CMD_OPEN, 0, 0, 0, "cluster", NULL, \
+      "slot subcommand", \
+      "Refused, with the reason.") \
+    S(307, cluster, replicate, 3, CMD_NODE | CMD_ADMIN | CMD_OPEN, 0, 0, 0, "cluster", NULL, \
+      "node", \
+      "Refused, with the reason.") \
+    S(308, cluster, set-config-epoch, 3, CMD_NODE | CMD_ADMIN | CMD_OPEN, 0, 0, 0, "cluster", NULL, \
+      "epoch", \
+      "Refused, with the reason.") \
+    S(309, cluster, bumpepoch, 2, CMD_NODE | CMD_ADMIN | CMD_OPEN, 0, 0, 0, "cluster", NULL, \
+      "", \
+      "Refused, with the reason.") \
+    S(310, cluster, saveconfig, 2, CMD_NODE | CMD_ADMIN | CMD_OPEN, 0, 0, 0, "cluster", NULL, \
+      "", \
+      "Refused, with the reason.") \
+    S(312, module, list, 2, CMD_NODE | CMD_OPEN, 0, 0, 0, "server", NULL, \
+      "", \
+      "An empty list.")
 /* clang-format on */
 
 #endif

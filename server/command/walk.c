@@ -12,6 +12,7 @@
 enum {
     PATTERN_SHIFT = 10, /* products of lengths that make a unit */
     COPY_SHIFT = 12,    /* bytes of reply that make a unit */
+    SLOT_SHIFT = 6,     /* bytes of a key that was hashed */
 };
 
 struct walk {
@@ -25,6 +26,9 @@ struct walk {
     struct bytes end; /* empty: no bound */
     uint64_t limit;
     bool rev;
+    bool slots; /* CLUSTER COUNTKEYSINSLOT, GETKEYSINSLOT: keys of @slot */
+    bool count; /* ... only how many */
+    int64_t slot;
     struct buf found;
     uint64_t n; /* elements of the reply */
 };
@@ -58,6 +62,31 @@ static bool range_parse(struct walk *w,
     return true; /* bounds are no keys: any length */
 }
 
+/* CLUSTER COUNTKEYSINSLOT slot, GETKEYSINSLOT slot count */
+static bool slot_parse(struct walk *w,
+                       const struct bytes *argv,
+                       int argc,
+                       struct buf *reply)
+{
+    int64_t n = 0;
+
+    w->slots = true;
+    w->count = argc == 3;
+    if (!args_need_i64(argv[2], &w->slot, reply) ||
+        (!w->count && !args_need_i64(argv[3], &n, reply))) {
+        return false;
+    }
+    if (w->slot < 0 || w->slot > 16383 || n < 0) {
+        return args_fail(reply, w->count
+                                    ? "ERR Invalid slot"
+                                    : "ERR Invalid slot or number of keys");
+    }
+    if (!w->count) {
+        w->limit = (uint64_t)n;
+    }
+    return true;
+}
+
 /* What @argv asks for, at no place yet. False: the error was appended. */
 static bool walk_parse(struct walk *w,
                        const struct bytes *argv,
@@ -68,6 +97,9 @@ static bool walk_parse(struct walk *w,
     w->limit = UINT64_MAX;
     if (bytes_ieq(argv[0], "range")) {
         return range_parse(w, argv, argc, reply);
+    }
+    if (bytes_ieq(argv[0], "cluster")) {
+        return slot_parse(w, argv, argc, reply);
     }
     w->pattern = argv[1];
     w->all = bytes_eq(argv[1], bytes_str("*"));
@@ -120,6 +152,14 @@ static uint64_t walk_look(struct walk *w)
         resp_bulk(&w->found, key);
         resp_bulk(&w->found, item_value(w->at));
         w->n++;
+    } else if (w->slots) {
+        units += key.n >> SLOT_SHIFT;
+        if (command_key_slot(key) == w->slot) {
+            if (!w->count) {
+                resp_bulk(&w->found, key);
+            }
+            w->n++;
+        }
     } else {
         units += (uint64_t)key.n * w->pattern.n >> PATTERN_SHIFT;
         if (w->all || command_glob(w->pattern, key)) {
@@ -148,6 +188,10 @@ void walk_reply(struct walk *w, struct buf *reply)
 {
     size_t start = reply->n;
 
+    if (w->count) {
+        resp_int(reply, (int64_t)w->n);
+        return;
+    }
     resp_array(reply, (size_t)(w->range ? 2 * w->n : w->n));
     buf_bytes_append(reply, buf_bytes(&w->found));
     buf_release(&w->found);
@@ -161,7 +205,8 @@ bool walk_is(struct bytes command)
     const struct command *c =
         command.n >= COMMAND_HEADER ? command_by_id(get_u16(command.p)) : NULL;
 
-    return c != NULL && (c->handler == cmd_keys || c->handler == cmd_range);
+    return c != NULL && (c->handler == cmd_keys || c->handler == cmd_range ||
+                         c->handler == cmd_slot_keys);
 }
 
 struct walk *walk_new(struct bytes command,
@@ -234,6 +279,14 @@ void cmd_range(struct machine *m,
                const struct bytes *argv,
                int argc,
                struct buf *reply)
+{
+    walk_run(m, argv, argc, reply);
+}
+
+void cmd_slot_keys(struct machine *m,
+                   const struct bytes *argv,
+                   int argc,
+                   struct buf *reply)
 {
     walk_run(m, argv, argc, reply);
 }

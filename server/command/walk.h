@@ -1,4 +1,5 @@
-/* KEYS and RANGE: commands that may look at every key.
+/* KEYS, RANGE, and CLUSTER COUNTKEYSINSLOT and GETKEYSINSLOT: commands that
+ * may look at every key.
  *
  * A walk reads the tree of one moment, either the live one (loop thread,
  * done before the next change) or a frozen root (any one thread), in steps of
@@ -23,7 +24,7 @@ enum {
     WALK_STEP = 200000, /* a step off the loop */
 };
 
-/* Is it one of those two? */
+/* Is it one of those? */
 bool walk_is(struct bytes command);
 /* Begin; @command is borrowed until walk_free(), the tree too. NULL: @command
  * is malformed. */

@@ -441,6 +441,30 @@ static void client_unpause(struct conn *c, struct buf *reply)
     resp_ok(reply);
 }
 
+static void client_unblocks(struct conn *c,
+                            const struct bytes *argv,
+                            int argc,
+                            struct buf *reply)
+{
+    bool error = argc == 4 && bytes_ieq(argv[3], "ERROR");
+    const struct conn *other;
+    int64_t id;
+
+    if (argc > 4 ||
+        (argc == 4 && !error && !bytes_ieq(argv[3], "TIMEOUT"))) {
+        resp_error(reply,
+                   argc == 4
+                       ? "ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR"
+                       : "ERR unknown subcommand or wrong number of arguments "
+                         "for 'UNBLOCK'. Try CLIENT HELP.");
+    } else if (!args_i64(argv[2], &id)) {
+        resp_error(reply, ERR_NOT_INT);
+    } else {
+        other = id > 0 ? by_id(c->edge, (uint64_t)id) : NULL;
+        resp_int(reply, other != NULL && client_unblock(other->client, error));
+    }
+}
+
 /* ---- CLIENT REPLY and marks ---- */
 
 static void client_reply(struct conn *c, struct bytes word, struct buf *reply)
@@ -500,6 +524,8 @@ void client_command(struct conn *c,
         client_kill(c, argv, argc, reply);
     } else if (strcmp(name, "pause") == 0) {
         client_pause(c, argv, argc, reply);
+    } else if (strcmp(name, "unblock") == 0) {
+        client_unblocks(c, argv, argc, reply);
     } else if (strcmp(name, "unpause") == 0) {
         client_unpause(c, reply);
     } else if (strcmp(name, "reply") == 0) {

@@ -191,6 +191,7 @@ static void on_read(struct net_conn *n, const uint8_t *p, size_t len)
     struct conn *c = n->data;
 
     c->edge->counters.input_bytes += len;
+    c->edge->counters.reads++;
     c->active_us = env_now_us(c->edge->env);
     if (c->quitting || c->doomed || c->lingering) {
         c->drain_us = c->active_us;
@@ -327,6 +328,8 @@ struct conn_op *conn_op_new(struct conn *c, enum client_op_kind kind)
 
     o->op.kind = kind;
     o->conn = c;
+    o->counted = c->edge->now;
+    c->edge->now.command = NULL; /* counted once, with this operation */
     return o;
 }
 
@@ -445,6 +448,9 @@ static void on_idle(struct env_timer *t)
     uint64_t due =
         c->active_us + (uint64_t)c->edge->opt.idle_timeout_s * 1000000;
 
+    if (c->edge->opt.idle_timeout_s == 0) {
+        return; /* the setting was changed */
+    }
     if (c->pending > 0 || env_now_us(c->edge->env) < due) {
         env_timer_start(
             c->edge->env, t,

@@ -44,6 +44,7 @@ enum {
     MULTI_COMMANDS_MAX = 10000,    /* beyond: -ERR, then EXECABORT */
     WATCH_KEYS_MAX = 10000,        /* beyond: -ERR */
     EDGE_OUTPUT_TOTAL = 512 << 20, /* default of output_total */
+    EDGE_NOTIFY_MAX = 24,          /* letters of notify_events */
 };
 
 struct edge_options {
@@ -54,12 +55,18 @@ struct edge_options {
     size_t output_total; /* of all connections, 0: the default; beyond: the one
                             with the most is closed */
     uint32_t output_stall_s; /* no byte taken for so long: closed */
+    /* notify-keyspace-events in the form in which CONFIG GET shows it: which
+     * events are sent to subscribers; "": none. */
+    char notify_events[EDGE_NOTIFY_MAX];
+    int64_t slowlog_us;        /* slower commands are kept; negative: none */
+    uint64_t slowlog_max_len;  /* so many, the latest */
+    uint64_t latency_event_ms; /* what takes so long is kept; 0: nothing */
 };
 #define EDGE_OPTIONS_DEFAULT                                                  \
     {                                                                         \
         .maxclients = 10000, .idle_timeout_s = 0, .request_max = LIM_REQUEST, \
         .output_max = (size_t)256 << 20, .output_total = EDGE_OUTPUT_TOTAL,   \
-        .output_stall_s = 60                                                  \
+        .output_stall_s = 60, .slowlog_us = 10000, .slowlog_max_len = 128     \
     }
 
 enum edge_port { EDGE_PLAIN, EDGE_CLUSTER, EDGE_PORTS };
@@ -70,6 +77,10 @@ struct edge *edge_new(struct env *env,
                       struct node *node,
                       const struct edge_options *opt,
                       struct logger *log);
+/* Other settings from now on; request_max is for new connections. */
+void edge_configure(struct edge *e, const struct edge_options *opt);
+/* CONFIG RESETSTAT. */
+void edge_reset_stats(struct edge *e);
 /* Listen on "host:port" for @port; once per kind. 0, or an error code with
  * the reason in @em. */
 int edge_listen(struct edge *e,

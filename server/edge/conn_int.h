@@ -18,6 +18,7 @@
 #include "base/quota.h"
 #include "resp/resp.h"
 #include "server/command/command.h"
+#include "server/command/stats.h"
 #include "server/edge/conn.h"
 #include "server/edge/pubsub.h"
 
@@ -31,6 +32,13 @@ enum edge_quota {
     EDGE_QUOTA_REPLY,
     EDGE_QUOTA_IDLE,
     EDGE_QUOTAS
+};
+
+/* What is to be counted when a command is answered. */
+struct counted {
+    const struct command *command; /* NULL: nothing */
+    uint64_t start_us;             /* when its words were there */
+    bool rejected;                 /* before it was begun */
 };
 
 struct edge {
@@ -51,6 +59,9 @@ struct edge {
     struct env_timer pause;
     struct quota quota[EDGE_QUOTAS];
     struct pubsub *pubsub;
+    struct counted now; /* the command that dispatch() is at */
+    const struct bytes *now_argv;
+    int now_argc;
 };
 
 struct exec_chain;
@@ -147,6 +158,7 @@ struct conn_op {
     struct buf reply; /* OP_LOCAL: what is answered, if known beforehand */
     uint64_t epoch;   /* WATCH */
     size_t keys;      /* WATCH */
+    struct counted counted;
 };
 
 /* conn.c */
@@ -171,6 +183,9 @@ void conn_wake(struct conn *c);       /* conn_process() in a task */
 /* Output has grown: no read is evaluated while there is too much. */
 void conn_hold_reads(struct conn *c);
 
+/* @reply was given to what dispatch() is at, or to @o. */
+void edge_count_now(struct conn *c, struct bytes reply);
+void edge_count_op(struct conn_op *o, struct bytes reply);
 /* Is a line of this kind to be written now? */
 bool edge_may_log(struct edge *e, enum edge_quota kind);
 /* Output of @c has grown: no more than output_total in all. */

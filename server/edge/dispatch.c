@@ -22,9 +22,11 @@ static void local_turn(struct client_op *op)
     struct command_words w;
 
     if (o->op.command == NULL) {
+        edge_count_op(o, buf_bytes(&o->reply));
         conn_reply(c, buf_bytes(&o->reply));
     } else if (command_decode(blob_bytes(o->op.command), &w) == 0) {
         local_run(c, w.command, w.argv, w.argc, &o->reply);
+        edge_count_op(o, buf_bytes(&o->reply));
         conn_reply(c, buf_bytes(&o->reply));
         command_words_release(&w);
     } else {
@@ -41,6 +43,7 @@ static bool my_turn(const struct conn *c)
 void dispatch_answer(struct conn *c, struct buf *reply)
 {
     if (my_turn(c)) {
+        edge_count_now(c, buf_bytes(reply));
         conn_reply(c, buf_bytes(reply));
         buf_release(reply);
         if (c->quitting) {
@@ -99,6 +102,7 @@ static void node_done(struct client_op *op, struct bytes reply)
 {
     struct conn_op *o = HF_CONTAINER_OF(op, struct conn_op, op);
 
+    edge_count_op(o, reply);
     conn_reply(o->conn, reply);
     conn_op_free(o);
 }
@@ -247,6 +251,7 @@ static void queue_command(struct conn *c,
     }
     if (queue_refuses(c, cmd, argv, argc, bytes, &reply)) {
         c->multi_dirty = true;
+        c->edge->now.rejected = true;
         dispatch_answer(c, &reply);
         return;
     }
@@ -258,6 +263,7 @@ static void queue_command(struct conn *c,
     c->queue_own += !command_nests(cmd);
     c->queue_words += (size_t)argc + 1;
     c->multi_writes |= (cmd->flags & CMD_WRITE) != 0;
+    c->edge->now.command = NULL; /* EXEC is what is counted */
     resp_simple(&reply, "QUEUED");
     dispatch_answer(c, &reply);
 }
@@ -319,16 +325,17 @@ static void watch_done(struct client_op *op, struct bytes reply)
         c->held = false;
         client_set_stale(c->client, true, max_age_ms);
     }
-    if (ok) {
-        conn_reply(c, bytes_str("+OK\r\n"));
-    } else {
-        conn_reply(c, reply);
-    }
+    reply = ok ? bytes_str("+OK\r\n") : reply;
+    edge_count_op(o, reply);
+    conn_reply(c, reply);
     resp_value_free(v);
     command_words_release(&w);
     if (c->exec_waits && c->watching == 0) {
         c->exec_waits = false;
+        c->edge->now.command = command_by_name(bytes_str("exec"));
+        c->edge->now.start_us = env_now_us(c->edge->env);
         exec_submit(c);
+        c->edge->now.command = NULL;
     }
     conn_op_free(o);
 }
@@ -359,6 +366,7 @@ static void watch_turn(struct client_op *op)
 
     hf_assert(command_decode(blob_bytes(op->command), &w) == 0);
     c->held = false;
+    c->edge->now = o->counted;
     watch_submit(c, w.argv, w.argc);
     command_words_release(&w);
     conn_op_free(o);
@@ -667,22 +675,25 @@ static bool subscriber_refuses(struct conn *c, const struct command *cmd)
     return true;
 }
 
-void dispatch(struct conn *c, const struct bytes *argv, int argc)
+/* The row that words with an error in them meant; NULL: none. */
+static const struct command *meant(const struct bytes *argv, int argc)
+{
+    const struct command *cmd = command_by_name(argv[0]);
+    const struct command *sub =
+        cmd != NULL && argc > 1 ? command_sub(cmd, argv[1]) : NULL;
+
+    return cmd == NULL || command_has(cmd, CMD_HIDDEN) ? NULL
+           : sub != NULL                               ? sub
+                                                       : cmd;
+}
+
+static void dispatch_found(struct conn *c,
+                           const struct command *cmd,
+                           const struct bytes *argv,
+                           int argc)
 {
     struct buf reply = BUF_INIT;
-    const struct command *cmd;
 
-    c->edge->counters.commands++;
-    if (argc == 4 && bytes_ieq(argv[3], "EXEC") && bytes_ieq(argv[0], "ONCE")) {
-        do_exec(c, argv, argc);
-        return;
-    }
-    cmd = command_find(argv, argc, &reply);
-    if (cmd == NULL) {
-        c->multi_dirty = c->multi;
-        dispatch_answer(c, &reply);
-        return;
-    }
     c->last = cmd;
     edge_monitor(c, cmd, argv, argc);
     if (subscriber_refuses(c, cmd) || acts_now(c, cmd, argv, argc)) {
@@ -693,11 +704,41 @@ void dispatch(struct conn *c, const struct bytes *argv, int argc)
         answer_in_turn(c, cmd, argv, argc);
     } else if ((cmd->flags & CMD_NODE) != 0) {
         submit(c, OP_NODE, cmd, argv, argc);
-    } else if (moved(c, cmd, argv, argc, &reply) ||
-               !command_check(cmd, argv, argc, &reply)) {
+    } else if (moved(c, cmd, argv, argc, &reply)) {
+        c->edge->now.rejected = true;
+        dispatch_answer(c, &reply);
+    } else if (!command_check(cmd, argv, argc, &reply)) {
         dispatch_answer(c, &reply);
     } else {
         submit(c, command_writes(cmd, argv, argc) ? OP_WRITE : OP_READ, cmd,
                argv, argc);
     }
+}
+
+void dispatch(struct conn *c, const struct bytes *argv, int argc)
+{
+    struct edge *e = c->edge;
+    struct buf reply = BUF_INIT;
+    const struct command *cmd;
+
+    e->counters.commands++;
+    e->now = (struct counted){NULL, env_now_us(e->env), false};
+    e->now_argv = argv;
+    e->now_argc = argc;
+    if (argc == 4 && bytes_ieq(argv[3], "EXEC") && bytes_ieq(argv[0], "ONCE")) {
+        e->now.command = command_by_name(argv[0]);
+        do_exec(c, argv, argc);
+    } else if ((cmd = command_find(argv, argc, &reply)) != NULL) {
+        e->now.command = cmd;
+        dispatch_found(c, cmd, argv, argc);
+    } else {
+        c->multi_dirty = c->multi;
+        if (reply.p[0] == '-') {
+            e->now.command = meant(argv, argc);
+            e->now.rejected = true;
+        }
+        dispatch_answer(c, &reply);
+    }
+    e->now.command = NULL;
+    e->now_argv = NULL;
 }

@@ -34,16 +34,163 @@ struct edge *edge_new(struct env *env,
 
     e->env = env;
     e->node = node;
-    e->opt = *opt;
-    if (e->opt.output_total == 0) {
-        e->opt.output_total = EDGE_OUTPUT_TOTAL;
-    }
     e->log = log;
-    e->counters.maxclients = opt->maxclients;
+    e->counters.stats = stats_new();
+    edge_configure(e, opt);
     env_timer_init(&e->pause, edge_on_unpause, e);
     e->pubsub = pubsub_new(e);
     edge_hook(e);
     return e;
+}
+
+void edge_configure(struct edge *e, const struct edge_options *opt)
+{
+    struct stats *s = e->counters.stats;
+    bool idle = e->opt.idle_timeout_s != opt->idle_timeout_s;
+
+    e->opt = *opt;
+    if (e->opt.output_total == 0) {
+        e->opt.output_total = EDGE_OUTPUT_TOTAL;
+    }
+    e->counters.maxclients = opt->maxclients;
+    s->slow_us = opt->slowlog_us;
+    s->slow_max_len = opt->slowlog_max_len;
+    s->latency_ms = opt->latency_event_ms;
+    stats_slow_trim(s);
+    for (struct conn *c = e->head; idle && c != NULL; c = c->next) {
+        env_timer_stop(e->env, &c->idle);
+        if (opt->idle_timeout_s > 0) {
+            env_timer_start(
+                e->env, &c->idle,
+                c->active_us + (uint64_t)opt->idle_timeout_s * 1000000);
+        }
+    }
+}
+
+void edge_reset_stats(struct edge *e)
+{
+    struct edge_counters *c = &e->counters;
+
+    stats_reset(c->stats);
+    c->accepted = 0;
+    c->rejected = 0;
+    c->slow_closed = 0;
+    c->protocol_errors = 0;
+    c->commands = 0;
+    c->errors = 0;
+    c->input_bytes = 0;
+    c->output_bytes = 0;
+    c->reads = 0;
+}
+
+/* ---- what is counted of commands ---- */
+
+/* Those that wait because they were asked to do not count the time. */
+static bool waits(const struct command *c)
+{
+    return strcmp(c->name, "wait") == 0 || strcmp(c->name, "xread") == 0;
+}
+
+static void slow(struct conn *c,
+                 const struct command *cmd,
+                 const struct bytes *argv,
+                 int argc,
+                 uint64_t us)
+{
+    struct edge *e = c->edge;
+    struct stats_slow_call call = {
+        .command = cmd,
+        .argv = argv,
+        .argc = argc,
+        .us = us,
+        .unix_s = env_wall_ms(e->env) / 1000,
+        .addr = c->net->remote,
+        .name = buf_bytes(&c->name),
+    };
+
+    stats_event(e->counters.stats, "command", us / 1000, call.unix_s);
+    if (stats_is_slow(e->counters.stats, us)) {
+        stats_slow_add(e->counters.stats, &call);
+    }
+}
+
+static bool is_slow(const struct edge *e, uint64_t us)
+{
+    const struct stats *s = e->counters.stats;
+
+    return stats_is_slow(s, us) ||
+           (s->latency_ms > 0 && us >= s->latency_ms * 1000);
+}
+
+/* The time that is counted; *@keep: it is slow. */
+static uint64_t count_call(struct conn *c,
+                           const struct counted *k,
+                           struct bytes reply,
+                           bool *keep)
+{
+    struct edge *e = c->edge;
+    uint64_t us = env_now_us(e->env) - k->start_us;
+
+    *keep = false;
+    if (k->rejected) {
+        stats_reject(e->counters.stats, k->command, reply);
+        return 0;
+    }
+    if (us >= 1000 && waits(k->command)) {
+        us = 0;
+    }
+    stats_call(e->counters.stats, k->command, us, reply);
+    *keep = is_slow(e, us);
+    return us;
+}
+
+void edge_count_now(struct conn *c, struct bytes reply)
+{
+    struct edge *e = c->edge;
+    struct counted k = e->now;
+    uint64_t us;
+    bool keep;
+
+    if (k.command == NULL) {
+        if (reply.n > 0 && reply.p[0] == '-' && e->now_argv != NULL) {
+            stats_error(e->counters.stats, reply);
+        }
+        return;
+    }
+    e->now.command = NULL;
+    us = count_call(c, &k, reply, &keep);
+    if (keep && e->now_argv != NULL) {
+        slow(c, k.command, e->now_argv, e->now_argc, us);
+    }
+}
+
+void edge_count_op(struct conn_op *o, struct bytes reply)
+{
+    struct counted k = o->counted;
+    struct command_words w;
+    struct bytes name;
+    uint64_t us;
+    bool keep;
+
+    if (k.command == NULL) {
+        return;
+    }
+    us = count_call(o->conn, &k, reply, &keep);
+    if (!keep) {
+        return;
+    }
+    name = bytes_str(k.command->name);
+    if (o->op.command == NULL ||
+        command_decode(blob_bytes(o->op.command), &w) != 0) {
+        slow(o->conn, k.command, &name, 1, us);
+        return;
+    }
+    if (w.command == k.command) {
+        slow(o->conn, k.command, w.argv, w.argc, us);
+    } else { /* EXEC became a TXN, WATCH a question for revisions */
+        slow(o->conn, k.command, &name, 1, us);
+    }
+    command_words_release(&w);
 }
 
 bool edge_may_log(struct edge *e, enum edge_quota kind)
@@ -59,6 +206,7 @@ static void count(struct edge *e, struct conn *c)
     e->unsent += now;
     e->unsent -= c->counted;
     c->counted = now;
+    e->counters.unsent_bytes = e->unsent;
 }
 
 /* Those that said CLIENT NO-EVICT ON come last. */
@@ -196,6 +344,7 @@ void edge_free(struct edge *e)
     hf_assert(e->unanswered == 0);
     node_set_hooks(e->node, NULL);
     pubsub_free(e->pubsub);
+    stats_free(e->counters.stats);
     free(e);
 }
 

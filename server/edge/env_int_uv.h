@@ -34,6 +34,8 @@ struct env_uv {
     uint64_t turn_ns;    /* when the last turn ended */
     uint64_t idle_ns;    /* how long the loop had slept by then */
     uint64_t longest_us; /* turn */
+    void (*turn_cb)(void *data, uint64_t us);
+    void *turn_data;
     void (*signal_cb)(void *data, int signum);
     void *signal_data;
 

@@ -243,10 +243,21 @@ static void turn_over(struct env_uv *u)
     if (us > u->longest_us) {
         u->longest_us = us;
     }
+    if (us >= 1000 && u->turn_cb != NULL) {
+        u->turn_cb(u->turn_data, us);
+    }
     if (us > ENV_UV_LONG_TURN_MS * 1000) {
         log_debug(u->log, "a turn of the loop took %llu ms",
                   (unsigned long long)us / 1000);
     }
+}
+
+void env_uv_set_turn(struct env_uv *u,
+                     void (*cb)(void *data, uint64_t us),
+                     void *data)
+{
+    u->turn_cb = cb;
+    u->turn_data = data;
 }
 
 void env_uv_set_log(struct env_uv *u, struct logger *l)

@@ -47,6 +47,10 @@ int env_uv_signals(struct env_uv *u,
 
 /* Where long turns are logged; kept, may be NULL (as at first). */
 void env_uv_set_log(struct env_uv *u, struct logger *l);
+/* Called after each turn that took a millisecond or longer. */
+void env_uv_set_turn(struct env_uv *u,
+                     void (*cb)(void *data, uint64_t us),
+                     void *data);
 /* The longest turn since the last call, without the time the loop slept. */
 uint64_t env_uv_longest_turn_us(struct env_uv *u);
 

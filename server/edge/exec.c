@@ -124,6 +124,7 @@ static void chain_txn_done(struct client_op *op, struct bytes reply)
     struct resp_value *v = NULL;
     const uint8_t *end;
 
+    edge_count_op(o, reply);
     if (resp_parse_reply(reply, &v) != 0 || v->type != RESP_ARRAY) {
         chain_end(x, reply);
     } else {

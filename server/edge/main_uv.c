@@ -2,6 +2,7 @@
  * loop, disk, node and edge. */
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <netdb.h>
 #include <signal.h>
 #include <stdio.h>
@@ -15,6 +16,7 @@
 
 #include "base/assert.h"
 #include "base/disk.h"
+#include "resp/resp.h"
 #include "server/edge/conn.h"
 #include "server/edge/env_uv.h"
 #include "server/edge/hostport.h"
@@ -43,6 +45,9 @@ struct server {
     struct config_view views[SETTINGS_MAX];
     char values[SETTINGS_MAX][VALUE_MAX];
     size_t views_n;
+    struct process_hooks hooks;
+    char executable[SETTINGS_PATH];
+    struct env_timer stop;  /* SHUTDOWN, as soon as it is answered */
     struct env_timer flush; /* after the node's end */
     int flush_steps;
     bool stopping;
@@ -145,6 +150,159 @@ static void on_signal(void *data, int signum)
     notify("STOPPING=1");
     edge_stop_listening(v->edge);
     node_stop(v->node);
+}
+
+/* ---- what commands ask of the process ---- */
+
+static void raise_file_limit(struct server *v);
+static void fill_views(struct server *v);
+
+static void edge_options_fill(const struct settings *s, struct edge_options *o)
+{
+    *o = (struct edge_options)EDGE_OPTIONS_DEFAULT;
+    o->maxclients = (uint32_t)s->clients_max;
+    o->idle_timeout_s = (uint32_t)s->idle_timeout_s;
+    o->request_max = s->request_max;
+    o->output_max = s->output_max;
+    o->output_stall_s = (uint32_t)s->output_stall_s;
+    o->slowlog_us = s->slowlog_us;
+    o->slowlog_max_len = s->slowlog_max_len;
+    o->latency_event_ms = s->latency_ms;
+    snprintf(o->notify_events, sizeof o->notify_events, "%s", s->notify_events);
+}
+
+static void node_settings_fill(const struct settings *s, struct node_config *c)
+{
+    c->request_timeout_ms = s->request_timeout_ms;
+    c->snapshot_floor = s->snapshot_floor;
+    c->snapshot_rate = s->snapshot_rate;
+    c->log_budget = s->log_budget;
+    c->memory_limit = s->memory_limit;
+}
+
+static bool hook_config_set(void *data,
+                            const struct bytes *words,
+                            size_t pairs,
+                            struct buf *reply)
+{
+    struct server *v = data;
+    struct node_config c = {0};
+    struct edge_options o;
+
+    if (!settings_config_set(&v->s, words, pairs, reply)) {
+        return false;
+    }
+    raise_file_limit(v);
+    fill_views(v);
+    v->log.level = (enum log_level)v->s.log_level;
+    edge_options_fill(&v->s, &o);
+    edge_configure(v->edge, &o);
+    node_settings_fill(&v->s, &c);
+    node_configure(v->node, &c);
+    for (size_t i = 0; i < pairs; i++) {
+        log_info(&v->log, "CONFIG SET: %.*s is now \"%.*s\"",
+                 (int)words[2 * i].n, (const char *)words[2 * i].p,
+                 words[2 * i + 1].n < 200 ? (int)words[2 * i + 1].n : 200,
+                 (const char *)words[2 * i + 1].p);
+    }
+    return true;
+}
+
+static bool hook_config_rewrite(void *data, struct buf *reply)
+{
+    struct server *v = data;
+    struct errmsg em = {{0}};
+
+    if (settings_rewrite(&v->s, &em) != 0) {
+        resp_errorf(reply, "ERR %s", em.text);
+        return false;
+    }
+    log_info(&v->log, "CONFIG REWRITE: %s written", v->s.config);
+    return true;
+}
+
+static void hook_reset_stats(void *data)
+{
+    edge_reset_stats(((struct server *)data)->edge);
+}
+
+static void stop_cb(struct env_timer *t)
+{
+    on_signal(t->data, SIGTERM);
+}
+
+static bool hook_shutdown(void *data)
+{
+    struct server *v = data;
+
+    if (v->stopping || env_timer_armed(&v->stop)) {
+        return false;
+    }
+    log_info(&v->log, "SHUTDOWN was asked for by a client");
+    env_timer_start(v->env, &v->stop, env_now_us(v->env));
+    return true;
+}
+
+static void hook_sleep(void *data, uint64_t us)
+{
+    struct server *v = data;
+
+    log_warn(&v->log, "DEBUG SLEEP: nothing is done for %llu ms",
+             (unsigned long long)us / 1000);
+    while (us > 0) {
+        useconds_t some = us < 999999 ? (useconds_t)us : 999999;
+
+        usleep(some);
+        us -= some;
+    }
+}
+
+static void hook_purge(void *data)
+{
+    (void)data;
+    (void)malloc_trim(0);
+}
+
+static void hook_malloc_stats(void *data, struct buf *text)
+{
+    struct mallinfo2 m = mallinfo2();
+
+    (void)data;
+    buf_printf(text,
+               "allocated %zu, free in arenas %zu, arenas %zu, mapped alone "
+               "%zu (%zu pieces), could be given back %zu\n",
+               m.uordblks, m.fordblks, m.arena, m.hblkhd, m.hblks, m.keepcost);
+}
+
+static void hooks_fill(struct server *v)
+{
+    ssize_t n =
+        readlink("/proc/self/exe", v->executable, sizeof v->executable - 1);
+
+    v->executable[n < 0 ? 0 : n] = '\0';
+    v->hooks = (struct process_hooks){
+        .data = v,
+        .config_set = hook_config_set,
+        .config_rewrite = hook_config_rewrite,
+        .reset_stats = hook_reset_stats,
+        .shutdown = hook_shutdown,
+        .sleep_us = hook_sleep,
+        .purge = hook_purge,
+        .malloc_stats = hook_malloc_stats,
+        .debug = v->s.debug_command,
+        .config = v->s.config,
+        .executable = v->executable,
+    };
+}
+
+/* The loop was busy for so long. */
+static void on_turn(void *data, uint64_t us)
+{
+    struct server *v = data;
+
+    if (v->node != NULL) {
+        node_latency(v->node, "loop-turn", us / 1000);
+    }
 }
 
 static void on_ready(void *data)
@@ -275,23 +433,20 @@ static int start_node(struct server *v, struct errmsg *em)
         .join_n = v->s.join_n,
         .election_ms = v->s.election_timeout_ms,
         .heartbeat_ms = v->s.heartbeat_ms,
-        .request_timeout_ms = v->s.request_timeout_ms,
         .silence_ms = v->s.seat_silence_ms,
         .segment_bytes = v->s.segment_size,
-        .snapshot_floor = v->s.snapshot_floor,
-        .snapshot_rate = v->s.snapshot_rate,
         .repair_refuse = strcmp(v->s.repair, "refuse") == 0,
-        .log_budget = v->s.log_budget,
         .cache_bytes = v->s.entry_cache,
-        .memory_limit = v->s.memory_limit,
         .request_max = v->s.request_max,
         .history_count = v->s.history_count,
         .history_bytes = v->s.history_bytes,
         .settings = v->views,
         .settings_n = v->views_n,
+        .process = &v->hooks,
         .log = &v->log,
     };
 
+    node_settings_fill(&v->s, &c);
     copy_addr(c.peer_listen, v->s.peer_listen);
     copy_addr(c.peer_announce, v->s.announce_peer);
     copy_addr(c.client_announce, v->s.announce_plain);
@@ -303,14 +458,10 @@ static int start_node(struct server *v, struct errmsg *em)
 
 static int start_edge(struct server *v, struct errmsg *em)
 {
-    struct edge_options o = EDGE_OPTIONS_DEFAULT;
+    struct edge_options o;
     int rv;
 
-    o.maxclients = (uint32_t)v->s.clients_max;
-    o.idle_timeout_s = (uint32_t)v->s.idle_timeout_s;
-    o.request_max = v->s.request_max;
-    o.output_max = v->s.output_max;
-    o.output_stall_s = (uint32_t)v->s.output_stall_s;
+    edge_options_fill(&v->s, &o);
     v->edge = edge_new(v->env, v->node, &o, &v->log);
     node_set_edge(v->node, edge_counters(v->edge));
     rv = edge_listen(v->edge, EDGE_PLAIN, v->s.listen, em);
@@ -406,6 +557,9 @@ static int serve(struct server *v)
     env_uv_set_log(v->u, &v->log);
     v->env = env_uv_env(v->u);
     env_timer_init(&v->flush, flush_cb, v);
+    env_timer_init(&v->stop, stop_cb, v);
+    env_uv_set_turn(v->u, on_turn, v);
+    hooks_fill(v);
     status = start(v);
     if (status == 0) {
         env_uv_run(v->u);

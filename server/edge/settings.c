@@ -2,14 +2,20 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <ini.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/assert.h"
 #include "base/limits.h"
 #include "base/log.h"
+#include "base/mutant.h"
+#include "resp/resp.h"
+#include "server/command/admin.h"
 #include "server/edge/hostport.h"
 
 enum kind {
@@ -19,6 +25,8 @@ enum kind {
     INT,    /* min..max; takes k, m, g */
     LEVEL,  /* debug, info, warn, error */
     FORMAT, /* text, json */
+    MICRO,  /* microseconds, or -1 */
+    NOTIFY, /* classes of keyspace events */
 };
 
 #define KIB UINT64_C(1024)
@@ -103,6 +111,16 @@ static const struct row table[] = {
      "debug, info, warn or error"},
     {"log-format", FORMAT, AT(log_format), "FORMAT", 0, 0, "text",
      "text, or json: one object a line"},
+    {"slowlog-log-slower-than", MICRO, AT(slowlog_us), "us", 0, INT64_MAX,
+     "10000", "commands that take so long are in SLOWLOG (-1: none is)"},
+    {"slowlog-max-len", INT, AT(slowlog_max_len), "", 0, 100000, "128",
+     "so many of them, the latest"},
+    {"latency-monitor-threshold", INT, AT(latency_ms), "ms", 0, 3600000, "0",
+     "what takes so long is in LATENCY (0: nothing is)"},
+    {"notify-keyspace-events", NOTIFY, AT(notify_events), "CLASSES", 0, 0, "",
+     "events that subscribers are told of, in letters as Redis has them"},
+    {"enable-debug-command", BOOL, AT(debug_command), "", 0, 0, "no",
+     "allow DEBUG, which can stop the node for a while"},
     {"config", TEXT, AT(config), "FILE", 0, 0, "",
      "read settings from this INI file; flags win"},
     {"check-config", BOOL, AT(check_config), "", 0, 0, "no",
@@ -177,6 +195,57 @@ static int parse_level(const char *text, uint64_t *out)
     return HF_EINVAL;
 }
 
+int settings_notify(const char *text, char *out)
+{
+    static const char all[] = "g$lshzxetd";
+    static const char order[] = "g$lshzxetdnKEm";
+    bool has[sizeof order] = {false};
+    size_t n = 0;
+    bool every = true;
+
+    for (; *text != '\0'; text++) {
+        const char *at = strchr(order, *text);
+
+        if (*text == 'A') {
+            for (size_t i = 0; i < sizeof all - 1; i++) {
+                has[i] = true;
+            }
+        } else if (at == NULL) {
+            return HF_EINVAL;
+        } else {
+            has[at - order] = true;
+        }
+    }
+    for (size_t i = 0; i < sizeof all - 1; i++) {
+        every = every && has[i];
+    }
+    if (every) {
+        out[n++] = 'A';
+    }
+    for (size_t i = every ? sizeof all - 1 : 0; i < sizeof order - 1; i++) {
+        if (has[i]) {
+            out[n++] = order[i];
+        }
+    }
+    out[n] = '\0';
+    return 0;
+}
+
+static int parse_micro(const char *text, int64_t *out)
+{
+    char *end;
+    int64_t v;
+
+    errno = 0;
+    v = strtoll(text, &end, 10);
+    if (text[0] == '\0' || isspace((unsigned char)text[0]) || *end != '\0' ||
+        errno != 0 || v < -1) {
+        return HF_EINVAL;
+    }
+    *out = v;
+    return 0;
+}
+
 static int check_addr(const char *text)
 {
     char host[LIM_ADDR];
@@ -239,6 +308,22 @@ static int row_set(struct settings *s,
                                   where, text);
             }
             *(uint64_t *)at = text[0] == 'j' ? LOG_JSON : LOG_TEXT;
+            return 0;
+        case MICRO:
+            if (parse_micro(text, at) != 0) {
+                return errmsg_set(em, HF_EINVAL,
+                                  "%s: \"%.100s\" is not a number of "
+                                  "microseconds, or -1",
+                                  where, text);
+            }
+            return 0;
+        case NOTIFY:
+            if (settings_notify(text, at) != 0) {
+                return errmsg_set(em, HF_EINVAL,
+                                  "%s: Invalid event class character. Use "
+                                  "'Ag$lshzxeKEtmdn'.",
+                                  where);
+            }
             return 0;
         case INT:
             break;
@@ -635,7 +720,11 @@ bool settings_row(const struct settings *s,
     switch (r->kind) {
         case TEXT:
         case ADDR:
+        case NOTIFY:
             snprintf(value, max, "%s", (const char *)at);
+            break;
+        case MICRO:
+            snprintf(value, max, "%" PRId64, *(const int64_t *)at);
             break;
         case BOOL:
             snprintf(value, max, "%s", *(const bool *)at ? "yes" : "no");
@@ -653,4 +742,372 @@ bool settings_row(const struct settings *s,
             break;
     }
     return true;
+}
+
+/* ---- changes at run time ---- */
+
+/* Those that can be changed: the parts that use them look each time, or are
+ * told. */
+static const char *const live[] = {
+    "clients-max",
+    "idle-timeout",
+    "output-max",
+    "output-stall",
+    "memory-limit",
+    "request-timeout",
+    "snapshot-rate",
+    "snapshot-floor",
+    "log-budget",
+    "log-level",
+    "slowlog-log-slower-than",
+    "slowlog-max-len",
+    "latency-monitor-threshold",
+    "notify-keyspace-events",
+    "history-count",
+    "history-bytes",
+};
+
+static bool is_live(const struct row *r)
+{
+    for (size_t i = 0; i < sizeof live / sizeof *live; i++) {
+        if (strcmp(live[i], r->name) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The words of Redis, where it has others. */
+static const char *level_of_redis(const char *text)
+{
+    static const char *const words[][2] = {
+        {"verbose", "info"}, {"notice", "info"}, {"warning", "warn"}};
+
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
+        if (strcmp(text, words[i][0]) == 0) {
+            return words[i][1];
+        }
+    }
+    return text;
+}
+
+/* "1gb", "1kb" as Redis takes them: its units of 1024 end in b. */
+static void memory_of_redis(char *text)
+{
+    size_t n = strlen(text);
+
+    if (n >= 3 && tolower((unsigned char)text[n - 1]) == 'b' &&
+        strchr("kmgKMG", text[n - 2]) != NULL) {
+        text[n - 1] = '\0';
+    }
+}
+
+static int refuse_value(const struct row *r,
+                        const char *text,
+                        struct errmsg *em)
+{
+    bool number = text[0] != '\0';
+
+    for (const char *p = text[0] == '-' ? text + 1 : text; *p != '\0'; p++) {
+        number = number && isdigit((unsigned char)*p);
+    }
+    switch (r->kind) {
+        case BOOL:
+            return errmsg_set(em, HF_EINVAL, "argument must be 'yes' or 'no'");
+        case LEVEL:
+            return errmsg_set(em, HF_EINVAL,
+                              "argument(s) must be one of the following: "
+                              "debug, info, warn, error, verbose, notice, "
+                              "warning");
+        case NOTIFY:
+            return errmsg_set(em, HF_EINVAL,
+                              "Invalid event class character. Use "
+                              "'Ag$lshzxeKEtmdn'.");
+        case INT:
+        case MICRO:
+            break;
+        case TEXT:
+        case ADDR:
+            return errmsg_set(em, HF_EINVAL, "not a value of this setting");
+    }
+    if (number && r->kind == MICRO) {
+        return errmsg_set(
+            em, HF_EINVAL,
+            "argument must be between -1 and %" PRIu64 " inclusive", r->max);
+    }
+    if (number) {
+        return errmsg_set(em, HF_EINVAL,
+                          "argument must be between %" PRIu64 " and %" PRIu64
+                          " inclusive",
+                          r->min, r->max);
+    }
+    return errmsg_set(em, HF_EINVAL,
+                      strncmp(r->unit, "bytes", 5) == 0
+                          ? "argument must be a memory value"
+                          : "argument couldn't be parsed into an integer");
+}
+
+int settings_change(struct settings *s,
+                    struct bytes name,
+                    struct bytes value,
+                    size_t *row,
+                    struct errmsg *em)
+{
+    const char *own = admin_config_alias(name);
+    char text[SETTINGS_PATH], low[64];
+    const struct row *r;
+
+    if (name.n >= sizeof low) {
+        return HF_ENOENT;
+    }
+    for (size_t i = 0; i <= name.n; i++) {
+        low[i] = i < name.n ? (char)tolower(name.p[i]) : '\0';
+    }
+    own = own != NULL ? own : low;
+    r = row_find(own, strlen(own));
+    if (r == NULL) {
+        return admin_config_fixed(name) ? HF_EACCES : HF_ENOENT;
+    }
+    if (!is_live(r)) {
+        return HF_EACCES;
+    }
+    if (value.n >= sizeof text || memchr(value.p, 0, value.n) != NULL ||
+        memchr(value.p, '\n', value.n) != NULL) {
+        return refuse_value(r, "", em);
+    }
+    memcpy(text, value.p, value.n);
+    text[value.n] = '\0';
+    memory_of_redis(text);
+    if (row_set(s, r, r->kind == LEVEL ? level_of_redis(text) : text, "",
+                NULL) != 0) {
+        return refuse_value(r, text, em);
+    }
+    *row = (size_t)(r - table);
+    return 0;
+}
+
+static bool change_failed(int rv,
+                          struct bytes name,
+                          const char *why,
+                          struct buf *reply)
+{
+    int n = name.n < 128 ? (int)name.n : 128;
+
+    if (rv == HF_ENOENT) {
+        resp_errorf(reply,
+                    "ERR Unknown option or number of arguments for CONFIG SET "
+                    "- '%.*s'",
+                    n, (const char *)name.p);
+    } else {
+        resp_errorf(reply,
+                    "ERR CONFIG SET failed (possibly related to argument "
+                    "'%.*s') - %s",
+                    n, (const char *)name.p,
+                    rv == HF_EACCES ? "can't set immutable config" : why);
+    }
+    return false;
+}
+
+bool settings_config_set(struct settings *s,
+                         const struct bytes *words,
+                         size_t pairs,
+                         struct buf *reply)
+{
+    struct settings *next = hf_malloc(sizeof *next);
+    bool seen[SETTINGS_MAX] = {false};
+    struct errmsg em = {{0}};
+    bool ok = true;
+
+    /* A name that is none is said first, as Redis does. */
+    for (size_t i = 0; ok && i < pairs; i++) {
+        size_t row;
+
+        *next = *s;
+        if (settings_change(next, words[2 * i], words[2 * i + 1], &row, &em) ==
+            HF_ENOENT) {
+            ok = change_failed(HF_ENOENT, words[2 * i], "", reply);
+        }
+    }
+    *next = *s;
+    for (size_t i = 0; ok && i < pairs; i++) {
+        size_t row = 0;
+        int rv = settings_change(mutant(CONFIG_SET_PART) ? s : next,
+                                 words[2 * i], words[2 * i + 1], &row, &em);
+
+        if (rv != 0) {
+            ok = change_failed(rv, words[2 * i], em.text, reply);
+        } else if (seen[row]) {
+            ok = change_failed(HF_EINVAL, words[2 * i], "duplicate parameter",
+                               reply);
+        } else {
+            seen[row] = true;
+            next->changed[row] = true;
+        }
+    }
+    if (ok && next->segment_size * 2 > next->log_budget) {
+        ok = change_failed(HF_EINVAL, bytes_str("log-budget"),
+                           "it holds no two segments", reply);
+    }
+    if (ok) {
+        *s = *next;
+    }
+    free(next);
+    return ok;
+}
+
+/* ---- CONFIG REWRITE ---- */
+
+/* The row whose line this is; NULL: a comment, or nothing. */
+static const struct row *line_row(const char *line, size_t n)
+{
+    size_t a = 0, b;
+
+    while (a < n && isspace((unsigned char)line[a])) {
+        a++;
+    }
+    b = a;
+    while (b < n && strchr("=: \t", line[b]) == NULL) {
+        b++;
+    }
+    return row_find(line + a, b - a);
+}
+
+static void put_row(const struct settings *s,
+                    const struct row *r,
+                    struct buf *out)
+{
+    char value[SETTINGS_PATH];
+    const char *name;
+
+    hf_assert(settings_row(s, (size_t)(r - table), &name, value, sizeof value));
+    buf_printf(out, "%s = %s\n", name, value);
+}
+
+/* What the file becomes. */
+static void rewritten(const struct settings *s,
+                      const char *text,
+                      size_t n,
+                      struct buf *out)
+{
+    bool there[ROWS] = {false};
+
+    while (n > 0) {
+        const char *end = memchr(text, '\n', n);
+        size_t k = end != NULL ? (size_t)(end - text) + 1 : n;
+        const struct row *r = line_row(text, end != NULL ? k - 1 : k);
+
+        if (r != NULL && s->changed[r - table]) {
+            put_row(s, r, out);
+            there[r - table] = true;
+        } else if (!mutant(CONFIG_REWRITE_BARE) || r != NULL) {
+            buf_append(out, text, k);
+            if (end == NULL) {
+                buf_u8(out, '\n');
+            }
+        }
+        text += k;
+        n -= k;
+    }
+    for (size_t i = 0; i < ROWS; i++) {
+        if (s->changed[i] && !there[i]) {
+            put_row(s, &table[i], out);
+        }
+    }
+}
+
+static int read_all(const char *path, struct buf *out)
+{
+    char chunk[4096];
+    FILE *f = fopen(path, "re");
+    size_t n;
+    int bad;
+
+    if (f == NULL) {
+        return errno;
+    }
+    while ((n = fread(chunk, 1, sizeof chunk, f)) > 0) {
+        buf_append(out, chunk, n);
+    }
+    bad = ferror(f) ? EIO : 0;
+    fclose(f);
+    return bad;
+}
+
+static int write_synced(const char *path, struct bytes text, mode_t mode)
+{
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, mode);
+    int bad = 0;
+
+    if (fd < 0) {
+        return errno;
+    }
+    while (text.n > 0 && bad == 0) {
+        ssize_t n = write(fd, text.p, text.n);
+
+        if (n < 0) {
+            bad = errno;
+        } else {
+            text.p += n;
+            text.n -= (size_t)n;
+        }
+    }
+    if (bad == 0 && fsync(fd) != 0) {
+        bad = errno;
+    }
+    if (close(fd) != 0 && bad == 0) {
+        bad = errno;
+    }
+    return bad;
+}
+
+static int sync_dir_of(const char *path)
+{
+    char dir[SETTINGS_PATH];
+    const char *slash = strrchr(path, '/');
+    int bad = 0, fd;
+
+    snprintf(dir, sizeof dir, "%.*s",
+             slash == NULL ? 1 : (int)(slash - path) + 1,
+             slash == NULL ? "." : path);
+    fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0) {
+        return errno;
+    }
+    if (fsync(fd) != 0) {
+        bad = errno;
+    }
+    close(fd);
+    return bad;
+}
+
+int settings_rewrite(const struct settings *s, struct errmsg *em)
+{
+    char tmp[SETTINGS_PATH + 8];
+    struct buf old = BUF_INIT, text = BUF_INIT;
+    struct stat st = {.st_mode = 0644};
+    int bad;
+
+    if (s->config[0] == '\0') {
+        return errmsg_set(em, HF_ENOENT,
+                          "The server is running without a config file");
+    }
+    snprintf(tmp, sizeof tmp, "%s.new", s->config);
+    bad = read_all(s->config, &old);
+    if (bad == 0) {
+        (void)stat(s->config, &st);
+        rewritten(s, (const char *)old.p, old.n, &text);
+        bad = write_synced(tmp, buf_bytes(&text), st.st_mode & 0777);
+        if (bad == 0 && rename(tmp, s->config) != 0) {
+            bad = errno;
+        }
+        bad = bad != 0 ? bad : sync_dir_of(s->config);
+        if (bad != 0) {
+            (void)unlink(tmp);
+        }
+    }
+    buf_release(&old);
+    buf_release(&text);
+    return bad == 0 ? 0
+                    : errmsg_set(em, HF_EIO, "Rewriting config file: %s",
+                                 strerror(bad));
 }

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "resp/resp.h"
 #include "server/command/admin.h"
 #include "server/command/command.h"
 #include "server/node/node_int.h"
@@ -127,6 +128,35 @@ static void admin_message(struct node *n,
     }
 }
 
+/* The mean of a sample, in the order of hashes. */
+struct ttl_sample {
+    uint64_t now;
+    uint64_t sum;
+    uint64_t n;
+};
+
+static void ttl_add(void *ctx, const struct item *it)
+{
+    struct ttl_sample *t = ctx;
+    uint64_t deadline = item_deadline(it);
+
+    if (deadline > t->now) {
+        t->sum += deadline - t->now;
+        t->n++;
+    }
+}
+
+static uint64_t admin_avg_ttl(const struct store *s)
+{
+    enum { LOOKED_AT = 64 };
+    struct ttl_sample t = {store_time(s), 0, 0};
+
+    if (store_count_volatile(s) > 0) {
+        (void)store_scan(s, 0, LOOKED_AT, ttl_add, &t);
+    }
+    return t.n == 0 ? 0 : t.sum / t.n;
+}
+
 static void admin_sizes(struct node *n, struct node_view *v)
 {
     struct env_usage use = env_usage(n->env);
@@ -138,8 +168,8 @@ static void admin_sizes(struct node *n, struct node_view *v)
     v->snapshot_bytes = n->snapshot.file_bytes;
     v->memory_limit = n->cfg.memory_limit;
     v->rss_bytes = use.rss_bytes;
-    v->blocked = node_blocked(n);
     v->parked = n->session.parked.n + n->reads.waiting.n;
+    v->blocked = node_blocked(n) + n->waits.ops.n;
     if (n->machine != NULL) {
         struct store *s = machine_store(n->machine);
 
@@ -147,9 +177,82 @@ static void admin_sizes(struct node *n, struct node_view *v)
         v->keys = store_count(s);
         v->keys_expiring = store_count_volatile(s);
         v->sessions = machine_once_count(n->machine);
+        v->expired = machine_expired(n->machine);
+        v->revision = store_revision(s);
+        v->memory_held = machine_bytes_held(n->machine);
+        v->avg_ttl_ms = admin_avg_ttl(s);
     }
     v->cpu_user_s = use.cpu_user_s;
     v->cpu_system_s = use.cpu_system_s;
+    v->system_memory =
+        (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
+    v->clients_bytes = n->reply_bytes +
+                       (n->cfg.edge != NULL ? n->cfg.edge->unsent_bytes : 0);
+}
+
+static void admin_snapshots(struct node *n, struct node_view *v)
+{
+    const struct snapshotter *s = &n->snapshot;
+    uint64_t now = env_now_us(n->env);
+    bool made = s->taken_n > 0;
+
+    v->snapshots = s->taken_n;
+    v->snapshots_sent = s->sent_n;
+    v->snapshot_unix_s =
+        made ? s->taken_unix_s
+             : env_wall_ms(n->env) / 1000 - (now - n->started_us) / 1000000;
+    v->snapshot_age_s = made ? (int64_t)((now - s->taken_us) / 1000000) : -1;
+    v->snapshot_ms = made ? (int64_t)s->taken_ms : -1;
+    v->snapshot_failed = s->failed;
+    v->snapshot_taking = s->taking != NULL;
+    v->snapshot_taking_s =
+        s->taking != NULL
+            ? (int64_t)((now - s->taking->started_us) / 1000000)
+            : -1;
+    v->snapshot_installing = s->installing != NULL;
+}
+
+static void admin_state(struct node *n, struct node_view *v)
+{
+    static const char *const repairs[] = {"none", "fetch", "rejoin"};
+    static const char *const rooms[] = {"ok", "soon", "none"};
+
+    v->repair = repairs[n->repair.mode];
+    v->disk_room = rooms[n->wal != NULL ? wal_room(n->wal, 0) : WAL_ROOM];
+    v->disk_stall_ms = n->wal != NULL ? wal_stall_us(n->wal) / 1000 : 0;
+    if (n->running && driver_role(&n->driver) != DRIVER_LEADER &&
+        n->driver.contact_of != 0) {
+        v->leader_silence_ms = node_now_ms(n) - n->driver.contact;
+    }
+}
+
+/* The connections to the other members. */
+static void admin_links(struct node *n, struct node_view *v)
+{
+    struct peer_stats *p;
+
+    v->links = n->links;
+    if (n->peers == NULL) {
+        return;
+    }
+    p = hf_calloc(LIM_NODES, sizeof *p);
+    v->n_links = peer_stats(n->peers, p, LIM_NODES);
+    for (size_t i = 0; i < v->n_links; i++) {
+        n->links[i] = (struct link_view){
+            .id = p[i].id,
+            .up = p[i].up,
+            .sent_messages = p[i].sent_messages,
+            .received_messages = p[i].received_messages,
+            .sent_bytes = p[i].sent_bytes,
+            .received_bytes = p[i].received_bytes,
+            .queued_bytes = p[i].bulk_pending,
+            .since_ms = p[i].up_since_ms == 0
+                            ? 0
+                            : v->cluster_ms - (node_now_ms(n) -
+                                               p[i].up_since_ms),
+        };
+    }
+    free(p);
 }
 
 unsigned node_view_fill(struct node *n,
@@ -197,7 +300,12 @@ unsigned node_view_fill(struct node *n,
     v->config = n->cfg.settings;
     v->n_config = n->cfg.settings_n;
     v->edge = n->cfg.edge;
+    v->process = n->cfg.process;
+    v->os = n->os;
     admin_sizes(n, v);
+    admin_snapshots(n, v);
+    admin_state(n, v);
+    admin_links(n, v);
     admin_message(n, v, message);
     v->message = message;
     return k;
@@ -237,6 +345,11 @@ static bool admin_came_about(struct node *n, const struct admin_action *a)
             return a->id == n->id;
         case ADMIN_NONE:
         case ADMIN_INIT:
+        case ADMIN_TAKE:
+        case ADMIN_FORGET:
+        case ADMIN_WAIT:
+        case ADMIN_SAVE:
+        case ADMIN_BGSAVE:
             break;
     }
     hf_assert(false);
@@ -277,6 +390,11 @@ static const char *admin_start(struct node *n, const struct admin_action *a)
             return member_do_transfer(n, a->id);
         case ADMIN_NONE:
         case ADMIN_INIT:
+        case ADMIN_TAKE:
+        case ADMIN_FORGET:
+        case ADMIN_WAIT:
+        case ADMIN_SAVE:
+        case ADMIN_BGSAVE:
             break;
     }
     hf_assert(false);
@@ -313,6 +431,53 @@ static void admin_act(struct node *n,
     }
 }
 
+/* CLUSTER FAILOVER and FORGET are MEMBER TRANSFER and REMOVE of the member
+ * that is meant: from here on @op is that, wherever it is answered. */
+static bool admin_rename(struct node *n,
+                         struct client_op *op,
+                         struct admin_action *a)
+{
+    struct member_view members[LIM_NODES];
+    char message[NODE_MESSAGE_MAX], text[24];
+    const struct member_view *m = NULL;
+    struct node_view v;
+    struct bytes words[3] = {bytes_str("member"), bytes_str("transfer"),
+                             bytes_str("")};
+
+    node_view_fill(n, &v, members, message);
+    if (a->verb == ADMIN_TAKE && n->leader.term != 0) {
+        client_op_error(op,
+                        "ERR You should send CLUSTER FAILOVER to a replica");
+        return false;
+    }
+    if (a->verb == ADMIN_FORGET) {
+        words[1] = bytes_str("remove");
+        m = admin_by_hex(&v, a->hex);
+    }
+    if (a->verb == ADMIN_FORGET && m == NULL) {
+        buf_clear(&op->reply);
+        resp_errorf(&op->reply, "ERR Unknown node %.*s",
+                    (int)(a->hex.n < 128 ? a->hex.n : 128),
+                    (const char *)a->hex.p);
+        client_op_done(op, 0);
+        return false;
+    }
+    if (m != NULL && m->self && !mutant(FORGET_SELF)) {
+        client_op_error(op,
+                        "ERR I tried hard but I can't forget myself...");
+        return false;
+    }
+    snprintf(text, sizeof text, "%llu",
+             (unsigned long long)(m != NULL ? m->id : n->id));
+    words[2] = bytes_str(text);
+    blob_unref(op->command);
+    op->command = command_encode(
+        command_sub(command_by_name(words[0]), words[1]), 0, words, 3);
+    a->verb = m != NULL ? ADMIN_REMOVE : ADMIN_TRANSFER;
+    a->id = m != NULL ? m->id : n->id;
+    return true;
+}
+
 void admin_begin(struct node *n, struct client_op *op)
 {
     struct admin_action a;
@@ -327,11 +492,15 @@ void admin_begin(struct node *n, struct client_op *op)
         admin_answer(n, op);
     } else if (a.verb == ADMIN_INIT) {
         member_do_init(n, op, a.force);
+    } else if (a.verb == ADMIN_WAIT || a.verb == ADMIN_SAVE ||
+               a.verb == ADMIN_BGSAVE) {
+        wait_begin(n, op, &a);
     } else if (!n->running) {
         client_op_error(op,
                         "CLUSTERDOWN this node is in no cluster yet: run "
                         "kv init");
-    } else {
+    } else if ((a.verb != ADMIN_TAKE && a.verb != ADMIN_FORGET) ||
+               admin_rename(n, op, &a)) {
         admin_act(n, op, &a);
     }
 }
@@ -358,7 +527,7 @@ void admin_tick(struct node *n)
 void admin_cancel(struct node *n, struct client_op *op)
 {
     member_init_cancel(n, op);
-    if (!op_list_remove(&n->admin, op)) {
+    if (!op_list_remove(&n->admin, op) && !wait_cancel(n, op)) {
         (void)op_list_remove(&n->reads.passed, op);
     }
 }

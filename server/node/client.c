@@ -24,6 +24,7 @@ struct client {
     size_t done_bytes;    /* of replies that wait for their turn */
     bool stale;
     uint64_t max_age_ms;
+    uint64_t write_index; /* of the last write answered */
     uint64_t min_index; /* local reads wait until this is applied */
 };
 
@@ -109,6 +110,11 @@ void client_hold(struct client *c, bool on)
 
     c->hold = on;
     client_room(c, full);
+}
+
+uint64_t client_write_index(const struct client *c)
+{
+    return c->write_index;
 }
 
 uint64_t client_min_index(const struct client *c)
@@ -326,6 +332,7 @@ void client_op_done(struct client_op *op, uint64_t index)
         client_unblocked(c);
     }
     if (op->kind == OP_WRITE) {
+        c->write_index = index > c->write_index ? index : c->write_index;
         hf_assert(c->writes_out > 0);
         c->writes_out--;
     } else if (op->kind == OP_READ) {

@@ -69,6 +69,8 @@ void client_free(struct client *c, void (*drop)(struct client_op *op));
 /* May call done() or local() of this or earlier ops before it returns? No:
  * completions are delivered from a deferred task, never inside submit. */
 void client_submit(struct client *c, struct client_op *op);
+/* The index of its last write that was answered; 0: none. */
+uint64_t client_write_index(const struct client *c);
 /* @on: what reads the replies does not keep up. Reads that have not been
  * evaluated wait until it does, their deadline with them; else a pipeline of
  * large values would be in memory all at once. Writes go on. */

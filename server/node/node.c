@@ -3,8 +3,11 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/utsname.h>
 
+#include "server/command/admin.h"
 #include "server/command/command.h"
+#include "server/command/stats.h"
 #include "server/node/load.h"
 #include "server/node/node_int.h"
 #include "server/node/peers_file.h"
@@ -630,6 +633,7 @@ static void on_durable(void *data, uint64_t token)
     } else {
         driver_appended(&n->driver, node_now_ms(n), token);
     }
+    node_latency(n, "log-fsync", wal_write_us(n->wal) / 1000);
 }
 
 static void on_log_fatal(void *data, const struct errmsg *em)
@@ -675,6 +679,13 @@ static void node_changed_task(struct env_task *t)
     changed = leader != n->seen_leader || term != n->seen_term;
     if (changed) {
         n->leader_changes += leader != 0 ? 1 : 0;
+        if (leader == 0) {
+            n->leaderless_us = env_now_us(n->env);
+        } else if (n->leaderless_us != 0) {
+            node_latency(n, "election",
+                         (env_now_us(n->env) - n->leaderless_us) / 1000);
+            n->leaderless_us = 0;
+        }
         n->seen_leader = leader;
         n->seen_term = term;
         if (leader != 0) {
@@ -1050,6 +1061,51 @@ static void node_watch_disk(struct node *n)
     }
 }
 
+static void node_uname(struct node *n)
+{
+    struct utsname u;
+
+    if (uname(&u) == 0) {
+        snprintf(n->os, sizeof n->os, "%.60s %.60s %.60s", u.sysname,
+                 u.release, u.machine);
+    }
+}
+
+void node_latency(struct node *n, const char *event, uint64_t ms)
+{
+    if (n->cfg.edge != NULL && ms > 0) {
+        stats_event(n->cfg.edge->stats, event, ms, env_wall_ms(n->env) / 1000);
+    }
+}
+
+void node_configure(struct node *n, const struct node_config *cfg)
+{
+    n->cfg.request_timeout_ms = cfg->request_timeout_ms;
+    n->cfg.snapshot_floor = cfg->snapshot_floor;
+    n->cfg.log_budget = cfg->log_budget;
+    n->cfg.memory_limit = cfg->memory_limit;
+    n->cfg.snapshot_rate = cfg->snapshot_rate;
+    node_history_limits(n, cfg->history_count, cfg->history_bytes);
+    snapx_set_rate(n->snapshot.xfer, cfg->snapshot_rate);
+}
+
+/* The rates of INFO. */
+static void node_sample(struct node *n)
+{
+    const struct edge_counters *e = n->cfg.edge;
+
+    if (e != NULL && e->stats != NULL) {
+        const uint64_t totals[STATS_RATE_KINDS] = {
+            [RATE_COMMANDS] = e->commands,
+            [RATE_INPUT] = e->input_bytes,
+            [RATE_OUTPUT] = e->output_bytes,
+        };
+
+        stats_tick(e->stats, env_now_us(n->env), totals,
+                   n->machine != NULL ? machine_bytes(n->machine) : 0);
+    }
+}
+
 static void node_tick(struct env_timer *t)
 {
     struct node *n = t->data;
@@ -1068,6 +1124,7 @@ static void node_tick(struct env_timer *t)
     }
     admin_tick(n);
     member_tick(n);
+    node_sample(n);
     env_timer_start(n->env, t, env_now_us(n->env) + NODE_TICK_MS * 1000);
 }
 
@@ -1527,6 +1584,8 @@ int node_start(struct env *e,
     leader_init(n);
     read_init(n);
     feed_init(n);
+    wait_init(n);
+    node_uname(n);
     member_init(n);
     snapshot_init(n);
     repair_init(n);
@@ -1601,6 +1660,7 @@ void node_free(struct node *n)
     n->running = false;
     walker_release(n);
     feed_release(n);
+    wait_release(n);
     read_release(n);
     session_release(n);
     leader_release(n);

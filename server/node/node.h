@@ -6,6 +6,7 @@
  *   leader.c    intake of numbered writes at the leader, batches, replies
  *   read.c      read rounds, stale reads, reads passed to the leader
  *   ctime.c     cluster time
+ *   wait.c      WAIT and SAVE: answers that wait for something
  *   member.c    init, join, seats, promotion, removal, transfer
  *   snapshot.c  taking, sending, installing snapshots
  *   load.c      reading the data directory
@@ -28,6 +29,7 @@
 
 struct config_view;
 struct edge_counters;
+struct process_hooks;
 struct machine;
 struct member_view;
 struct node;
@@ -75,6 +77,8 @@ struct node_config {
     const struct config_view *settings;
     size_t settings_n;
     const struct edge_counters *edge;
+    /* What only the process can do: CONFIG SET, SHUTDOWN... Kept. */
+    const struct process_hooks *process;
 
     struct logger *log;
     const struct node_observer *observer; /* may be NULL */
@@ -154,6 +158,12 @@ void node_publish(struct node *n,
                   uint8_t kind,
                   struct bytes channel,
                   struct bytes message);
+/* Settings that were changed: of @cfg are taken request_timeout_ms,
+ * snapshot_rate, snapshot_floor, log_budget, memory_limit, and the bounds of
+ * the history. */
+void node_configure(struct node *n, const struct node_config *cfg);
+/* @event took @ms: for LATENCY. */
+void node_latency(struct node *n, const char *event, uint64_t ms);
 
 /* The edge is made after the node: its counters for INFO. Kept. */
 void node_set_edge(struct node *n, const struct edge_counters *edge);

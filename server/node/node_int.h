@@ -13,6 +13,7 @@
 #include "raftio/snapxfer.h"
 #include "raftio/vote.h"
 #include "raftio/wal.h"
+#include "server/command/admin.h"
 #include "server/node/client.h"
 #include "server/node/ctime.h"
 #include "server/node/feed.h"
@@ -23,6 +24,7 @@
 #include "server/node/repair.h"
 #include "server/node/session.h"
 #include "server/node/snapshot.h"
+#include "server/node/wait.h"
 #include "server/node/walker.h"
 #include "server/store/machine.h"
 
@@ -95,6 +97,7 @@ struct node {
     uint64_t seen_leader; /* last (leader, term) that parts were told */
     uint64_t seen_term;
     uint64_t leader_changes;
+    uint64_t leaderless_us; /* since when none is known; 0: one is */
 
     struct peer_state states[LIM_NODES + 1];
     unsigned states_n;
@@ -122,6 +125,9 @@ struct node {
     struct env_timer garbage;
     struct node_loader *loader; /* while loading */
     struct op_list admin;       /* actions that wait for a leader */
+    struct waits waits;
+    struct link_view links[LIM_NODES]; /* as last asked for */
+    char os[200];                      /* uname */
     struct quota foreign;       /* lines about what peers send */
     size_t internal_ops;        /* other nodes' reads answered here */
     size_t internal_bytes;      /* of their commands */

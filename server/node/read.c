@@ -2,7 +2,9 @@
 
 #include <stdlib.h>
 
+#include "server/command/admin.h"
 #include "server/command/command.h"
+#include "server/command/stats.h"
 #include "server/node/node_int.h"
 
 /* A read or question of another node that this one answers. */
@@ -152,6 +154,11 @@ static void read_evaluate(struct node *n, struct client_op *op)
         store_advance(machine_store(n->machine), env_wall_ms(n->env));
     }
     command_read(n->machine, blob_bytes(op->command), &op->reply);
+    if (n->cfg.edge != NULL && n->cfg.edge->stats != NULL) {
+        command_lookups(n->machine, blob_bytes(op->command),
+                        &n->cfg.edge->stats->hits,
+                        &n->cfg.edge->stats->misses);
+    }
     client_op_done(op, driver_applied(&n->driver));
 }
 

@@ -128,6 +128,12 @@ static void take_count(struct node *n, struct snapshot_job *j)
     log_info(n->log, "snapshot at %llu: %llu bytes in %llu ms",
              (unsigned long long)s->index, (unsigned long long)s->file_bytes,
              (unsigned long long)ms);
+    s->taken_n++;
+    s->taken_unix_s = env_wall_ms(n->env) / 1000;
+    s->taken_us = env_now_us(n->env);
+    s->taken_ms = ms;
+    s->failed = false;
+    node_latency(n, "snapshot", ms);
     node_event(n, NODE_EV_SNAPSHOT, s->index, 0);
     if (driver_first(&n->driver) > 1) {
         wal_trim(n->wal, driver_first(&n->driver) - 1);
@@ -154,6 +160,7 @@ static void take_done(struct env_work *w)
         log_warn(n->log, "snapshot: %s; next try in %d s", j->em.text,
                  SNAPSHOT_RETRY_MS / 1000);
         s->retry_us = env_now_us(n->env) + SNAPSHOT_RETRY_MS * 1000;
+        s->failed = true;
         job_free(j);
         return;
     }
@@ -222,6 +229,15 @@ static bool snapshot_possible(struct node *n)
            (!snapx_sending(s->xfer) || mutant(SNAPSHOT_DURING_SEND));
 }
 
+bool snapshot_now(struct node *n)
+{
+    if (!snapshot_possible(n)) {
+        return false;
+    }
+    snapshot_take(n);
+    return n->snapshot.taking != NULL;
+}
+
 void snapshot_tick(struct node *n)
 {
     if (snapshot_possible(n) && (snapshot_due(n) || n->snapshot.unreadable)) {
@@ -234,6 +250,8 @@ void snapshot_tick(struct node *n)
 static void snapshot_note_sent(struct node *n, uint64_t to, uint64_t index)
 {
     struct snapshot_sent *oldest = &n->snapshot.sent[0];
+
+    n->snapshot.sent_n++;
 
     for (unsigned i = 0; i < LIM_NODES; i++) {
         struct snapshot_sent *t = &n->snapshot.sent[i];

@@ -68,6 +68,12 @@ struct snapshotter {
     uint64_t index;                  /* of the newest durable one; 0: none */
     uint64_t term;
     uint64_t retry_us; /* not before */
+    uint64_t taken_n;        /* since the start */
+    uint64_t taken_unix_s;   /* when the last one was durable; 0: none was */
+    uint64_t taken_us;       /* the same by env_now_us() */
+    uint64_t taken_ms;       /* what it took */
+    uint64_t sent_n;
+    bool failed;             /* the last try */
     bool unreadable;   /* it, or the log behind it: another is due */
     bool received;     /* a fetched, verified file is at hand */
     uint64_t received_index;
@@ -78,6 +84,8 @@ struct snapshotter {
 void snapshot_init(struct node *n);
 void snapshot_release(struct node *n);
 void snapshot_tick(struct node *n);
+/* Take one now. False: it is not possible now. */
+bool snapshot_now(struct node *n);
 /* The log's growth at which the next one is due, and the size of the log that
  * is not to be exceeded: the setting, or, where a snapshot costs more than
  * that, enough for the log to grow while it is made. */

@@ -1,10 +1,16 @@
 /* A machine that is asked in lines, for tests of commands: writes go through
- * entries, reads are answered where they are. Include after cmocka.h. */
+ * entries, reads are answered where they are. */
 #ifndef HF_TESTS_UNIT_ASK_H
 #define HF_TESTS_UNIT_ASK_H
 
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+
+#include <cmocka.h>
 
 #include "resp/resp.h"
 #include "server/command/args.h"

@@ -168,7 +168,27 @@ static void slots_blank(void **state)
     struct fixture *f = *state;
 
     f->v.n_members = 0;
-    assert_memory_equal(ask(f, "CLUSTER SLOTS"), "-CLUSTERDOWN", 12);
+    f->v.node_id = 0;
+    assert_string_equal(ask(f, "CLUSTER SLOTS"),
+                        "-CLUSTERDOWN this node is in no cluster yet; run "
+                        "`kv init` ");
+}
+
+/* A member that starts again does not say that it is in no cluster. The word
+ * stays: clients go to another node for it. */
+static void slots_starting(void **state)
+{
+    struct fixture *f = *state;
+
+    f->v.n_members = 0;
+    f->v.loading = true;
+    assert_string_equal(ask(f, "CLUSTER SLOTS"),
+                        "-CLUSTERDOWN this node is reading its data "
+                        "directory ");
+    f->v.loading = false;
+    assert_string_equal(ask(f, "CLUSTER NODES"),
+                        "-CLUSTERDOWN this node has not met its cluster "
+                        "yet ");
 }
 
 /* SHARDS, NODES, ROLE and INFO tell the same story as SLOTS. */
@@ -287,23 +307,38 @@ static void actions(void **state)
         int rv;
         struct admin_action want;
     } cases[] = {
-        {"STATUS", 0, {ADMIN_NONE, false, 0}},
-        {"MEMBER LIST", 0, {ADMIN_NONE, false, 0}},
-        {"INIT", 0, {ADMIN_INIT, false, 0}},
-        {"INIT force", 0, {ADMIN_INIT, true, 0}},
-        {"INIT what", HF_EINVAL, {ADMIN_NONE, false, 0}},
-        {"MEMBER REMOVE 3", 0, {ADMIN_REMOVE, false, 3}},
-        {"MEMBER REMOVE 0", HF_EINVAL, {ADMIN_NONE, false, 0}},
-        {"MEMBER REMOVE x", HF_EINVAL, {ADMIN_NONE, false, 0}},
-        {"MEMBER PROMOTE 4", 0, {ADMIN_PROMOTE, false, 4}},
-        {"MEMBER TRANSFER", 0, {ADMIN_TRANSFER, false, 0}},
-        {"MEMBER TRANSFER 2", 0, {ADMIN_TRANSFER, false, 2}},
-        {"MEMBER TRANSFER 2 3", HF_EINVAL, {ADMIN_NONE, false, 0}},
+        {"STATUS", 0, {.verb = ADMIN_NONE, .force = false, .id = 0}},
+        {"MEMBER LIST", 0, {.verb = ADMIN_NONE, .force = false, .id = 0}},
+        {"INIT", 0, {.verb = ADMIN_INIT, .force = false, .id = 0}},
+        {"INIT force", 0, {.verb = ADMIN_INIT, .force = true, .id = 0}},
+        {"INIT what", HF_EINVAL, {.verb = ADMIN_NONE, .force = false, .id = 0}},
+        {"MEMBER REMOVE 3", 0, {.verb = ADMIN_REMOVE, .force = false, .id = 3}},
+        {"MEMBER REMOVE 0", HF_EINVAL, {.verb = ADMIN_NONE, .force = false, .id = 0}},
+        {"MEMBER REMOVE x", HF_EINVAL, {.verb = ADMIN_NONE, .force = false, .id = 0}},
+        {"MEMBER PROMOTE 4", 0, {.verb = ADMIN_PROMOTE, .force = false, .id = 4}},
+        {"MEMBER TRANSFER", 0, {.verb = ADMIN_TRANSFER, .force = false, .id = 0}},
+        {"MEMBER TRANSFER 2", 0, {.verb = ADMIN_TRANSFER, .force = false, .id = 2}},
+        {"CLUSTER FAILOVER", 0, {.verb = ADMIN_TAKE}},
+        {"CLUSTER FAILOVER force", 0, {.verb = ADMIN_TAKE}},
+        {"CLUSTER FAILOVER takeover", HF_EINVAL, {.verb = ADMIN_NONE}},
+        {"CLUSTER FAILOVER what", HF_EINVAL, {.verb = ADMIN_NONE}},
+        {"CLUSTER FORGET abc", 0, {.verb = ADMIN_FORGET}},
+        {"SAVE", 0, {.verb = ADMIN_SAVE}},
+        {"BGSAVE", 0, {.verb = ADMIN_BGSAVE}},
+        {"BGSAVE schedule", 0, {.verb = ADMIN_BGSAVE}},
+        {"BGSAVE what", HF_EINVAL, {.verb = ADMIN_NONE}},
+        {"WAIT 2 100",
+         0,
+         {.verb = ADMIN_WAIT, .count = 2, .timeout_ms = 100}},
+        {"WAIT x 100", HF_EINVAL, {.verb = ADMIN_NONE}},
+        {"WAIT 1 -1", HF_EINVAL, {.verb = ADMIN_NONE}},
+        {"WAIT 1 x", HF_EINVAL, {.verb = ADMIN_NONE}},
+        {"MEMBER TRANSFER 2 3", HF_EINVAL, {.verb = ADMIN_NONE, .force = false, .id = 0}},
     };
     struct fixture *f = *state;
 
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        struct admin_action a = {ADMIN_NONE, false, 0};
+        struct admin_action a = {.verb = ADMIN_NONE, .force = false, .id = 0};
         struct blob *b = encode(cases[i].line);
 
         buf_clear(&f->reply);
@@ -313,6 +348,8 @@ static void actions(void **state)
         assert_int_equal(a.verb, cases[i].want.verb);
         assert_int_equal(a.force, cases[i].want.force);
         assert_int_equal(a.id, cases[i].want.id);
+        assert_int_equal(a.count, cases[i].want.count);
+        assert_int_equal(a.timeout_ms, cases[i].want.timeout_ms);
         blob_unref(b);
     }
 }
@@ -335,8 +372,9 @@ int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     static const struct CMUnitTest tests[] = {
-        T(slots_leader), T(slots_leaderless), T(slots_dead), T(slots_blank),
-        T(same_master),  T(hex_ids),          T(status),     T(time_and_config),
+        T(slots_leader), T(slots_leaderless), T(slots_dead),
+        T(slots_blank),  T(slots_starting),   T(same_master),
+        T(hex_ids),      T(status),           T(time_and_config),
         T(info),         T(actions),          T(addresses),
     };
 

@@ -263,7 +263,7 @@ static void unknown(void **state)
         {"CONFIG", "-ERR wrong number of arguments for 'config' command"},
         {"CONFIG GET",
          "-ERR wrong number of arguments for 'config|get' command"},
-        {"CONFIG SET a b", "-ERR unknown subcommand 'SET'. Try CONFIG HELP."},
+        {"CONFIG NOPE a", "-ERR unknown subcommand 'NOPE'. Try CONFIG HELP."},
         {"CLIENT NOPE x", "-ERR unknown subcommand 'NOPE'. Try CLIENT HELP."},
         {"PING a b", "-ERR wrong number of arguments for 'ping' command"},
         {"PING", "+PONG"},
@@ -756,8 +756,10 @@ static void command_command(void **state)
 {
     static const struct line lines[] = {
         {"COMMAND INFO get nope",
-         "*2 *10 $3 get :2 ~1 +readonly :1 :1 :1 ~2 +@read +@string *0 *0 *0 "
-         "_"},
+         "*2 *10 $3 get :2 ~2 +readonly +fast :1 :1 :1 ~3 +@read +@string "
+         "+@fast ~0 ~1 %3 $5 flags ~2 +RO +access $12 begin_search %2 $4 type "
+         "$5 index $4 spec %1 $5 index :1 $9 find_keys %2 $4 type $5 range $4 "
+         "spec %3 $7 lastkey :0 $7 keystep :1 $5 limit :0 ~0 _"},
         {"COMMAND GETKEYS MSET a 1 b 2", "*2 $1 a $1 b"},
         {"COMMAND GETKEYS TXN 1 x 0 1 3 SET y 1", "*2 $1 x $1 y"},
         {"COMMAND GETKEYS ONCE 1 1 DEL p q", "*2 $1 p $1 q"},
@@ -768,7 +770,7 @@ static void command_command(void **state)
         {"COMMAND GETKEYS GET a b",
          "-ERR Invalid number of arguments specified for command"},
         {"COMMAND DOCS nope", "%0"},
-        {"COMMAND WHAT", "-ERR unknown subcommand 'WHAT'. Try COMMAND DOCS."},
+        {"COMMAND WHAT", "-ERR unknown subcommand 'WHAT'. Try COMMAND HELP."},
         {NULL, NULL},
     };
     struct fixture *f = *state;

@@ -277,6 +277,13 @@ void client_hold(struct client *c, bool on)
     c->hold = on;
 }
 
+bool client_unblock(struct client *c, bool error)
+{
+    (void)c;
+    (void)error;
+    return false;
+}
+
 void client_set_stale(struct client *c, bool on, uint64_t max_age_ms)
 {
     c->stale = on;

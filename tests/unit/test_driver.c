@@ -1395,6 +1395,69 @@ static void one_install_at_a_time(void **state)
     end(f);
 }
 
+/* Node 1 of 3 in term 2, with a snapshot up to 3, of @snap_term, and a log
+ * from @first to 5, of term 1; none if that is above 5. */
+static void begin_after_snapshot(struct fixture *f,
+                                 uint64_t snap_term,
+                                 uint64_t first)
+{
+    struct entry c = change_of(1, 3, 3);
+    struct snap_meta s = {3, snap_term, 1, c.blob};
+    struct driver_config cfg;
+    struct entry e[5];
+    unsigned n = 0;
+
+    memset(f, 0, sizeof *f);
+    f->now = 1000;
+    f->applied = 3;
+    driver_config_default(&cfg);
+    cfg.seed = 7;
+    driver_init(&f->d, 1, &OPS, f, &cfg);
+    for (uint64_t i = first; i <= 5; i++) {
+        e[n++] = i == 1 ? change_of(1, 3, 3) : command(1);
+    }
+    assert_int_equal(driver_start(&f->d, f->now, 2, 0, &s, first, e, n), 0);
+    unref(e, n);
+    entry_unref(&c);
+}
+
+/* A log without the snapshot's last entry is of another history: a crash came
+ * between the two steps of an install. */
+static void a_log_beside_the_snapshot_is_useless(void **state)
+{
+    struct fixture *f = fixture();
+
+    (void)state;
+    begin_after_snapshot(f, 2, 1);
+    assert_int_equal(driver_first(&f->d), 4);
+    assert_int_equal(driver_last(&f->d), 3);
+    driver_release(&f->d);
+    begin_after_snapshot(f, 1, 1); /* this one has it */
+    assert_int_equal(driver_first(&f->d), 1);
+    assert_int_equal(driver_last(&f->d), 5);
+    end(f);
+}
+
+/* Entries that the snapshot covers are known, though no longer in the log. */
+static void what_the_snapshot_covers_is_no_news(void **state)
+{
+    struct fixture *f = fixture();
+    struct entry e[5];
+
+    (void)state;
+    begin_after_snapshot(f, 1, 4);
+    for (unsigned i = 0; i < 5; i++) {
+        e[i] = i == 0 ? change_of(1, 3, 3) : command(i < 4 ? 1 : 2);
+    }
+    receive(f, 2, append_msg(2, 0, 0, 0, e, 5));
+    assert_null(f->fatal);
+    assert_int_equal(driver_last(&f->d), 5);
+    assert_int_equal(driver_term_of(&f->d, 5), 2);
+    assert_int_equal(driver_first(&f->d), 4);
+    unref(e, 5);
+    end(f);
+}
+
 /* Naming a snapshot that is not here yet counts as hearing the leader. */
 static void refused_install_is_contact(void **state)
 {
@@ -1777,6 +1840,8 @@ int main(void)
         cmocka_unit_test(change_waits_for_our_disk),
         cmocka_unit_test(demotion_survives_a_crash),
         cmocka_unit_test(one_install_at_a_time),
+        cmocka_unit_test(a_log_beside_the_snapshot_is_useless),
+        cmocka_unit_test(what_the_snapshot_covers_is_no_news),
         cmocka_unit_test(refused_install_is_contact),
         cmocka_unit_test(no_snapshot_at_index_one),
         cmocka_unit_test(blank_node_is_fed),
