@@ -828,6 +828,7 @@ static int refuse_value(const struct row *r,
             break;
         case TEXT:
         case ADDR:
+        case FORMAT:
             return errmsg_set(em, HF_EINVAL, "not a value of this setting");
     }
     if (number && r->kind == MICRO) {
