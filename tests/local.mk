@@ -2,6 +2,7 @@
 UNIT_TESTS = \
 	tests/unit/test_acl \
 	tests/unit/test_admin \
+	tests/unit/test_auth \
 	tests/unit/test_bounds \
 	tests/unit/test_bytes \
 	tests/unit/test_check \
@@ -41,11 +42,13 @@ UNIT_TESTS = \
 # Tests of real processes; each makes its own cluster. One after the other:
 # some measure time.
 PROCESS_TESTS = \
+	tests/clients/acl.sh \
 	tests/fault/big_start.sh \
 	tests/fault/cold_start.sh \
 	tests/fault/gaps.sh \
 	tests/fault/disk_full.sh \
 	tests/fault/failover.sh \
+	tests/fault/feed.sh \
 	tests/fault/large_replies.sh \
 	tests/fault/load.sh \
 	tests/fault/minority_damage.sh \
@@ -60,6 +63,7 @@ PROCESS_TESTS = \
 	tests/fault/syscalls.sh
 FAULT_TOOLS = \
 	tests/fault/damage \
+	tests/fault/feed_watch \
 	tests/fault/freeport \
 	tests/fault/godown \
 	tests/fault/powercut \
@@ -69,7 +73,8 @@ check_DATA = tests/fault/undo.so
 tests/fault/cold_start.log: tests/fault/big_start.log
 tests/fault/gaps.log: tests/fault/cold_start.log
 tests/fault/failover.log: tests/fault/gaps.log
-tests/fault/powercut.log: tests/fault/failover.log
+tests/fault/feed.log: tests/fault/failover.log
+tests/fault/powercut.log: tests/fault/feed.log
 tests/fault/minority_damage.log: tests/fault/powercut.log
 tests/fault/seat.log: tests/fault/minority_damage.log
 tests/fault/stale.log: tests/fault/seat.log
@@ -81,6 +86,7 @@ tests/fault/stalled_disk.log: tests/fault/loopcut.log
 tests/fault/readonly_disk.log: tests/fault/stalled_disk.log
 tests/fault/syscalls.log: tests/fault/readonly_disk.log
 tests/fault/lossy.log: tests/fault/load.log
+tests/clients/acl.log: tests/fault/lossy.log
 
 # Preloaded into nodes, so without sanitizers and with nothing of ours in it.
 tests/fault/undo.so: $(srcdir)/tests/fault/undo.c $(srcdir)/tests/fault/undo.h
@@ -157,6 +163,7 @@ tests_unit_test_node_SOURCES = tests/unit/test_node.c \
 tests_unit_test_node_LDADD = server/libserver_edge.a $(NODE_LIBS) \
 	$(NODE_SYSTEM_LIBS) $(CMOCKA_LIBS)
 tests_unit_test_repair_SOURCES = tests/unit/test_repair.c $(DISK_SIM)
+tests_fault_feed_watch_LDADD = client/libholdfast.a
 tests_fault_freeport_LDADD =
 tests_fault_powercut_SOURCES = tests/fault/powercut.c tests/fault/undo.h
 tests_fault_powercut_LDADD =
@@ -177,6 +184,7 @@ EXTRA_DIST += tests/sim/seeds.txt tests/sim/raft_seeds.txt tests/fault/jepsen.sh
 	tests/golden/snapshot-2.hex \
 	tests/golden/vote.hex \
 	tests/fuzz/corpus \
+	tests/clients/acl.py \
 	tests/clients/compare.sh \
 	tests/clients/compare.txt \
 	tests/clients/cli.py \
@@ -269,6 +277,8 @@ holdfast_sim_SOURCES = \
 	tests/sim/disk_sim.h \
 	tests/sim/env_sim.c \
 	tests/sim/env_sim.h \
+	tests/sim/feeds.c \
+	tests/sim/feeds.h \
 	tests/sim/history.c \
 	tests/sim/history.h \
 	tests/sim/main.c \
