@@ -195,6 +195,7 @@ EXTRA_DIST += tests/sim/seeds.txt tests/sim/raft_seeds.txt tests/fault/jepsen.sh
 	tests/clients/cli.py \
 	tests/clients/commands.txt \
 	tests/clients/debs.txt \
+	tests/clients/doc.py \
 	tests/clients/haproxy.sh \
 	tests/clients/hiredis.c \
 	tests/clients/install.sh \
