@@ -33,7 +33,8 @@ struct settings {
     bool version;
     bool check_config;
     bool help;
-    uint64_t log_level; /* enum log_level */
+    uint64_t log_level;  /* enum log_level */
+    uint64_t log_format; /* enum log_format */
     uint64_t election_timeout_ms;
     uint64_t heartbeat_ms;
     uint64_t request_timeout_ms;
@@ -49,14 +50,15 @@ struct settings {
     uint64_t entry_cache;
     uint64_t snapshot_floor;
     uint64_t snapshot_rate;
-    uint64_t history_count; /* latest changes kept for change feeds */
+    uint64_t tracking_max;    /* tracking-table-max-keys */
+    char repair[16];          /* auto or refuse */
+    bool debug_command;       /* DEBUG is allowed */
+    int64_t slowlog_us;       /* slower commands are kept; -1: none */
+    uint64_t slowlog_max_len; /* so many */
+    uint64_t latency_ms;      /* events as long as that are kept; 0: none */
+    char notify_events[24];   /* canonical: see settings_notify() */
+    uint64_t history_count;   /* changes kept for those who follow them */
     uint64_t history_bytes;
-    char repair[16];            /* auto or refuse */
-    bool debug_command;         /* DEBUG is allowed */
-    int64_t slowlog_us;         /* slower commands are kept; -1: none */
-    uint64_t slowlog_max_len;   /* so many */
-    uint64_t latency_ms;        /* events as long as that are kept; 0: none */
-    char notify_events[24];     /* canonical: see settings_notify() */
     bool given[SETTINGS_MAX];   /* by flag or file, by row of the table */
     bool changed[SETTINGS_MAX]; /* by CONFIG SET */
 };

@@ -41,9 +41,13 @@ stopped() {
 }
 
 say "keys"
-awk 'BEGIN { for (i = 0; i < 500; i++) printf "SET key:%d %0*d\n", i, i % 90 + 1, i
-             print "SET big " sprintf("%05000d", 1); print "SET t 1 EX 100" }' |
-    redis-cli -p "$lp" >/dev/null
+c_fill() {
+    awk 'BEGIN { for (i = 0; i < 500; i++) printf "SET key:%d %0*d\n", i, i % 90 + 1, i
+                 print "SET big " sprintf("%05000d", 1)
+                 print "SET t 1 EX 100" }' |
+        redis-cli -p "$lp" >/dev/null
+}
+c_fill
 for p in "$lp" "$fp"; do
     run redis-cli -p "$p" --bigkeys
     expect "--bigkeys" '^Biggest string found .*"big".* has 5000 bytes'
@@ -73,6 +77,30 @@ for i in "$leader" "$follower"; do
         redis-cli -p "$lp" cluster myid)" --cluster-slots 1 --cluster-yes \
         >"$CL_DIR/out" 2>&1 && die "reshard did not fail"
 done
+
+say "CLUSTER, byte by byte"
+redis_port=$("$build/tests/fault/freeport" 1)
+mkdir -p "$CL_DIR/redis"
+redis-server --port "$redis_port" --bind 127.0.0.1 --cluster-enabled yes \
+    --cluster-port "$("$build/tests/fault/freeport" 1)" \
+    --save '' --dir "$CL_DIR/redis" >"$CL_DIR/redis.log" 2>&1 &
+beside=$!
+for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
+    redis-cli -p "$redis_port" cluster addslotsrange 0 16383 >/dev/null 2>&1 ||
+        true
+    redis-cli -p "$redis_port" cluster info >"$CL_DIR/out" 2>/dev/null || true
+    ! grep -q cluster_state:ok "$CL_DIR/out" || break
+    sleep 0.3
+done
+expect redis-server cluster_state:ok
+run python3 "$HF_ROOT/tests/clients/compare.py" "$((lp + 1000))" \
+    "$redis_port" "$HF_ROOT/docs/PROTOCOL.md" \
+    "$HF_ROOT/tests/clients/compare-cluster.txt"
+expect CLUSTER '0 wrong'
+kill "$beside"
+wait "$beside" 2>/dev/null || true
+beside=
+c_fill
 
 say "redis-benchmark"
 run redis-benchmark -p "$fp" -n 500 -c 10 -P 4 -q -t ping,set,get,incr,mset
