@@ -65,8 +65,8 @@ struct edge_counters {
     uint64_t tracking_total_keys;
     uint64_t tracking_total_items;    /* pairs of key and client */
     uint64_t tracking_total_prefixes; /* of all clients */
-    uint64_t reads;        /* of sockets */
-    uint64_t unsent_bytes; /* replies that wait for their clients */
+    uint64_t reads;                   /* of sockets */
+    uint64_t unsent_bytes;            /* replies that wait for their clients */
     uint16_t plain_port;
     uint16_t cluster_port;
     struct stats *stats; /* of commands; NULL: not counted */
