@@ -511,11 +511,10 @@ bool auth_gate(struct conn *c,
         return false;
     }
     c->leaving |= cmd->handler == cmd_acl_deluser;
-    /* A read is decided where it is evaluated, and costs no more there. */
-    if (cmd->handler != NULL && !command_has(cmd, CMD_WRITE) && !c->multi &&
-        !mutant(ACL_AT_DISPATCH_ONLY)) {
-        return false;
-    }
+    /* What reads or writes data is decided where it is evaluated. Only what
+     * would be refused as far as is known is asked for before: so it is
+     * refused for that, whatever else is wrong with it, and does not fill the
+     * log. */
     if (known_to_allow(c, cmd, argv, argc, &d)) {
         if (cmd->handler != NULL || mild(cmd) || mutant(ACL_AT_DISPATCH_ONLY)) {
             return false;
