@@ -36,6 +36,7 @@ UNIT_TESTS = \
 	tests/unit/test_snap \
 	tests/unit/test_snapxfer \
 	tests/unit/test_store \
+	tests/unit/test_tracking \
 	tests/unit/test_strings \
 	tests/unit/test_vote \
 	tests/unit/test_wal
@@ -191,10 +192,12 @@ EXTRA_DIST += tests/sim/seeds.txt tests/sim/raft_seeds.txt tests/fault/jepsen.sh
 	tests/fuzz/corpus \
 	tests/clients/acl.py \
 	tests/clients/compare.sh \
-	tests/clients/compare.txt \
+	tests/clients/compare.py \
+	tests/clients/compare \
 	tests/clients/cli.py \
 	tests/clients/commands.txt \
 	tests/clients/debs.txt \
+	tests/clients/doc.py \
 	tests/clients/haproxy.sh \
 	tests/clients/hiredis.c \
 	tests/clients/install.sh \
