@@ -10,6 +10,7 @@ UNIT_TESTS = \
 	tests/unit/test_conn \
 	tests/unit/test_crc32c \
 	tests/unit/test_driver \
+	tests/unit/test_holdfast_uv \
 	tests/unit/test_kv \
 	tests/unit/test_load \
 	tests/unit/test_log_line \
@@ -113,6 +114,10 @@ FAKE_CLUSTER = tests/unit/fake_cluster.c tests/unit/fake_cluster.h
 CLIENT_LDADD = client/libholdfast.a $(CMOCKA_LIBS) -lm
 tests_unit_test_client_SOURCES = tests/unit/test_client.c $(FAKE_CLUSTER)
 tests_unit_test_client_LDADD = $(CLIENT_LDADD)
+tests_unit_test_holdfast_uv_SOURCES = tests/unit/test_holdfast_uv.c \
+	$(FAKE_CLUSTER)
+tests_unit_test_holdfast_uv_LDADD = client/libholdfast_uv.a \
+	$(CLIENT_LDADD) $(UV_LIBS)
 tests_unit_test_kv_SOURCES = tests/unit/test_kv.c $(FAKE_CLUSTER)
 tests_unit_test_kv_LDADD = $(CLIENT_LDADD)
 DISK_SIM = tests/sim/disk_sim.c tests/sim/disk_sim.h tests/unit/wal_env.h
