@@ -168,6 +168,7 @@ static void edge_options_fill(const struct settings *s, struct edge_options *o)
     o->slowlog_us = s->slowlog_us;
     o->slowlog_max_len = s->slowlog_max_len;
     o->latency_event_ms = s->latency_ms;
+    o->tracking_max = s->tracking_max;
     snprintf(o->notify_events, sizeof o->notify_events, "%s", s->notify_events);
 }
 
@@ -178,6 +179,8 @@ static void node_settings_fill(const struct settings *s, struct node_config *c)
     c->snapshot_rate = s->snapshot_rate;
     c->log_budget = s->log_budget;
     c->memory_limit = s->memory_limit;
+    c->history_count = s->history_count;
+    c->history_bytes = s->history_bytes;
 }
 
 static bool hook_config_set(void *data,
@@ -320,6 +323,15 @@ static void on_room(void *data)
     }
 }
 
+static void on_users(void *data)
+{
+    struct server *v = data;
+
+    if (v->edge != NULL) {
+        edge_on_users(v->edge);
+    }
+}
+
 /* ---- the start ---- */
 
 static void raise_file_limit(struct server *v)
@@ -428,7 +440,8 @@ static int start_node(struct server *v, struct errmsg *em)
     struct node_cbs cbs = {.data = v,
                            .on_exit = on_exit_cb,
                            .on_ready = on_ready,
-                           .on_room = on_room};
+                           .on_room = on_room,
+                           .on_users = on_users};
     struct node_config c = {
         .join_n = v->s.join_n,
         .election_ms = v->s.election_timeout_ms,
@@ -438,8 +451,6 @@ static int start_node(struct server *v, struct errmsg *em)
         .repair_refuse = strcmp(v->s.repair, "refuse") == 0,
         .cache_bytes = v->s.entry_cache,
         .request_max = v->s.request_max,
-        .history_count = v->s.history_count,
-        .history_bytes = v->s.history_bytes,
         .settings = v->views,
         .settings_n = v->views_n,
         .process = &v->hooks,

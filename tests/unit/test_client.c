@@ -625,11 +625,106 @@ static void random_faults(void **state)
 
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
+/* ---- following changes ---- */
+
+struct followed {
+    char ids[256];
+    int quiet; /* calls without a change */
+    int left;
+};
+
+static bool follow(void *ctx, const struct hf_change *c)
+{
+    struct followed *f = ctx;
+
+    if (c == NULL) {
+        f->quiet++;
+        return true;
+    }
+    snprintf(f->ids + strlen(f->ids), sizeof f->ids - strlen(f->ids),
+             "%s%s:%d:%.*s=%.*s", f->ids[0] != '\0' ? " " : "", c->id,
+             (int)c->type, (int)c->key.n, (const char *)c->key.p,
+             (int)c->value.n, (const char *)c->value.p);
+    return --f->left > 0;
+}
+
+#define ENTRY_SET(id, key)                               \
+    "*2\r\n$3\r\n" id                                    \
+    "\r\n*8\r\n$4\r\ntype\r\n$3\r\nset\r\n$3\r\nkey\r\n" \
+    "$1\r\n" key "\r\n$5\r\nvalue\r\n$1\r\n1\r\n$8\r\nrevision\r\n$1\r\n5\r\n"
+#define STREAM(n) "%1\r\n$11\r\n__changes__\r\n*" n "\r\n"
+
+/* A watch begins where the history ends, and goes on at another node when
+ * its own is lost or has nothing to say. */
+static void watch_goes_on(void **state)
+{
+    struct fixture *x = *state;
+    struct followed f = {.left = 3};
+
+    plan(x, 0, FAKE_SAY, "%1\r\n$17\r\nlast-generated-id\r\n$3\r\n4-0\r\n");
+    plan(x, 0, FAKE_SAY, "_\r\n");
+    plan(x, 0, FAKE_SAY,
+         STREAM("2") ENTRY_SET("5-0", "a") ENTRY_SET("5-1", "b"));
+    plan(x, 0, FAKE_DROP, NULL);
+    plan(x, 1, FAKE_SAY, "-CLUSTERDOWN no leader\r\n");
+    plan(x, 2, FAKE_SAY, STREAM("1") ENTRY_SET("6-0", "c"));
+    assert_int_equal(hf_watch(x->c, hf_str(""), NULL, 0, follow, &f), HF_OK);
+    assert_string_equal(f.ids, "5-0:1:a=1 5-1:1:b=1 6-0:1:c=1");
+    assert_int_equal(f.quiet, 1);
+}
+
+/* That changes were missed is a result of its own, and names where to go
+ * on. */
+static void watch_is_told_of_a_gap(void **state)
+{
+    struct fixture *x = *state;
+    struct followed f = {.left = 3};
+
+    plan_all(x,
+             "-TRIMMED the changes up to 7-0 are no longer kept: read the "
+             "keys, then go on from 9-0\r\n");
+    assert_int_equal(hf_watch(x->c, hf_str("p"), "1", 0, follow, &f),
+                     HF_ETRIMMED);
+    assert_non_null(strstr(hf_error(x->c), "go on from 9-0"));
+    assert_int_equal(f.left, 3);
+}
+
+/* A change that was seen is not given again, whatever a node says. */
+static void watch_goes_not_back(void **state)
+{
+    struct fixture *x = *state;
+    struct followed f = {.left = 9};
+
+    plan(x, 0, FAKE_SAY, STREAM("1") ENTRY_SET("5-1", "a"));
+    plan(x, 0, FAKE_SAY, STREAM("1") ENTRY_SET("5-1", "a"));
+    plan(x, 0, FAKE_SAY, STREAM("1") ENTRY_SET("4-7", "a"));
+    assert_int_equal(hf_watch(x->c, hf_str(""), "5-0", 0, follow, &f),
+                     HF_EPROTOCOL);
+    assert_string_equal(f.ids, "5-1:1:a=1");
+}
+
+/* What is no position is refused before anything is sent. */
+static void watch_refuses_positions(void **state)
+{
+    static const char *const bad[] = {"", "x", "-1", "5-", "5-x", "5x", " 5"};
+    struct fixture *x = *state;
+    struct followed f = {.left = 1};
+
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        assert_int_equal(hf_watch(x->c, hf_str(""), bad[i], 0, follow, &f),
+                         HF_EARGUMENT);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         T(set_and_get),
         T(set_conditions),
+        T(watch_goes_on),
+        T(watch_is_told_of_a_gap),
+        T(watch_goes_not_back),
+        T(watch_refuses_positions),
         T(other_calls),
         T(cas_by_revision),
         T(lost_answer_is_resolved),
