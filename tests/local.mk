@@ -63,7 +63,8 @@ PROCESS_TESTS = \
 	tests/fault/seat.sh \
 	tests/fault/stale.sh \
 	tests/fault/stalled_disk.sh \
-	tests/fault/syscalls.sh
+	tests/fault/syscalls.sh \
+	tests/fault/uv_client.sh
 FAULT_TOOLS = \
 	tests/fault/damage \
 	tests/fault/feed_watch \
@@ -71,7 +72,8 @@ FAULT_TOOLS = \
 	tests/fault/godown \
 	tests/fault/powercut \
 	tests/fault/rude \
-	tests/fault/stale_read
+	tests/fault/stale_read \
+	tests/fault/uv_load
 check_DATA = tests/fault/undo.so
 tests/fault/cold_start.log: tests/fault/big_start.log
 tests/fault/gaps.log: tests/fault/cold_start.log
@@ -89,6 +91,7 @@ tests/fault/stalled_disk.log: tests/fault/loopcut.log
 tests/fault/readonly_disk.log: tests/fault/stalled_disk.log
 tests/fault/syscalls.log: tests/fault/readonly_disk.log
 tests/fault/lossy.log: tests/fault/load.log
+tests/fault/uv_client.log: tests/fault/lossy.log
 tests/clients/acl.log: tests/fault/lossy.log
 
 # Preloaded into nodes, so without sanitizers and with nothing of ours in it.
@@ -178,6 +181,8 @@ tests_fault_powercut_SOURCES = tests/fault/powercut.c tests/fault/undo.h
 tests_fault_powercut_LDADD =
 tests_fault_godown_LDADD =
 tests_fault_stale_read_LDADD =
+tests_fault_uv_load_LDADD = client/libholdfast_uv.a client/libholdfast.a \
+	$(UV_LIBS)
 tests_fault_rude_LDADD =
 tests_fault_damage_LDADD = base/libbase.a
 tests_unit_test_check_LDADD = $(CHECK_LIBS) $(CMOCKA_LIBS)
