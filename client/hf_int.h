@@ -31,8 +31,8 @@ struct hf {
 int hf_fail(struct hf *c, int code, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* What a connection begins with: HELLO 3; with opt->stale also READONLY, as
- * a request of its own. */
+/* What a connection begins with: HELLO 3, with a password that, too; with
+ * opt->stale also READONLY, as a request of its own. */
 void hf_greeting(const struct hf_options *opt, struct buf *b);
 void hf_greeting_stale(const struct hf_options *opt, struct buf *b);
 

@@ -7,10 +7,14 @@
 
 void hf_greeting(const struct hf_options *opt, struct buf *b)
 {
-    (void)opt;
-    resp_array(b, 2);
+    resp_array(b, opt->password != NULL ? 5 : 2);
     resp_bulk_str(b, "HELLO");
     resp_bulk_str(b, "3");
+    if (opt->password != NULL) {
+        resp_bulk_str(b, "AUTH");
+        resp_bulk_str(b, opt->user != NULL ? opt->user : "default");
+        resp_bulk_str(b, opt->password);
+    }
 }
 
 void hf_greeting_stale(const struct hf_options *opt, struct buf *b)

@@ -61,6 +61,8 @@ enum {
     HF_PORT_DEFAULT = 7379,
     HF_TIMEOUT_DEFAULT = 5000, /* ms; longer than a node's deadline */
     HF_CONNECT_TIMEOUT = 500,  /* ms per node, greeting included */
+    HF_AUTH_TIMEOUT = 2000,    /* instead, with a password: a node may have to
+                                  ask others about it */
     HF_SILENCE_TIMEOUT = 1000, /* ms without a byte: the node is asked over
                                   another connection whether it lives */
     HF_ANSWER_TIMEOUT = 4500,  /* ms without a byte: next node, if it lives or
@@ -128,6 +130,10 @@ struct hf;
 struct hf_options {
     bool stale;          /* reads may be answered from a node's own data */
     uint32_t max_age_ms; /* of such data; 0: any age */
+    /* Each connection authenticates with them first; copied. NULL: with no
+     * password; no @user: as "default". */
+    const char *user;
+    const char *password;
 };
 
 /* Make a handle for the nodes @endpoints, "host:port,host:port,..."; a port

@@ -189,6 +189,7 @@ tests_unit_test_check_LDADD = $(CHECK_LIBS) $(CMOCKA_LIBS)
 EXTRA_DIST += tests/sim/seeds.txt tests/sim/raft_seeds.txt tests/fault/jepsen.sh \
 	tests/fault/cutoff.sh \
 	tests/jepsen \
+	tests/golden/command-user.hex \
 	tests/golden/entry.hex \
 	tests/golden/hello.hex \
 	tests/golden/identity.hex \
@@ -196,6 +197,7 @@ EXTRA_DIST += tests/sim/seeds.txt tests/sim/raft_seeds.txt tests/fault/jepsen.sh
 	tests/golden/segment.hex \
 	tests/golden/snapshot.hex \
 	tests/golden/snapshot-2.hex \
+	tests/golden/user.hex \
 	tests/golden/vote.hex \
 	tests/fuzz/corpus \
 	tests/clients/acl.py \
