@@ -102,6 +102,7 @@ static void node_done(struct client_op *op, struct bytes reply)
 {
     struct conn_op *o = HF_CONTAINER_OF(op, struct conn_op, op);
 
+    auth_note(o->conn, op->command, reply);
     edge_count_op(o, reply);
     conn_reply(o->conn, reply);
     conn_op_free(o);
@@ -116,8 +117,8 @@ void dispatch_op(struct conn *c,
 {
     struct conn_op *o = conn_op_new(c, kind);
 
-    o->op.command = command_encode(
-        cmd,
+    o->op.command = auth_encode(
+        c, cmd,
         c->port == EDGE_CLUSTER && kind == OP_NODE ? COMMAND_CLUSTER_PORT : 0,
         argv, argc);
     o->op.done = done;
@@ -325,6 +326,9 @@ static void watch_done(struct client_op *op, struct bytes reply)
         c->held = false;
         client_set_stale(c->client, true, max_age_ms);
     }
+    if (!ok) {
+        auth_note(c, op->command, reply);
+    }
     reply = ok ? bytes_str("+OK\r\n") : reply;
     edge_count_op(o, reply);
     conn_reply(c, reply);
@@ -347,7 +351,7 @@ static void watch_submit(struct conn *c, const struct bytes *argv, int argc)
     struct conn_op *o = conn_op_new(c, OP_READ);
 
     o->op.command =
-        command_encode(command_by_name(bytes_str("revs")), 0, argv, argc);
+        auth_encode(c, command_by_name(bytes_str("revs")), 0, argv, argc);
     o->op.done = watch_done;
     o->epoch = c->watch_epoch;
     o->keys = (size_t)argc - 1;
@@ -687,18 +691,18 @@ static const struct command *meant(const struct bytes *argv, int argc)
                                                        : cmd;
 }
 
-static void dispatch_found(struct conn *c,
-                           const struct command *cmd,
-                           const struct bytes *argv,
-                           int argc)
+void dispatch_go(struct conn *c,
+                 const struct command *cmd,
+                 const struct bytes *argv,
+                 int argc)
 {
     struct buf reply = BUF_INIT;
 
-    c->last = cmd;
     edge_monitor(c, cmd, argv, argc);
-    if (subscriber_refuses(c, cmd) || acts_now(c, cmd, argv, argc)) {
+    if (acts_now(c, cmd, argv, argc)) {
         return;
-    } else if (c->multi) {
+    }
+    if (c->multi) {
         queue_command(c, cmd, argv, argc);
     } else if ((cmd->flags & CMD_LOCAL) != 0) {
         answer_in_turn(c, cmd, argv, argc);
@@ -757,7 +761,19 @@ static void dispatch_rejected(struct conn *c,
     dispatch_answer(c, reply);
 }
 
-void dispatch(struct conn *c, const struct bytes *argv, int argc)
+static void dispatch_found(struct conn *c,
+                           const struct command *cmd,
+                           const struct bytes *argv,
+                           int argc)
+{
+    c->last = cmd;
+    if (!subscriber_refuses(c, cmd) && !auth_begin(c, cmd, argv, argc) &&
+        !auth_gate(c, cmd, argv, argc)) {
+        dispatch_go(c, cmd, argv, argc);
+    }
+}
+
+static void dispatch_words(struct conn *c, const struct bytes *argv, int argc)
 {
     struct edge *e = c->edge;
     struct buf reply = BUF_INIT;
@@ -782,4 +798,16 @@ void dispatch(struct conn *c, const struct bytes *argv, int argc)
     }
     e->now.command = NULL;
     e->now_argv = NULL;
+}
+
+void dispatch(struct conn *c, const struct bytes *argv, int argc)
+{
+    struct auth_words w;
+
+    if (auth_hash_words(argv, argc, &w)) {
+        dispatch_words(c, w.argv, argc);
+        auth_words_release(&w);
+    } else {
+        dispatch_words(c, argv, argc);
+    }
 }

@@ -328,6 +328,15 @@ static void on_room(void *data)
     }
 }
 
+static void on_users(void *data)
+{
+    struct server *v = data;
+
+    if (v->edge != NULL) {
+        edge_on_users(v->edge);
+    }
+}
+
 /* ---- the start ---- */
 
 static void raise_file_limit(struct server *v)
@@ -436,7 +445,8 @@ static int start_node(struct server *v, struct errmsg *em)
     struct node_cbs cbs = {.data = v,
                            .on_exit = on_exit_cb,
                            .on_ready = on_ready,
-                           .on_room = on_room};
+                           .on_room = on_room,
+                           .on_users = on_users};
     struct node_config c = {
         .join_n = v->s.join_n,
         .election_ms = v->s.election_timeout_ms,

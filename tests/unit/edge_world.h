@@ -145,6 +145,7 @@ struct client {
 struct node {
     struct env *env;
     struct machine *m;
+    struct machine *behind; /* what this node has applied; NULL: all of @m */
     bool held; /* answers wait */
     bool leads;
     bool full;
@@ -182,6 +183,11 @@ void node_publish(struct node *n,
                (const char *)message.p);
 }
 
+struct machine *node_machine(struct node *n)
+{
+    return n->behind != NULL ? n->behind : n->m;
+}
+
 bool node_full(const struct node *n)
 {
     return n->full;
@@ -201,7 +207,7 @@ static inline void answer(struct client *c, struct client_op *op)
         command_run(NULL, n->m, blob_bytes(op->command), &reply);
         store_end(s);
     } else if (op->kind == OP_READ) {
-        kind = c->stale ? 'R' : 'r';
+        kind = c->stale && !op->fresh ? 'R' : 'r';
         command_read(n->m, blob_bytes(op->command), &reply);
     } else {
         admin_run(&view, blob_bytes(op->command), &reply);
