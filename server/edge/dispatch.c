@@ -122,6 +122,7 @@ void dispatch_op(struct conn *c,
         c->port == EDGE_CLUSTER && kind == OP_NODE ? COMMAND_CLUSTER_PORT : 0,
         argv, argc);
     o->op.done = done;
+    o->track = tracking_begin(c, cmd, argv, argc);
     conn_op_submit(o);
 }
 
@@ -549,6 +550,7 @@ static void exec_submit(struct conn *c)
     multi_forget(c);
     watch_forget(c);
     buf_release(&c->exec_once);
+    tracking_dispatched(c, NULL);
 }
 
 /* @argv: EXEC, or ONCE session number EXEC. */
@@ -631,7 +633,7 @@ static const struct {
 /* Does it decide what the commands behind it may be? */
 static bool changes_form(const struct conn *c, const struct command *cmd)
 {
-    return pubsub_changes(cmd) ||
+    return pubsub_changes(cmd) || tracking_changes(cmd) ||
            (strcmp(cmd->name, "hello") == 0 && pubsub_subscribed(c));
 }
 
@@ -640,13 +642,23 @@ static bool acts_now(struct conn *c,
                      const struct bytes *argv,
                      int argc)
 {
-    if ((cmd->flags & CMD_CONN) == 0 || cmd->parent != NULL) {
+    if ((cmd->flags & CMD_CONN) == 0) {
         return false;
     }
     if (!c->multi && changes_form(c, cmd)) {
         c->held = !mutant(SUBSCRIBE_LATE);
         answer_in_turn(c, cmd, argv, argc);
         return true;
+    }
+    if (!c->multi && tracking_is_caching(cmd)) {
+        struct buf reply = BUF_INIT;
+
+        tracking_caching(c, argv, &reply);
+        dispatch_answer(c, &reply);
+        return true;
+    }
+    if (cmd->parent != NULL) {
+        return false;
     }
     for (size_t i = 0; i < sizeof at_dispatch / sizeof at_dispatch[0]; i++) {
         if (strcmp(at_dispatch[i].name, cmd->name) == 0 &&
@@ -719,6 +731,18 @@ void dispatch_go(struct conn *c,
     }
 }
 
+static void dispatch_found(struct conn *c,
+                           const struct command *cmd,
+                           const struct bytes *argv,
+                           int argc)
+{
+    c->last = cmd;
+    if (!subscriber_refuses(c, cmd) && !auth_begin(c, cmd, argv, argc) &&
+        !auth_gate(c, cmd, argv, argc)) {
+        dispatch_go(c, cmd, argv, argc);
+    }
+}
+
 /* A browser that a stranger's page made talk to this port: what it says after
  * its headers would be commands. Redis, too, closes at these words. */
 static bool is_http(const struct conn *c, const struct bytes *argv)
@@ -761,18 +785,6 @@ static void dispatch_rejected(struct conn *c,
     dispatch_answer(c, reply);
 }
 
-static void dispatch_found(struct conn *c,
-                           const struct command *cmd,
-                           const struct bytes *argv,
-                           int argc)
-{
-    c->last = cmd;
-    if (!subscriber_refuses(c, cmd) && !auth_begin(c, cmd, argv, argc) &&
-        !auth_gate(c, cmd, argv, argc)) {
-        dispatch_go(c, cmd, argv, argc);
-    }
-}
-
 static void dispatch_words(struct conn *c, const struct bytes *argv, int argc)
 {
     struct edge *e = c->edge;
@@ -790,11 +802,14 @@ static void dispatch_words(struct conn *c, const struct bytes *argv, int argc)
     if (argc == 4 && bytes_ieq(argv[3], "EXEC") && bytes_ieq(argv[0], "ONCE")) {
         e->now.command = command_by_name(argv[0]);
         do_exec(c, argv, argc);
+        tracking_dispatched(c, NULL);
     } else if ((cmd = command_find(argv, argc, &reply)) != NULL) {
         e->now.command = cmd;
         dispatch_found(c, cmd, argv, argc);
+        tracking_dispatched(c, cmd);
     } else {
         dispatch_rejected(c, argv, argc, &reply);
+        tracking_dispatched(c, NULL);
     }
     e->now.command = NULL;
     e->now_argv = NULL;
