@@ -95,7 +95,7 @@ tests/fault/syscalls.log: tests/fault/readonly_disk.log
 tests/fault/lossy.log: tests/fault/load.log
 tests/clients/tools.log: tests/fault/uv_client.log
 tests/fault/uv_client.log: tests/fault/lossy.log
-tests/clients/acl.log: tests/fault/lossy.log
+tests/clients/acl.log: tests/clients/tools.log
 
 # Preloaded into nodes, so without sanitizers and with nothing of ours in it.
 tests/fault/undo.so: $(srcdir)/tests/fault/undo.c $(srcdir)/tests/fault/undo.h
