@@ -101,7 +101,6 @@ struct stats {
 
     uint64_t hits; /* keys looked up by reads of this node, and found */
     uint64_t misses;
-    uint64_t tracking_clients; /* of those who count them */
 };
 
 struct stats *stats_new(void);
