@@ -341,6 +341,50 @@ static void publish_past_a_dead_node(void **state)
     world_end(&w);
 }
 
+/* What a node does not take is dropped for it alone, and bounded. */
+static void publish_to_a_slow_node(void **state)
+{
+    enum { MESSAGE = 1 << 20, MESSAGES = 20 };
+    char *text = hf_calloc(1, MESSAGE + 1);
+    struct talk *sub, *pub;
+    struct world w;
+    struct node *n;
+    int l, f, g;
+
+    (void)state;
+    world_init(&w, 8, &plain);
+    l = leader(&w);
+    f = follower(&w, 0);
+    g = follower(&w, 1);
+    sub = talk(&w, g);
+    ask(sub, "SUBSCRIBE news", "*3 $9 subscribe $4 news :1 ");
+    pub = talk(&w, l);
+    memset(text, 'x', MESSAGE);
+    sim_link(w.s, l, f)->blocked = true;
+    for (int i = 0; i < MESSAGES; i++) {
+        buf_printf(&pub->send, "*3\r\n$7\r\nPUBLISH\r\n$4\r\nnews\r\n$%d\r\n",
+                   MESSAGE);
+        buf_append(&pub->send, text, MESSAGE);
+        buf_printf(&pub->send, "\r\n");
+    }
+    sim_env_post(w.env, flush, pub);
+    n = cluster_node(w.cl, l);
+    for (int i = 0; i < 200; i++) {
+        pass(&w, MS);
+        for (unsigned k = 0; k < machine_members(n->machine); k++) {
+            uint64_t id = machine_member_at(n->machine, k)->id;
+
+            assert_true(id == n->id || peer_bulk_pending(n->peers, id) <=
+                                           NODE_PUBLISH_BYTES + 2 * MESSAGE);
+        }
+    }
+    pass(&w, SECOND);
+    assert_true(pub->got.n == 4 * MESSAGES); /* ":0" each */
+    assert_true(sub->got.n > (size_t)MESSAGES / 2 * MESSAGE);
+    free(text);
+    world_end(&w);
+}
+
 /* ---- events ---- */
 
 static void notify_all(struct world *w, int i)
@@ -771,6 +815,7 @@ int main(void)
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(publish_crosses),
         cmocka_unit_test(publish_past_a_dead_node),
+        cmocka_unit_test(publish_to_a_slow_node),
         cmocka_unit_test(events_everywhere),
         cmocka_unit_test(change_before_reply),
         cmocka_unit_test(never_ahead),
