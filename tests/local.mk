@@ -2,6 +2,7 @@
 UNIT_TESTS = \
 	tests/unit/test_acl \
 	tests/unit/test_admin \
+	tests/unit/test_auth \
 	tests/unit/test_bounds \
 	tests/unit/test_bytes \
 	tests/unit/test_check \
@@ -12,6 +13,7 @@ UNIT_TESTS = \
 	tests/unit/test_driver \
 	tests/unit/test_kv \
 	tests/unit/test_load \
+	tests/unit/test_log_line \
 	tests/unit/test_message \
 	tests/unit/test_disk_sim \
 	tests/unit/test_identity \
@@ -43,6 +45,7 @@ UNIT_TESTS = \
 # Tests of real processes; each makes its own cluster. One after the other:
 # some measure time.
 PROCESS_TESTS = \
+	tests/clients/acl.sh \
 	tests/fault/big_start.sh \
 	tests/fault/cold_start.sh \
 	tests/fault/gaps.sh \
@@ -86,6 +89,7 @@ tests/fault/stalled_disk.log: tests/fault/loopcut.log
 tests/fault/readonly_disk.log: tests/fault/stalled_disk.log
 tests/fault/syscalls.log: tests/fault/readonly_disk.log
 tests/fault/lossy.log: tests/fault/load.log
+tests/clients/acl.log: tests/fault/lossy.log
 
 # Preloaded into nodes, so without sanitizers and with nothing of ours in it.
 tests/fault/undo.so: $(srcdir)/tests/fault/undo.c $(srcdir)/tests/fault/undo.h
@@ -152,6 +156,8 @@ tests_unit_test_load_SOURCES = tests/unit/test_load.c \
 	jepsen-lite/history_out.c jepsen-lite/history_out.h \
 	jepsen-lite/keys.c jepsen-lite/load.h
 tests_unit_test_load_LDADD = $(CLIENT_LDADD)
+tests_unit_test_log_line_LDADD = base/libbase.a $(JANSSON_LIBS) \
+	$(CMOCKA_LIBS)
 tests_unit_test_node_SOURCES = tests/unit/test_node.c \
 	tests/sim/check.c tests/sim/check.h \
 	tests/sim/cluster.c tests/sim/cluster.h \
@@ -192,11 +198,14 @@ EXTRA_DIST += tests/sim/seeds.txt tests/sim/raft_seeds.txt tests/fault/jepsen.sh
 	tests/golden/snapshot-2.hex \
 	tests/golden/vote.hex \
 	tests/fuzz/corpus \
+	tests/clients/acl.py \
 	tests/clients/compare.sh \
-	tests/clients/compare.txt \
+	tests/clients/compare.py \
+	tests/clients/compare \
 	tests/clients/cli.py \
 	tests/clients/commands.txt \
 	tests/clients/debs.txt \
+	tests/clients/doc.py \
 	tests/clients/haproxy.sh \
 	tests/clients/hiredis.c \
 	tests/clients/install.sh \

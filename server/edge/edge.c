@@ -409,6 +409,7 @@ void edge_free(struct edge *e)
         conn_close(e->head);
     }
     hf_assert(e->unanswered == 0);
+    acl_log_free(e->acl_log);
     node_set_hooks(e->node, NULL);
     tracking_free(e->tracking);
     pubsub_free(e->pubsub);

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "resp/resp.h"
+#include "server/command/acl.h"
 #include "server/command/admin.h"
 #include "server/command/command.h"
 #include "server/node/node_int.h"
@@ -173,6 +174,7 @@ static void admin_sizes(struct node *n, struct node_view *v)
     if (n->machine != NULL) {
         struct store *s = machine_store(n->machine);
 
+        v->seats = machine_seats(n->machine);
         v->memory_bytes = machine_bytes(n->machine);
         v->keys = store_count(s);
         v->keys_expiring = store_count_volatile(s);
@@ -484,6 +486,11 @@ void admin_begin(struct node *n, struct client_op *op)
 
     buf_clear(&op->reply);
     memset(&a, 0, sizeof a);
+    if (n->machine != NULL &&
+        acl_refuses(n->machine, blob_bytes(op->command), &op->reply)) {
+        client_op_done(op, 0);
+        return;
+    }
     if (admin_action(blob_bytes(op->command), &a, &op->reply) != 0) {
         client_op_done(op, 0);
         return;

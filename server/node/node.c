@@ -302,6 +302,15 @@ static void on_member(void *ctx, uint64_t id, bool gone)
     env_defer(n->env, &n->changed_task);
 }
 
+static void on_users(void *ctx)
+{
+    struct node *n = ctx;
+
+    if (n->cbs.on_users != NULL) {
+        n->cbs.on_users(n->cbs.data);
+    }
+}
+
 static void node_machine_hooks(struct node *n, struct machine *m)
 {
     struct machine_observer o;
@@ -312,6 +321,7 @@ static void node_machine_hooks(struct node *n, struct machine *m)
     o.on_request = on_request;
     o.on_open = on_open;
     o.on_member = on_member;
+    o.on_users = on_users;
     o.on_change = publish_change;
     o.on_notify = publish_notify;
     machine_set_notify(m, n->notify);
@@ -339,6 +349,7 @@ void node_machine_swap(struct node *n, struct machine *m)
         publish_lost(n);
     }
     node_garbage(n);
+    on_users(n);
 }
 
 void node_restored(struct node *n, const struct snap_meta *m)

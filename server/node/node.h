@@ -94,6 +94,9 @@ struct node_cbs {
     void (*on_ready)(void *data);
     /* Parked requests fell below their limits again: read sockets. */
     void (*on_room)(void *data);
+    /* Users were changed, or the whole state was: during apply, so only take
+     * note. */
+    void (*on_users)(void *data);
 };
 
 /* Open the data directory of @e->disk and take part. Returns at once; data

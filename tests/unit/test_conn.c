@@ -141,6 +141,7 @@ struct client {
 struct node {
     struct env *env;
     struct machine *m;
+    struct machine *behind; /* what this node has applied; NULL: all of @m */
     bool held; /* answers wait */
     bool leads;
     bool full;
@@ -194,6 +195,11 @@ void node_publish(struct node *n,
     (void)kind;
     (void)channel;
     (void)message;
+}
+
+struct machine *node_machine(struct node *n)
+{
+    return n->behind != NULL ? n->behind : n->m;
 }
 
 bool node_full(const struct node *n)
