@@ -188,6 +188,13 @@ const char *node_leader_cluster_address(const struct node *n)
     return m != NULL ? m->cluster : "";
 }
 
+uint64_t node_leaderless_ms(const struct node *n)
+{
+    return n->leaderless_us == 0 || node_ready_leader(n) != 0
+               ? 0
+               : (env_now_us(n->env) - n->leaderless_us) / 1000;
+}
+
 /* ---- garbage, in slices ---- */
 
 void node_garbage(struct node *n)
