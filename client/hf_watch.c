@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/mutant.h"
 #include "client/hf_int.h"
 
 /* A node that blocks says something well before HF_SILENCE_TIMEOUT. */
@@ -137,6 +138,12 @@ static bool take_field(struct hf_change *out,
     return true; /* fields of later versions are skipped */
 }
 
+static bool follows(const struct watch *w, uint64_t revision, uint64_t seq)
+{
+    return revision > w->revision ||
+           (revision == w->revision && seq > w->seq) || mutant(FEED_GOES_BACK);
+}
+
 /* One entry, [id, [name, value, ...]]. Ids rise, else the answer is not what
  * was asked for. */
 static bool take_change(struct watch *w,
@@ -151,7 +158,7 @@ static bool take_change(struct watch *w,
     if (entry->n != 2 || entry->items[0].str == NULL ||
         fields->type != HF_REPLY_ARRAY || fields->n % 2 != 0 ||
         !parse_id(entry->items[0].str, &revision, &seq) ||
-        revision < w->revision || (revision == w->revision && seq <= w->seq)) {
+        !follows(w, revision, seq)) {
         return false;
     }
     for (size_t i = 0; i < fields->n; i += 2) {

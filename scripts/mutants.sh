@@ -38,7 +38,7 @@ likely() {
         peer) echo "test_peer test_snapxfer test_message" ;;
         store) echo "test_machine test_store test_map" ;;
         node) echo "test_node test_bounds" ;;
-        feed) echo "test_feed test_node" ;;
+        feed) echo "test_feed test_node test_client" ;;
         edge) echo "test_conn test_bounds test_command test_machine" ;;
         client) echo "test_client test_resp test_kv" ;;
         jepsen) find "$dir/tests/unit" -type f -perm -u+x \

@@ -61,6 +61,10 @@ struct edge_counters {
     uint64_t pubsub_channels;
     uint64_t pubsub_patterns;
     uint64_t pubsubshard_channels;
+    uint64_t tracking_clients;
+    uint64_t tracking_total_keys;
+    uint64_t tracking_total_items;    /* pairs of key and client */
+    uint64_t tracking_total_prefixes; /* of all clients */
     uint64_t reads;        /* of sockets */
     uint64_t unsent_bytes; /* replies that wait for their clients */
     uint16_t plain_port;
@@ -133,6 +137,7 @@ struct node_view {
     uint64_t leaderless_ms; /* for how long none is known; 0: one is */
     bool init;            /* belongs to a cluster */
     int tolerates_loss;   /* voters that may fail now; <0: unknown */
+    uint64_t seats;       /* of the cluster, vacant ones included */
     /* sizes */
     uint64_t disk_bytes;
     uint64_t log_bytes;

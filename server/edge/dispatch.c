@@ -122,6 +122,7 @@ void dispatch_op(struct conn *c,
         c->port == EDGE_CLUSTER && kind == OP_NODE ? COMMAND_CLUSTER_PORT : 0,
         argv, argc);
     o->op.done = done;
+    o->track = tracking_begin(c, cmd, argv, argc);
     conn_op_submit(o);
 }
 
@@ -559,6 +560,7 @@ static void exec_submit(struct conn *c)
     multi_forget(c);
     watch_forget(c);
     buf_release(&c->exec_once);
+    tracking_dispatched(c, NULL);
 }
 
 /* @argv: EXEC, or ONCE session number EXEC. */
@@ -641,7 +643,7 @@ static const struct {
 /* Does it decide what the commands behind it may be? */
 static bool changes_form(const struct conn *c, const struct command *cmd)
 {
-    return pubsub_changes(cmd) ||
+    return pubsub_changes(cmd) || tracking_changes(cmd) ||
            (strcmp(cmd->name, "hello") == 0 && pubsub_subscribed(c));
 }
 
@@ -650,13 +652,23 @@ static bool acts_now(struct conn *c,
                      const struct bytes *argv,
                      int argc)
 {
-    if ((cmd->flags & CMD_CONN) == 0 || cmd->parent != NULL) {
+    if ((cmd->flags & CMD_CONN) == 0) {
         return false;
     }
     if (!c->multi && changes_form(c, cmd)) {
         c->held = !mutant(SUBSCRIBE_LATE);
         answer_in_turn(c, cmd, argv, argc);
         return true;
+    }
+    if (!c->multi && tracking_is_caching(cmd)) {
+        struct buf reply = BUF_INIT;
+
+        tracking_caching(c, argv, &reply);
+        dispatch_answer(c, &reply);
+        return true;
+    }
+    if (cmd->parent != NULL) {
+        return false;
     }
     for (size_t i = 0; i < sizeof at_dispatch / sizeof at_dispatch[0]; i++) {
         if (strcmp(at_dispatch[i].name, cmd->name) == 0 &&
@@ -741,12 +753,58 @@ static void dispatch_found(struct conn *c,
     }
 }
 
+/* A browser that a stranger's page made talk to this port: what it says after
+ * its headers would be commands. Redis, too, closes at these words. */
+static bool is_http(const struct conn *c, const struct bytes *argv)
+{
+    if (!bytes_ieq(argv[0], "POST") && !bytes_ieq(argv[0], "Host:")) {
+        return false;
+    }
+    if (edge_may_log(c->edge, EDGE_QUOTA_PROTOCOL)) {
+        log_warn(c->edge->log,
+                 "client %" PRIu64
+                 " at %s: speaks HTTP, perhaps to have "
+                 "commands run from a web page; closing",
+                 c->id, c->net->remote);
+    }
+    return !mutant(EDGE_HTTP_RUNS);
+}
+
+/* @reply is what command_find() had to say. EXEC with words ends its
+ * transaction; any other error lets its EXEC fail. */
+static void dispatch_rejected(struct conn *c,
+                              const struct bytes *argv,
+                              int argc,
+                              struct buf *reply)
+{
+    struct edge *e = c->edge;
+
+    c->multi_dirty = c->multi;
+    if (reply->p[0] == '-') {
+        e->now.command = meant(argv, argc);
+        e->now.rejected = true;
+    }
+    if (bytes_ieq(argv[0], "EXEC")) {
+        multi_forget(c);
+        watch_forget(c);
+        buf_clear(reply);
+        resp_error(reply,
+                   "EXECABORT Transaction discarded because of: wrong number "
+                   "of arguments for 'exec' command");
+    }
+    dispatch_answer(c, reply);
+}
+
 static void dispatch_words(struct conn *c, const struct bytes *argv, int argc)
 {
     struct edge *e = c->edge;
     struct buf reply = BUF_INIT;
     const struct command *cmd;
 
+    if (is_http(c, argv)) {
+        conn_doom(c);
+        return;
+    }
     e->counters.commands++;
     e->now = (struct counted){NULL, env_now_us(e->env), false};
     e->now_argv = argv;
@@ -754,16 +812,14 @@ static void dispatch_words(struct conn *c, const struct bytes *argv, int argc)
     if (argc == 4 && bytes_ieq(argv[3], "EXEC") && bytes_ieq(argv[0], "ONCE")) {
         e->now.command = command_by_name(argv[0]);
         do_exec(c, argv, argc);
+        tracking_dispatched(c, NULL);
     } else if ((cmd = command_find(argv, argc, &reply)) != NULL) {
         e->now.command = cmd;
         dispatch_found(c, cmd, argv, argc);
+        tracking_dispatched(c, cmd);
     } else {
-        c->multi_dirty = c->multi;
-        if (reply.p[0] == '-') {
-            e->now.command = meant(argv, argc);
-            e->now.rejected = true;
-        }
-        dispatch_answer(c, &reply);
+        dispatch_rejected(c, argv, argc, &reply);
+        tracking_dispatched(c, NULL);
     }
     e->now.command = NULL;
     e->now_argv = NULL;

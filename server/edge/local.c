@@ -124,14 +124,15 @@ static void reset(struct conn *c, struct buf *reply)
 {
     c->held = false;
     c->resp3 = false;
+    tracking_forget(c);
+    if (!mutant(PUBSUB_KEEPS_GONE)) {
+        pubsub_forget(c);
+    }
     c->reply_off = false;
     c->reply_skip = false;
     c->no_evict = false;
     c->no_touch = false;
     conn_unmonitor(c);
-    if (!mutant(PUBSUB_KEEPS_GONE)) {
-        pubsub_forget(c);
-    }
     buf_release(&c->name);
     auth_forget(c);
     stale_reads(c, false, 0);
@@ -140,11 +141,12 @@ static void reset(struct conn *c, struct buf *reply)
 
 static void select_db(const struct conn *c, struct bytes db, struct buf *reply)
 {
-    int64_t n;
+    int32_t n;
 
-    if (!args_i64(db, &n)) {
-        resp_error(reply, "ERR value is not an integer or out of range");
-    } else if (n == 0) {
+    if (!args_need_i32(db, &n, reply)) {
+        return;
+    }
+    if (n == 0) {
         resp_ok(reply);
     } else if (c->port == EDGE_CLUSTER) {
         resp_error(reply, "ERR SELECT is not allowed in cluster mode");
@@ -161,7 +163,8 @@ void local_run(struct conn *c,
 {
     const char *name = cmd->name;
 
-    if (pubsub_command(c, cmd, argv, argc, reply)) {
+    if (pubsub_command(c, cmd, argv, argc, reply) ||
+        tracking_command(c, cmd, argv, argc, reply)) {
         return;
     }
     if (cmd->parent != NULL && strcmp(cmd->parent, "acl") == 0) {

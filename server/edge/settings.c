@@ -16,6 +16,7 @@
 #include "base/mutant.h"
 #include "resp/resp.h"
 #include "server/command/admin.h"
+#include "server/command/notify.h"
 #include "server/edge/hostport.h"
 
 enum kind {
@@ -24,6 +25,7 @@ enum kind {
     BOOL,   /* a flag without value, or =yes, =no */
     INT,    /* min..max; takes k, m, g */
     LEVEL,  /* debug, info, warn, error */
+    FORMAT, /* text, json */
     MICRO,  /* microseconds, or -1 */
     NOTIFY, /* classes of keyspace events */
 };
@@ -104,10 +106,15 @@ static const struct row table[] = {
      "64m", "no snapshot before the log has this size"},
     {"snapshot-rate", INT, AT(snapshot_rate), "bytes/s", 32 * MIB, 64 * GIB,
      "128m", "speed of sending a snapshot"},
+    {"tracking-table-max-keys", INT, AT(tracking_max), "", 1,
+     UINT64_C(100000000), "1000000",
+     "keys remembered for clients that keep what they read"},
     {"repair", TEXT, AT(repair), "auto|refuse", 0, 0, "auto",
      "a damaged data directory: repair it from the other nodes, or refuse"},
     {"log-level", LEVEL, AT(log_level), "LEVEL", 0, 0, "info",
      "debug, info, warn or error"},
+    {"log-format", FORMAT, AT(log_format), "FORMAT", 0, 0, "text",
+     "text, or json: one object a line"},
     {"slowlog-log-slower-than", MICRO, AT(slowlog_us), "us", 0, INT64_MAX,
      "10000", "commands that take so long are in SLOWLOG (-1: none is)"},
     {"slowlog-max-len", INT, AT(slowlog_max_len), "", 0, 100000, "128",
@@ -194,37 +201,12 @@ static int parse_level(const char *text, uint64_t *out)
 
 int settings_notify(const char *text, char *out)
 {
-    static const char all[] = "g$lshzxetd";
-    static const char order[] = "g$lshzxetdnKEm";
-    bool has[sizeof order] = {false};
-    size_t n = 0;
-    bool every = true;
+    unsigned classes = 0;
 
-    for (; *text != '\0'; text++) {
-        const char *at = strchr(order, *text);
-
-        if (*text == 'A') {
-            for (size_t i = 0; i < sizeof all - 1; i++) {
-                has[i] = true;
-            }
-        } else if (at == NULL) {
-            return HF_EINVAL;
-        } else {
-            has[at - order] = true;
-        }
+    if (!notify_parse(text, &classes)) {
+        return HF_EINVAL;
     }
-    for (size_t i = 0; i < sizeof all - 1; i++) {
-        every = every && has[i];
-    }
-    if (every) {
-        out[n++] = 'A';
-    }
-    for (size_t i = every ? sizeof all - 1 : 0; i < sizeof order - 1; i++) {
-        if (has[i]) {
-            out[n++] = order[i];
-        }
-    }
-    out[n] = '\0';
+    notify_format(classes, out);
     return 0;
 }
 
@@ -297,6 +279,14 @@ static int row_set(struct settings *s,
                                   "debug, info, warn or error",
                                   where, text);
             }
+            return 0;
+        case FORMAT:
+            if (strcmp(text, "text") != 0 && strcmp(text, "json") != 0) {
+                return errmsg_set(em, HF_EINVAL,
+                                  "%s: \"%.100s\" is neither text nor json",
+                                  where, text);
+            }
+            *(uint64_t *)at = text[0] == 'j' ? LOG_JSON : LOG_TEXT;
             return 0;
         case MICRO:
             if (parse_micro(text, at) != 0) {
@@ -722,6 +712,10 @@ bool settings_row(const struct settings *s,
             snprintf(value, max, "%s",
                      log_level_name((enum log_level) * (const uint64_t *)at));
             break;
+        case FORMAT:
+            snprintf(value, max, "%s",
+                     *(const uint64_t *)at == LOG_JSON ? "json" : "text");
+            break;
         case INT:
             snprintf(value, max, "%" PRIu64, *(const uint64_t *)at);
             break;
@@ -748,6 +742,7 @@ static const char *const live[] = {
     "slowlog-max-len",
     "latency-monitor-threshold",
     "notify-keyspace-events",
+    "tracking-table-max-keys",
     "history-count",
     "history-bytes",
 };
@@ -813,6 +808,7 @@ static int refuse_value(const struct row *r,
             break;
         case TEXT:
         case ADDR:
+        case FORMAT:
             return errmsg_set(em, HF_EINVAL, "not a value of this setting");
     }
     if (number && r->kind == MICRO) {

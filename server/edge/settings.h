@@ -33,7 +33,8 @@ struct settings {
     bool version;
     bool check_config;
     bool help;
-    uint64_t log_level; /* enum log_level */
+    uint64_t log_level;  /* enum log_level */
+    uint64_t log_format; /* enum log_format */
     uint64_t election_timeout_ms;
     uint64_t heartbeat_ms;
     uint64_t request_timeout_ms;
@@ -49,6 +50,7 @@ struct settings {
     uint64_t entry_cache;
     uint64_t snapshot_floor;
     uint64_t snapshot_rate;
+    uint64_t tracking_max;    /* tracking-table-max-keys */
     char repair[16];          /* auto or refuse */
     bool debug_command;       /* DEBUG is allowed */
     int64_t slowlog_us;       /* slower commands are kept; -1: none */

@@ -49,7 +49,8 @@ void feed_limits(struct node *n)
 
     /* Else a small memory limit would be used up by changes, which no
      * deletion of keys frees. */
-    if (n->cfg.memory_limit != 0 && bytes > n->cfg.memory_limit / 8) {
+    if (n->cfg.memory_limit != 0 && bytes > n->cfg.memory_limit / 8 &&
+        !mutant(FEED_TAKES_MEMORY)) {
         bytes = n->cfg.memory_limit / 8;
     }
     if (n->machine != NULL) {

@@ -481,7 +481,7 @@ static void feed_errors(void **state)
         {"XREAD STREAMS __changes__ 1-",
          "-ERR Invalid stream ID specified as stream command argument"},
         {"XREAD STREAMS __changes__ __changes__ 1",
-         "-ERR Unbalanced 'xread' list of streams: for each stream key an ID "
+         "-ERR Unbalanced XREAD list of streams: for each stream key an ID "
          "or '$' must be specified."},
         {"XREAD BLOCK x STREAMS __changes__ 1",
          "-ERR timeout is not an integer or out of range"},
@@ -503,7 +503,10 @@ static void feed_errors(void **state)
         {"XRANGE __changes__x - +",
          "-ERR no such stream: there are __changes__ and __changes__:<prefix>"},
         {"XRANGE __changes__ - + LIMIT 1", "-ERR syntax error"},
-        {"XRANGE __changes__ (+ +", "-ERR invalid start ID for the interval"},
+        {"XRANGE __changes__ (+ +",
+         "-ERR Invalid stream ID specified as stream command argument"},
+        {"XRANGE __changes__ (18446744073709551615-4294967295 +",
+         "-ERR invalid start ID for the interval"},
         {"XRANGE __changes__ 0 (0-0", "-ERR invalid end ID for the interval"},
         {"XLEN", "-ERR wrong number of arguments for 'xlen' command"},
         {"XINFO STREAM",

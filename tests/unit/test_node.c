@@ -1551,6 +1551,35 @@ static void feed_across_install(void **state)
     world_end(&w);
 }
 
+/* A node that is behind does not have the leader answer what may wait: that
+ * there is nothing would be the leader's word for now. */
+static void feed_waits_where_it_is(void **state)
+{
+    struct node_config nc = {.snapshot_floor = 1 << 15, .cache_bytes = 1 << 14};
+    struct world w;
+    struct talk *t;
+    int l, f;
+
+    (void)state;
+    world_init_with(&w, 3, &nc);
+    form(&w);
+    l = leader(&w);
+    f = follower(&w, 0);
+    cluster_power_cut(w.cl, f);
+    write_entries(&w, talk(&w, l), 2500);
+    cluster_start(w.cl, f);
+    pass(&w, 2 * MS);
+    while (node_at(&w, f)->seen_leader == 0) {
+        assert_true(sim_step(w.s, sim_now_us(w.s) + SECOND));
+    }
+    cluster_disk_speed(w.cl, f, 20000);
+    t = talk(&w, f);
+    say(t, "XREAD BLOCK 0 STREAMS __changes__:x $");
+    assert_string_equal(hear_within(t, 300 * MS), "(nothing)");
+    assert_true(applied(&w, f) < 1000);
+    world_end(&w);
+}
+
 static bool unblocked_with_error;
 
 static void unblock_first(struct node *n)
@@ -2674,6 +2703,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(feed_null_is_confirmed),
     cmocka_unit_test(feed_stays_over_failover),
     cmocka_unit_test(feed_across_install),
+    cmocka_unit_test(feed_waits_where_it_is),
     cmocka_unit_test(feed_unblocks),
     cmocka_unit_test(feed_waits_are_bounded),
     cmocka_unit_test(feed_ends_with_the_node),
