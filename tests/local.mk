@@ -2,6 +2,7 @@
 UNIT_TESTS = \
 	tests/unit/test_acl \
 	tests/unit/test_admin \
+	tests/unit/test_auth \
 	tests/unit/test_bounds \
 	tests/unit/test_bytes \
 	tests/unit/test_check \
@@ -34,6 +35,7 @@ UNIT_TESTS = \
 	tests/unit/test_snap \
 	tests/unit/test_snapxfer \
 	tests/unit/test_store \
+	tests/unit/test_tracking \
 	tests/unit/test_strings \
 	tests/unit/test_vote \
 	tests/unit/test_wal
@@ -41,6 +43,7 @@ UNIT_TESTS = \
 # Tests of real processes; each makes its own cluster. One after the other:
 # some measure time.
 PROCESS_TESTS = \
+	tests/clients/acl.sh \
 	tests/fault/big_start.sh \
 	tests/fault/cold_start.sh \
 	tests/fault/gaps.sh \
@@ -84,6 +87,7 @@ tests/fault/stalled_disk.log: tests/fault/loopcut.log
 tests/fault/readonly_disk.log: tests/fault/stalled_disk.log
 tests/fault/syscalls.log: tests/fault/readonly_disk.log
 tests/fault/lossy.log: tests/fault/load.log
+tests/clients/acl.log: tests/fault/lossy.log
 
 # Preloaded into nodes, so without sanitizers and with nothing of ours in it.
 tests/fault/undo.so: $(srcdir)/tests/fault/undo.c $(srcdir)/tests/fault/undo.h
@@ -181,6 +185,7 @@ EXTRA_DIST += tests/sim/seeds.txt tests/sim/raft_seeds.txt tests/fault/jepsen.sh
 	tests/golden/snapshot-2.hex \
 	tests/golden/vote.hex \
 	tests/fuzz/corpus \
+	tests/clients/acl.py \
 	tests/clients/compare.sh \
 	tests/clients/compare.txt \
 	tests/clients/cli.py \

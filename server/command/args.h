@@ -57,6 +57,8 @@ command_fn cmd_get, cmd_set, cmd_getv, cmd_setnx, cmd_setex, cmd_getdel,
 command_fn cmd_del, cmd_exists, cmd_type, cmd_expire, cmd_ttl, cmd_persist,
     cmd_scan, cmd_keys, cmd_dbsize, cmd_flushall, cmd_range, cmd_rename,
     cmd_copy, cmd_randomkey, cmd_object, cmd_dump, cmd_restore;
+command_fn cmd_aclauth, cmd_aclcheck, cmd_acl_list, cmd_acl_users,
+    cmd_acl_getuser, cmd_acl_setuser, cmd_acl_deluser, cmd_acl_dryrun;
 command_fn cmd_txn, cmd_once, cmd_revs;
 command_fn cmd_feed;
 command_fn cmd_memory_usage, cmd_slot_keys;

@@ -7,6 +7,7 @@
  *   clients.c   CLIENT and MONITOR: the connections as operators see them
  *   exec.c      an EXEC with commands that are not on data
  *   pubsub.c    publish and subscribe
+ *   tracking.c  client-side caching
  *
  * Two moments of a command are kept apart. It is *dispatched* when its words
  * are parsed: what decides its form (inside MULTI or not, stale or not) is
@@ -19,8 +20,10 @@
 #include "resp/resp.h"
 #include "server/command/command.h"
 #include "server/command/stats.h"
+#include "server/edge/auth.h"
 #include "server/edge/conn.h"
 #include "server/edge/pubsub.h"
+#include "server/edge/tracking.h"
 
 enum { CONN_REPLY_GUESS = (256 << 10) + 1 }; /* before any reply was seen */
 
@@ -31,6 +34,7 @@ enum edge_quota {
     EDGE_QUOTA_SLOW,
     EDGE_QUOTA_REPLY,
     EDGE_QUOTA_IDLE,
+    EDGE_QUOTA_AUTH,
     EDGE_QUOTAS
 };
 
@@ -58,7 +62,10 @@ struct edge {
     bool pause_all;          /* ... of all commands, not of writes only */
     struct env_timer pause;
     struct quota quota[EDGE_QUOTAS];
+    struct acl_log *acl_log; /* NULL: nothing was refused yet */
     struct pubsub *pubsub;
+    struct tracking *tracking;
+    unsigned notify;    /* enum notify_class */
     struct counted now; /* the command that dispatch() is at */
     const struct bytes *now_argv;
     int now_argc;
@@ -122,11 +129,16 @@ struct conn {
     bool no_touch;
     bool monitor;
     struct pubsub_conn subs; /* changed while nothing else is under way */
+    struct track *track;     /* NULL: it does not; as subs */
+    size_t redirected;       /* connections that track have it told here */
     struct buf name;
     struct buf lib_name;
     struct buf lib_ver;
 
     /* of dispatch */
+    struct blob *user;          /* it has authenticated as; NULL: as nobody */
+    uint64_t user_born;         /* see struct user */
+    bool leaving;               /* may have removed its own user */
     const struct command *last; /* NULL: none yet */
     bool postponed;             /* a pause keeps it */
     bool stale;
@@ -155,9 +167,11 @@ struct conn_op {
     struct client_op op;
     struct conn *conn;
     size_t bytes;
-    struct buf reply; /* OP_LOCAL: what is answered, if known beforehand */
-    uint64_t epoch;   /* WATCH */
-    size_t keys;      /* WATCH */
+    struct buf reply;  /* OP_LOCAL: what is answered, if known beforehand */
+    uint64_t epoch;    /* WATCH */
+    size_t keys;       /* WATCH */
+    struct blob *then; /* AUTH: what is answered then, or NULL */
+    struct track_op *track; /* what it reads, for a client that keeps it */
     struct counted counted;
 };
 
@@ -193,6 +207,11 @@ void edge_count_output(struct edge *e, struct conn *c);
 
 /* dispatch.c */
 void dispatch(struct conn *c, const struct bytes *argv, int argc);
+/* The same, of a command that was found and may run. */
+void dispatch_go(struct conn *c,
+                 const struct command *cmd,
+                 const struct bytes *argv,
+                 int argc);
 /* Answer in turn with @reply, whose bytes are taken. */
 void dispatch_answer(struct conn *c, struct buf *reply);
 /* Begin an operation of the node; @done frees it. */
@@ -205,7 +224,24 @@ void dispatch_op(struct conn *c,
 void multi_forget(struct conn *c);
 void watch_forget(struct conn *c);
 
-/* local.c: now is its turn. */
+/* local.c */
+
+/* HELLO's words; pointers into them, NULL where there is none. */
+struct hello {
+    bool resp3;
+    const struct bytes *user;
+    const struct bytes *password;
+    const struct bytes *name;
+};
+/* False: the error was appended. */
+bool hello_parse(const struct conn *c,
+                 const struct bytes *argv,
+                 int argc,
+                 struct hello *h,
+                 struct buf *reply);
+/* The line of CLIENT INFO. */
+void conn_info(const struct conn *c, struct buf *out);
+/* Now is its turn. */
 void local_run(struct conn *c,
                const struct command *cmd,
                const struct bytes *argv,

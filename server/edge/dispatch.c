@@ -102,6 +102,7 @@ static void node_done(struct client_op *op, struct bytes reply)
 {
     struct conn_op *o = HF_CONTAINER_OF(op, struct conn_op, op);
 
+    auth_note(o->conn, op->command, reply);
     edge_count_op(o, reply);
     conn_reply(o->conn, reply);
     conn_op_free(o);
@@ -116,11 +117,12 @@ void dispatch_op(struct conn *c,
 {
     struct conn_op *o = conn_op_new(c, kind);
 
-    o->op.command = command_encode(
-        cmd,
+    o->op.command = auth_encode(
+        c, cmd,
         c->port == EDGE_CLUSTER && kind == OP_NODE ? COMMAND_CLUSTER_PORT : 0,
         argv, argc);
     o->op.done = done;
+    o->track = tracking_begin(c, cmd, argv, argc);
     conn_op_submit(o);
 }
 
@@ -325,6 +327,9 @@ static void watch_done(struct client_op *op, struct bytes reply)
         c->held = false;
         client_set_stale(c->client, true, max_age_ms);
     }
+    if (!ok) {
+        auth_note(c, op->command, reply);
+    }
     reply = ok ? bytes_str("+OK\r\n") : reply;
     edge_count_op(o, reply);
     conn_reply(c, reply);
@@ -347,7 +352,7 @@ static void watch_submit(struct conn *c, const struct bytes *argv, int argc)
     struct conn_op *o = conn_op_new(c, OP_READ);
 
     o->op.command =
-        command_encode(command_by_name(bytes_str("revs")), 0, argv, argc);
+        auth_encode(c, command_by_name(bytes_str("revs")), 0, argv, argc);
     o->op.done = watch_done;
     o->epoch = c->watch_epoch;
     o->keys = (size_t)argc - 1;
@@ -545,6 +550,7 @@ static void exec_submit(struct conn *c)
     multi_forget(c);
     watch_forget(c);
     buf_release(&c->exec_once);
+    tracking_dispatched(c, NULL);
 }
 
 /* @argv: EXEC, or ONCE session number EXEC. */
@@ -627,7 +633,7 @@ static const struct {
 /* Does it decide what the commands behind it may be? */
 static bool changes_form(const struct conn *c, const struct command *cmd)
 {
-    return pubsub_changes(cmd) ||
+    return pubsub_changes(cmd) || tracking_changes(cmd) ||
            (strcmp(cmd->name, "hello") == 0 && pubsub_subscribed(c));
 }
 
@@ -636,13 +642,23 @@ static bool acts_now(struct conn *c,
                      const struct bytes *argv,
                      int argc)
 {
-    if ((cmd->flags & CMD_CONN) == 0 || cmd->parent != NULL) {
+    if ((cmd->flags & CMD_CONN) == 0) {
         return false;
     }
     if (!c->multi && changes_form(c, cmd)) {
         c->held = !mutant(SUBSCRIBE_LATE);
         answer_in_turn(c, cmd, argv, argc);
         return true;
+    }
+    if (!c->multi && tracking_is_caching(cmd)) {
+        struct buf reply = BUF_INIT;
+
+        tracking_caching(c, argv, &reply);
+        dispatch_answer(c, &reply);
+        return true;
+    }
+    if (cmd->parent != NULL) {
+        return false;
     }
     for (size_t i = 0; i < sizeof at_dispatch / sizeof at_dispatch[0]; i++) {
         if (strcmp(at_dispatch[i].name, cmd->name) == 0 &&
@@ -687,18 +703,18 @@ static const struct command *meant(const struct bytes *argv, int argc)
                                                        : cmd;
 }
 
-static void dispatch_found(struct conn *c,
-                           const struct command *cmd,
-                           const struct bytes *argv,
-                           int argc)
+void dispatch_go(struct conn *c,
+                 const struct command *cmd,
+                 const struct bytes *argv,
+                 int argc)
 {
     struct buf reply = BUF_INIT;
 
-    c->last = cmd;
     edge_monitor(c, cmd, argv, argc);
-    if (subscriber_refuses(c, cmd) || acts_now(c, cmd, argv, argc)) {
+    if (acts_now(c, cmd, argv, argc)) {
         return;
-    } else if (c->multi) {
+    }
+    if (c->multi) {
         queue_command(c, cmd, argv, argc);
     } else if ((cmd->flags & CMD_LOCAL) != 0) {
         answer_in_turn(c, cmd, argv, argc);
@@ -715,7 +731,19 @@ static void dispatch_found(struct conn *c,
     }
 }
 
-void dispatch(struct conn *c, const struct bytes *argv, int argc)
+static void dispatch_found(struct conn *c,
+                           const struct command *cmd,
+                           const struct bytes *argv,
+                           int argc)
+{
+    c->last = cmd;
+    if (!subscriber_refuses(c, cmd) && !auth_begin(c, cmd, argv, argc) &&
+        !auth_gate(c, cmd, argv, argc)) {
+        dispatch_go(c, cmd, argv, argc);
+    }
+}
+
+static void dispatch_words(struct conn *c, const struct bytes *argv, int argc)
 {
     struct edge *e = c->edge;
     struct buf reply = BUF_INIT;
@@ -728,9 +756,11 @@ void dispatch(struct conn *c, const struct bytes *argv, int argc)
     if (argc == 4 && bytes_ieq(argv[3], "EXEC") && bytes_ieq(argv[0], "ONCE")) {
         e->now.command = command_by_name(argv[0]);
         do_exec(c, argv, argc);
+        tracking_dispatched(c, NULL);
     } else if ((cmd = command_find(argv, argc, &reply)) != NULL) {
         e->now.command = cmd;
         dispatch_found(c, cmd, argv, argc);
+        tracking_dispatched(c, cmd);
     } else {
         c->multi_dirty = c->multi;
         if (reply.p[0] == '-') {
@@ -738,7 +768,20 @@ void dispatch(struct conn *c, const struct bytes *argv, int argc)
             e->now.rejected = true;
         }
         dispatch_answer(c, &reply);
+        tracking_dispatched(c, NULL);
     }
     e->now.command = NULL;
     e->now_argv = NULL;
+}
+
+void dispatch(struct conn *c, const struct bytes *argv, int argc)
+{
+    struct auth_words w;
+
+    if (auth_hash_words(argv, argc, &w)) {
+        dispatch_words(c, w.argv, argc);
+        auth_words_release(&w);
+    } else {
+        dispatch_words(c, argv, argc);
+    }
 }

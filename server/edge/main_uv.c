@@ -176,6 +176,7 @@ static void edge_options_fill(const struct settings *s, struct edge_options *o)
     o->slowlog_us = s->slowlog_us;
     o->slowlog_max_len = s->slowlog_max_len;
     o->latency_event_ms = s->latency_ms;
+    o->tracking_max = s->tracking_max;
     snprintf(o->notify_events, sizeof o->notify_events, "%s", s->notify_events);
 }
 
@@ -330,6 +331,15 @@ static void on_room(void *data)
     }
 }
 
+static void on_users(void *data)
+{
+    struct server *v = data;
+
+    if (v->edge != NULL) {
+        edge_on_users(v->edge);
+    }
+}
+
 /* ---- the start ---- */
 
 static void raise_file_limit(struct server *v)
@@ -438,7 +448,8 @@ static int start_node(struct server *v, struct errmsg *em)
     struct node_cbs cbs = {.data = v,
                            .on_exit = on_exit_cb,
                            .on_ready = on_ready,
-                           .on_room = on_room};
+                           .on_room = on_room,
+                           .on_users = on_users};
     struct node_config c = {
         .join_n = v->s.join_n,
         .election_ms = v->s.election_timeout_ms,

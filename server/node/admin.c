@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "resp/resp.h"
+#include "server/command/acl.h"
 #include "server/command/admin.h"
 #include "server/command/command.h"
 #include "server/node/node_int.h"
@@ -484,6 +485,11 @@ void admin_begin(struct node *n, struct client_op *op)
 
     buf_clear(&op->reply);
     memset(&a, 0, sizeof a);
+    if (n->machine != NULL &&
+        acl_refuses(n->machine, blob_bytes(op->command), &op->reply)) {
+        client_op_done(op, 0);
+        return;
+    }
     if (admin_action(blob_bytes(op->command), &a, &op->reply) != 0) {
         client_op_done(op, 0);
         return;

@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 
+#include "server/command/acl.h"
 #include "server/command/feed.h"
 #include "server/node/node_int.h"
 
@@ -145,6 +146,13 @@ static void look(struct node *n, struct client_op *op)
 {
     struct feed_op *w = op->feed;
 
+    /* Again each time: it may have waited long. */
+    buf_clear(&op->reply);
+    if (!mutant(ACL_WALK_UNSEEN) &&
+        acl_refuses(n->machine, blob_bytes(op->command), &op->reply)) {
+        client_op_done(op, driver_applied(&n->driver));
+        return;
+    }
     if (!feed_step(w->feed, history_of(n), FEED_STEP)) {
         op_list_push(&n->feeds.stepping, op);
         env_defer(n->env, &n->feeds.task);

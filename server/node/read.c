@@ -189,7 +189,12 @@ static void read_evaluate_or_hold(struct node *n, struct client_op *op)
         /* The leader answered an earlier read of this connection with newer
          * data than there are here: it answers this one, too; or the next
          * one is asked for an index, which cannot be an earlier one. */
-        if (leader != 0) {
+        if (client_tracks(op->client) && !mutant(TRACK_PASSED)) {
+            /* It must not be ahead of the changes that it was told. */
+            op->number = client_min_index(op->client);
+            op->term = driver_term(&n->driver);
+            op_list_push(&n->reads.indexed, op);
+        } else if (leader != 0) {
             read_pass(n, op);
         } else {
             op_list_push(&n->reads.waiting, op);
@@ -252,8 +257,9 @@ static bool read_stale(struct node *n, struct client_op *op)
     uint64_t bound_ms;
     uint64_t now = env_now_us(n->env);
 
-    if (op->client == NULL || !client_is_stale(op->client, &bound_ms) ||
-        n->machine == NULL || !n->running || driver_installing(&n->driver)) {
+    if (op->client == NULL || op->fresh ||
+        !client_is_stale(op->client, &bound_ms) || n->machine == NULL ||
+        !n->running || driver_installing(&n->driver)) {
         return false;
     }
     /* An earlier read of the connection may yet show newer data. */
@@ -641,9 +647,11 @@ static void read_pass_behind(struct node *n)
     for (size_t left = r->indexed.n; left > 0; left--) {
         struct client_op *op = op_list_pop(&r->indexed);
 
-        if (op->client != NULL && (client_reads_held(op->client, 0) > 0 ||
-                                   (!client_read_is_first(op->client, op) &&
-                                    !mutant(PASS_OVERTAKES)))) {
+        if (op->client != NULL &&
+            ((client_tracks(op->client) && !mutant(TRACK_PASSED)) ||
+             client_reads_held(op->client, 0) > 0 ||
+             (!client_read_is_first(op->client, op) &&
+              !mutant(PASS_OVERTAKES)))) {
             op_list_push(&r->indexed, op);
         } else {
             read_pass(n, op);
@@ -689,7 +697,8 @@ static void read_expire_list(struct op_list *l, uint64_t now, const char *text)
             client_op_error(op,
                             "UNKNOWN the leader did not answer before "
                             "the deadline");
-        } else if (op->client != NULL && client_is_stale(op->client, &bound)) {
+        } else if (op->client != NULL && !op->fresh &&
+                   client_is_stale(op->client, &bound)) {
             client_op_error(op, "STALE local data are older than the bound");
         } else {
             client_op_error(op, text);

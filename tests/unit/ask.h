@@ -65,7 +65,8 @@ static inline void fixture_init(struct fixture *f)
     static const uint8_t id[HF_ID_SIZE] = {1};
     static const char *const seats[] = {"h:1"};
     struct entry_node first = {{7}, "h:1", "h:2", "h:3"};
-    struct machine_observer o = {f, wants, on_request, NULL, NULL, NULL};
+    struct machine_observer o = {
+        .ctx = f, .wants_reply = wants, .on_request = on_request};
     struct buf b = BUF_INIT;
 
     memset(f, 0, sizeof *f);

@@ -141,6 +141,7 @@ struct client {
 struct node {
     struct env *env;
     struct machine *m;
+    struct machine *behind; /* what this node has applied; NULL: all of @m */
     bool held; /* answers wait */
     bool leads;
     bool full;
@@ -167,6 +168,24 @@ void node_set_hooks(struct node *n, const struct node_hooks *h)
     (void)h;
 }
 
+void node_set_notify(struct node *n, unsigned classes)
+{
+    (void)n;
+    (void)classes;
+}
+
+bool node_in_touch(const struct node *n)
+{
+    (void)n;
+    return true;
+}
+
+void client_set_tracking(struct client *c, bool on)
+{
+    (void)c;
+    (void)on;
+}
+
 void node_publish(struct node *n,
                   uint8_t kind,
                   struct bytes channel,
@@ -176,6 +195,11 @@ void node_publish(struct node *n,
     (void)kind;
     (void)channel;
     (void)message;
+}
+
+struct machine *node_machine(struct node *n)
+{
+    return n->behind != NULL ? n->behind : n->m;
 }
 
 bool node_full(const struct node *n)

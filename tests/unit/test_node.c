@@ -2095,8 +2095,8 @@ static void stranger_ready(void *data)
 
 static void stranger_main(void *data)
 {
-    static const struct node_cbs cbs = {NULL, stranger_exit, stranger_ready,
-                                        NULL};
+    static const struct node_cbs cbs = {.on_exit = stranger_exit,
+                                        .on_ready = stranger_ready};
     struct stranger *x = data;
     struct errmsg em = {{0}};
 
