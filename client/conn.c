@@ -266,8 +266,15 @@ int conn_exchange(struct conn *c,
 
         until = until < deadline_ms ? until : deadline_ms;
         ready = wait_for(c->fd, events, until);
-        if (ready == 0) {
+        if (ready == 0 && conn_now_ms() >= deadline_ms) {
             return fail(c, CONN_ESILENT, "no answer in time");
+        }
+        if (ready == 0) {
+            (void)fail(c, CONN_ESILENT, "silent for %d ms", (int)silence_ms);
+            if (c->wait_on == NULL || !c->wait_on(c->data)) {
+                return CONN_ESILENT;
+            }
+            continue;
         }
         if ((ready & POLLOUT) != 0 && request.n > 0) {
             rv = send_some(c, &request);

@@ -59,7 +59,8 @@ static const struct kv_verb verbs[] = {
      "  SET lock me\n"
      "  DECRBY balance 5\n"
      "Status 1: a condition is false, nothing was run. A command that fails\n"
-     "by itself (INCR of a text) stops no other: see its reply.\n"},
+     "by itself (INCR of a text) stops no other: stderr names it, and the\n"
+     "status is 6, or 3 if all of them failed.\n"},
     {"watch", 0, 1, kv_watch, "[PREFIX]", "print changes of keys as they come",
      "--from --count",
      "One line a change: id, type, key, value, deadline (Unix ms), with tabs\n"
@@ -100,7 +101,8 @@ static const char global_help[] =
     "  --help, --version\n"
     "TIME is in ms, or has a unit: 500ms, 5s, 2m, 1h.\n"
     "Status: 0 done, 1 no such key or condition false, 2 usage,\n"
-    "        3 certainly not done, 4 outcome unknown, 5 see watch\n";
+    "        3 certainly not done, 4 outcome unknown, 5 see watch,\n"
+    "        6 see txn\n";
 
 static void print_help(FILE *f)
 {

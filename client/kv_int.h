@@ -15,7 +15,8 @@ enum {
     KV_USAGE = 2,
     KV_FAILED = 3,  /* certainly not done */
     KV_UNKNOWN = 4, /* outcome unknown */
-    KV_TRIMMED = 5  /* watch: the position is no longer kept */
+    KV_TRIMMED = 5, /* watch: the position is no longer kept */
+    KV_PARTLY = 6   /* txn: done, but for commands that failed by themselves */
 };
 
 enum kv_output {

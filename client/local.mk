@@ -3,14 +3,19 @@ include_HEADERS += client/holdfast.h
 nodist_pkgconfig_DATA += client/holdfast.pc
 lib_LIBRARIES += client/libholdfast.a
 client_libholdfast_a_SOURCES = \
+	client/attempt.c \
+	client/attempt.h \
 	client/conn.c \
 	client/conn.h \
 	client/hf_int.h \
 	client/hf_keys.c \
 	client/hf_reply.c \
+	client/hf_request.c \
 	client/hf_watch.c \
 	client/holdfast.c \
 	client/holdfast.h \
+	client/nodes.c \
+	client/nodes.h \
 	$(base_libbase_a_SOURCES) \
 	$(resp_libresp_a_SOURCES)
 

@@ -14,7 +14,7 @@ packages="autoconf automake make gcc libc6-dev pkg-config libuv1-dev
 case "${1:-}" in
     --lint)
         packages="$packages clang clang-format clang-tidy universal-ctags
-            shellcheck"
+            shellcheck python3"
         ;;
     --test)
         packages="$packages iproute2 iptables clang strace xfsprogs e2fsprogs

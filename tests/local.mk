@@ -13,6 +13,7 @@ UNIT_TESTS = \
 	tests/unit/test_driver \
 	tests/unit/test_kv \
 	tests/unit/test_load \
+	tests/unit/test_log_line \
 	tests/unit/test_message \
 	tests/unit/test_disk_sim \
 	tests/unit/test_identity \
@@ -154,6 +155,8 @@ tests_unit_test_load_SOURCES = tests/unit/test_load.c \
 	jepsen-lite/history_out.c jepsen-lite/history_out.h \
 	jepsen-lite/keys.c jepsen-lite/load.h
 tests_unit_test_load_LDADD = $(CLIENT_LDADD)
+tests_unit_test_log_line_LDADD = base/libbase.a $(JANSSON_LIBS) \
+	$(CMOCKA_LIBS)
 tests_unit_test_node_SOURCES = tests/unit/test_node.c \
 	tests/sim/check.c tests/sim/check.h \
 	tests/sim/cluster.c tests/sim/cluster.h \
@@ -187,10 +190,12 @@ EXTRA_DIST += tests/sim/seeds.txt tests/sim/raft_seeds.txt tests/fault/jepsen.sh
 	tests/fuzz/corpus \
 	tests/clients/acl.py \
 	tests/clients/compare.sh \
-	tests/clients/compare.txt \
+	tests/clients/compare.py \
+	tests/clients/compare \
 	tests/clients/cli.py \
 	tests/clients/commands.txt \
 	tests/clients/debs.txt \
+	tests/clients/doc.py \
 	tests/clients/haproxy.sh \
 	tests/clients/hiredis.c \
 	tests/clients/install.sh \

@@ -373,7 +373,7 @@ static void status(const struct ask *a)
     for (int i = 0; i < 16; i++) {
         snprintf(hex + 2 * i, 3, "%02x", v->cluster_id[i]);
     }
-    resp_map(b, 19);
+    resp_map(b, 20);
     admin_field_str(b, "cluster_id", v->init ? hex : "");
     admin_field_int(b, "node_id", v->node_id);
     admin_field_str(b, "version", v->version);
@@ -393,6 +393,7 @@ static void status(const struct ask *a)
     resp_bool(b, v->loading);
     resp_bulk_str(b, "tolerates_loss");
     resp_int(b, v->tolerates_loss);
+    admin_field_int(b, "seats", v->seats);
     admin_field_str(b, "message", v->message != NULL ? v->message : "");
     resp_bulk_str(b, "members");
     members_reply(a);

@@ -133,6 +133,7 @@ struct node_view {
     bool loading;         /* reading its data */
     bool init;            /* belongs to a cluster */
     int tolerates_loss;   /* voters that may fail now; <0: unknown */
+    uint64_t seats;       /* of the cluster, vacant ones included */
     /* sizes */
     uint64_t disk_bytes;
     uint64_t log_bytes;

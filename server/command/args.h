@@ -19,6 +19,7 @@ bool args_u64(struct bytes s, uint64_t *out);
 
 /* Each appends its error reply and returns false when the word is bad. */
 bool args_need_i64(struct bytes s, int64_t *out, struct buf *reply);
+bool args_need_i32(struct bytes s, int32_t *out, struct buf *reply);
 bool args_need_key(struct bytes key, struct buf *reply);
 bool args_need_keys(const struct bytes *argv,
                     int argc,

@@ -24,11 +24,12 @@ void command_error_arity(const struct command *c, struct buf *reply)
     resp_errorf(reply, "ERR wrong number of arguments for '%s' command", name);
 }
 
-/* Client bytes in an error line: at most @max, none that breaks the line. */
+/* Client bytes in an error line: at most @max, none that breaks the line. As
+ * in Redis, whose words are C strings there. */
 static void quote(struct buf *b, struct bytes s, size_t max)
 {
-    for (size_t i = 0; i < s.n && i < max; i++) {
-        buf_u8(b, s.p[i] < ' ' || s.p[i] == 127 ? ' ' : s.p[i]);
+    for (size_t i = 0; i < s.n && i < max && s.p[i] != 0; i++) {
+        buf_u8(b, s.p[i] == '\r' || s.p[i] == '\n' ? ' ' : s.p[i]);
     }
 }
 
@@ -43,8 +44,10 @@ static void error_unknown(const struct bytes *argv, int argc, struct buf *reply)
     buf_printf(&text, "', with args beginning with: ");
     from = text.n;
     for (int i = 1; i < argc && text.n - from < SHOWN; i++) {
+        size_t room = SHOWN - (text.n - from);
+
         buf_printf(&text, "'");
-        quote(&text, argv[i], SHOWN - (text.n - from));
+        quote(&text, argv[i], room);
         buf_printf(&text, "' ");
     }
     buf_u8(&text, 0);
@@ -133,15 +136,32 @@ static void help(const struct command *parent, struct buf *reply)
         lines += 1 + help_lines("    ", rows[i].help, &body);
     }
     upper_name(parent->name, name);
-    snprintf(line, sizeof line,
-             "%s <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
-             name);
+    snprintf(
+        line, sizeof line,
+        "%s <subcommand> [<arg> [value] [opt] ...]. Subcommands are:", name);
     resp_array(reply, lines);
     resp_simple(reply, line);
     buf_bytes_append(reply, buf_bytes(&body));
     resp_simple(reply, "HELP");
     resp_simple(reply, "    Prints this help.");
     buf_release(&body);
+}
+
+/* A word that is no subcommand of @parent's. */
+static void find_help(const struct command *parent,
+                      const struct bytes *argv,
+                      int argc,
+                      struct buf *reply)
+{
+    if (!bytes_ieq(argv[1], "HELP")) {
+        command_error_subcommand(parent, argv[1], reply);
+    } else if (argc != 2) {
+        resp_errorf(reply,
+                    "ERR wrong number of arguments for '%s|help' command",
+                    parent->name);
+    } else {
+        help(parent, reply);
+    }
 }
 
 const struct command *command_find(const struct bytes *argv,
@@ -163,11 +183,7 @@ const struct command *command_find(const struct bytes *argv,
             sub = c;
         }
         if (sub == NULL) {
-            if (argc == 2 && bytes_ieq(argv[1], "HELP")) {
-                help(c, reply);
-            } else {
-                command_error_subcommand(c, argv[1], reply);
-            }
+            find_help(c, argv, argc, reply);
             return NULL;
         }
         c = sub;

@@ -743,12 +743,58 @@ static void dispatch_found(struct conn *c,
     }
 }
 
+/* A browser that a stranger's page made talk to this port: what it says after
+ * its headers would be commands. Redis, too, closes at these words. */
+static bool is_http(const struct conn *c, const struct bytes *argv)
+{
+    if (!bytes_ieq(argv[0], "POST") && !bytes_ieq(argv[0], "Host:")) {
+        return false;
+    }
+    if (edge_may_log(c->edge, EDGE_QUOTA_PROTOCOL)) {
+        log_warn(c->edge->log,
+                 "client %" PRIu64
+                 " at %s: speaks HTTP, perhaps to have "
+                 "commands run from a web page; closing",
+                 c->id, c->net->remote);
+    }
+    return !mutant(EDGE_HTTP_RUNS);
+}
+
+/* @reply is what command_find() had to say. EXEC with words ends its
+ * transaction; any other error lets its EXEC fail. */
+static void dispatch_rejected(struct conn *c,
+                              const struct bytes *argv,
+                              int argc,
+                              struct buf *reply)
+{
+    struct edge *e = c->edge;
+
+    c->multi_dirty = c->multi;
+    if (reply->p[0] == '-') {
+        e->now.command = meant(argv, argc);
+        e->now.rejected = true;
+    }
+    if (bytes_ieq(argv[0], "EXEC")) {
+        multi_forget(c);
+        watch_forget(c);
+        buf_clear(reply);
+        resp_error(reply,
+                   "EXECABORT Transaction discarded because of: wrong number "
+                   "of arguments for 'exec' command");
+    }
+    dispatch_answer(c, reply);
+}
+
 static void dispatch_words(struct conn *c, const struct bytes *argv, int argc)
 {
     struct edge *e = c->edge;
     struct buf reply = BUF_INIT;
     const struct command *cmd;
 
+    if (is_http(c, argv)) {
+        conn_doom(c);
+        return;
+    }
     e->counters.commands++;
     e->now = (struct counted){NULL, env_now_us(e->env), false};
     e->now_argv = argv;
@@ -762,12 +808,7 @@ static void dispatch_words(struct conn *c, const struct bytes *argv, int argc)
         dispatch_found(c, cmd, argv, argc);
         tracking_dispatched(c, cmd);
     } else {
-        c->multi_dirty = c->multi;
-        if (reply.p[0] == '-') {
-            e->now.command = meant(argv, argc);
-            e->now.rejected = true;
-        }
-        dispatch_answer(c, &reply);
+        dispatch_rejected(c, argv, argc, &reply);
         tracking_dispatched(c, NULL);
     }
     e->now.command = NULL;

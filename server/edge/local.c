@@ -141,11 +141,12 @@ static void reset(struct conn *c, struct buf *reply)
 
 static void select_db(const struct conn *c, struct bytes db, struct buf *reply)
 {
-    int64_t n;
+    int32_t n;
 
-    if (!args_i64(db, &n)) {
-        resp_error(reply, "ERR value is not an integer or out of range");
-    } else if (n == 0) {
+    if (!args_need_i32(db, &n, reply)) {
+        return;
+    }
+    if (n == 0) {
         resp_ok(reply);
     } else if (c->port == EDGE_CLUSTER) {
         resp_error(reply, "ERR SELECT is not allowed in cluster mode");

@@ -58,25 +58,17 @@ struct server {
 
 static void log_line(struct logger *l, enum log_level level, const char *text)
 {
+    struct server *v = l->data;
+    char line[LOG_LINE_MAX];
     struct timespec ts;
-    struct tm tm;
-    char line[2304];
-    int n;
+    size_t n;
 
-    (void)l;
     clock_gettime(CLOCK_REALTIME, &ts);
-    gmtime_r(&ts.tv_sec, &tm);
-    n = snprintf(
-        line, sizeof line, "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ %-5s %s\n",
-        tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min,
-        tm.tm_sec, (int)(ts.tv_nsec / 1000000), log_level_name(level), text);
-    if (n >= (int)sizeof line) {
-        n = (int)sizeof line - 1;
-        line[n - 1] = '\n';
-    }
+    n = log_format_line(line, (enum log_format)v->s.log_format, ts, level,
+                        v->node == NULL ? 0 : node_id(v->node), text);
     /* One write: lines of several processes in one file do not mix. Nothing
      * can be said about a log that cannot be written. */
-    if (write(STDERR_FILENO, line, (size_t)n) < 0) {
+    if (write(STDERR_FILENO, line, n) < 0) {
         return;
     }
 }
@@ -590,6 +582,7 @@ static int serve(struct server *v)
         }
         edge_free(v->edge);
         node_free(v->node);
+        v->node = NULL; /* the log asks it for its id */
     }
     env_uv_free(v->u);
     if (v->disk != NULL) {
@@ -619,5 +612,6 @@ int main(int argc, char **argv)
     }
     v.log.level = (enum log_level)v.s.log_level;
     v.log.line = log_line;
+    v.log.data = &v;
     return serve(&v);
 }

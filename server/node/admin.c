@@ -174,6 +174,7 @@ static void admin_sizes(struct node *n, struct node_view *v)
     if (n->machine != NULL) {
         struct store *s = machine_store(n->machine);
 
+        v->seats = machine_seats(n->machine);
         v->memory_bytes = machine_bytes(n->machine);
         v->keys = store_count(s);
         v->keys_expiring = store_count_volatile(s);

@@ -165,6 +165,7 @@ static void lost_answer_is_resolved(void **state)
         for (size_t node = 0; node < FAKE_NODES; node++) {
             x->fake.nodes[node].script_len = 0; /* none is connected */
             x->fake.nodes[node].script_next = 0;
+            fake_mute(&x->fake, node, false);
             plan(x, node, node < 2 ? faults[i] : FAKE_SERVE, NULL);
         }
         assert_int_equal(incr(x, 0, &sum), HF_OK);
@@ -400,6 +401,111 @@ static void dead_and_silent_nodes(void **state)
     hf_close(c);
 }
 
+/* A node that was silent is not dialled again while others are good, though
+ * they send the client on at each call. */
+static void silent_node_is_skipped(void **state)
+{
+    struct fixture *x = *state;
+    struct hf_node_info info[HF_ENDPOINTS_MAX];
+    int64_t start;
+    int64_t sum;
+
+    fake_mute(&x->fake, 0, true);
+    assert_int_equal(incr(x, 0, &sum), HF_OK);
+    assert_int_equal(hf_nodes(x->c, info, HF_ENDPOINTS_MAX), FAKE_NODES);
+    assert_int_equal(info[0].state, HF_NODE_SKIPPED);
+    assert_int_equal(info[0].failures, 1);
+    assert_in_range(info[0].skipped_ms, 1, HF_SKIP_FIRST_MS);
+    assert_int_equal(info[1].state, HF_NODE_GOOD);
+    x->c->nodes.list[0].until_ms += 60000; /* this machine may be slow */
+    start = now_ms();
+    for (int i = 0; i < 6; i++) {
+        plan(x, x->c->node, FAKE_DROP, NULL);
+        assert_int_equal(incr(x, 0, &sum), HF_OK);
+        assert_int_equal(sum, i + 2);
+    }
+    assert_in_range(now_ms() - start, 0, HF_CONNECT_TIMEOUT - 100);
+}
+
+/* The states of one node: skipped at once when silent, ever longer; after
+ * three refusals in a row; good again with one answer; and if all are bad,
+ * the one that is due first. */
+static void breaker_states(void **state)
+{
+    struct nodes s;
+
+    (void)state;
+    assert_int_equal(nodes_parse(&s, "a,b,c:1"), HF_OK);
+    for (int64_t at = 0, skip = HF_SKIP_FIRST_MS; skip < HF_SKIP_MAX_MS;
+         skip *= 2) {
+        s.next = 0;
+        assert_int_equal(nodes_pick(&s, at), 0);
+        nodes_luck(&s, 0, NODE_FAILED, at);
+        s.next = 0;
+        assert_int_equal(nodes_pick(&s, at + skip - 1), 1);
+        at += skip;
+    }
+    nodes_luck(&s, 0, NODE_ANSWERED, 0);
+    for (int i = 0; i < NODES_SOFT_MAX; i++) {
+        s.next = 0;
+        assert_int_equal(nodes_pick(&s, 0), 0);
+        nodes_luck(&s, 0, NODE_TURNED_AWAY, 0);
+    }
+    s.next = 0;
+    assert_int_equal(nodes_pick(&s, 1), 1);
+    nodes_luck(&s, 1, NODE_FAILED, 5);
+    nodes_luck(&s, 2, NODE_FAILED, 3);
+    s.next = 1;
+    assert_int_equal(nodes_pick(&s, 6), 0);
+    assert_int_equal(s.list[0].state, HF_NODE_TRIED);
+    /* While it is tried, nobody else takes it. */
+    s.next = 0;
+    assert_int_equal(nodes_pick(&s, HF_SKIP_FIRST_MS + 4), 2);
+    nodes_luck(&s, 7, NODE_FAILED, 0);
+}
+
+/* A node that lives is waited for: its own word is certain. */
+static void living_node_is_waited_for(void **state)
+{
+    static const int64_t leaders[] = {1, 0};
+    struct fixture *x = *state;
+    int64_t sum;
+
+    for (int i = 0; i < 2; i++) {
+        int64_t start = now_ms();
+
+        fake_leader(&x->fake, leaders[i]);
+        hf_close(x->c);
+        assert_int_equal(hf_open(x->fake.endpoints, NULL, &x->c), HF_OK);
+        plan(x, 0, FAKE_STALL, NULL);
+        /* Only node 0 gets it: the others would have answered. */
+        assert_int_equal(incr(x, HF_SILENCE_TIMEOUT + 500, &sum), HF_EUNKNOWN);
+        assert_int_equal(fake_applied(&x->fake), 0);
+        assert_in_range(now_ms() - start, HF_SILENCE_TIMEOUT + 400,
+                        HF_SILENCE_TIMEOUT + 1000);
+    }
+}
+
+/* A node that turned a write away for want of a leader is followed by one
+ * that says it knows one: what was certain does not turn into a doubt. */
+static void certain_stays_certain(void **state)
+{
+    struct fixture *x = *state;
+    int64_t sum;
+
+    fake_leader(&x->fake, 0);
+    plan(x, 0, FAKE_SAY, "-CLUSTERDOWN no leader\r\n");
+    plan(x, 1, FAKE_STALL, NULL);
+    plan(x, 2, FAKE_STALL, NULL);
+    assert_int_equal(incr(x, 300, &sum), HF_ENOLEADER);
+    assert_non_null(strstr(hf_error(x->c), "leader"));
+    fake_leader(&x->fake, 1);
+    hf_close(x->c);
+    assert_int_equal(hf_open(x->fake.endpoints, NULL, &x->c), HF_OK);
+    assert_int_equal(incr(x, 300, &sum), HF_OK);
+    assert_int_equal(sum, 1);
+}
+
 /* Without any node the call ends at its timeout, certainly not done. */
 static void no_node_at_all(void **state)
 {
@@ -456,9 +562,18 @@ static void stale_nodes(void **state)
 /* Endpoints of the wrong form are refused before anything is sent. */
 static void endpoints_are_checked(void **state)
 {
-    static const char *const bad[] = {
-        "", ",", "a:1,", ":1", "a:", "a,b,c,d,e,f,g,h,i,j,k,l,m,n,o,p,q"};
-    static const char *const good[] = {"a", "a:1,b:2", "[::1]", "[::1]:2"};
+    static const char *const bad[] = {"",
+                                      ",",
+                                      "a:1,",
+                                      ":1",
+                                      "a:",
+                                      "a:0",
+                                      "a:65536",
+                                      "a:99999",
+                                      "a:1x",
+                                      "a:-1",
+                                      "a,b,c,d,e,f,g,h,i,j,k,l,m,n,o,p,q"};
+    static const char *const good[] = {"a", "a:1,b:65535", "[::1]", "[::1]:2"};
     struct hf *c = NULL;
 
     (void)state;
@@ -626,6 +741,10 @@ int main(void)
         T(unnamed_is_sent_once),
         T(read_is_repeated),
         T(dead_and_silent_nodes),
+        T(silent_node_is_skipped),
+        cmocka_unit_test(breaker_states),
+        T(living_node_is_waited_for),
+        T(certain_stays_certain),
         cmocka_unit_test(no_node_at_all),
         T(moved_is_followed),
         T(stale_nodes),

@@ -267,6 +267,19 @@ static void cas_and_txn(void **state)
     assert_string_equal(x->out, "not mine");
 }
 
+/* A transaction of which a part failed has a status of its own, and names
+ * what failed; one that failed as a whole was certainly not done. */
+static void txn_partly(void **state)
+{
+    struct fixture *x = *state;
+
+    assert_int_equal(kv(x, "set k word", ""), 0);
+    assert_int_equal(kv(x, "txn", "SET a 1\nINCRBY k 1\n"), 6);
+    assert_non_null(strstr(x->err, "command 2 (INCRBY) failed: ERR value"));
+    assert_int_equal(kv(x, "get a", ""), 0);
+    assert_int_equal(kv(x, "txn", "INCRBY k 1\n"), 3);
+}
+
 /* JSON is JSON, whatever the bytes. */
 static void json_output(void **state)
 {
@@ -405,10 +418,12 @@ static void help(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        T(set_get),       T(set_from_stdin), T(status_no),      T(status_usage),
-        T(status_failed), T(status_unknown), T(incr_and_retry), T(cas_and_txn),
-        T(json_output),   T(range_pages),    T(lists),          T(status_words),
-        T(help),          T(watch_lines),    T(watch_trimmed),
+        T(set_get),        T(set_from_stdin), T(status_no),
+        T(status_usage),   T(status_failed),  T(status_unknown),
+        T(incr_and_retry), T(cas_and_txn),    T(txn_partly),
+        T(json_output),    T(range_pages),    T(lists),
+        T(status_words),   T(help),           T(watch_lines),
+        T(watch_trimmed),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
