@@ -29,6 +29,7 @@ enum {
     W(LOCK, "lock")         \
     W(STALE, "stale")       \
     W(TTL, "ttl")           \
+    W(FEED, "feed")         \
     W(STATE, "state")
 
 #define CHECK_FUNCTIONS(F)  \
@@ -44,6 +45,7 @@ enum {
     F(RELEASE, "release")   \
     F(GUARD, "guard")       \
     F(SET, "set")           \
+    F(POLL, "poll")         \
     F(STATE, "state")
 
 enum workload {

@@ -96,6 +96,7 @@ void check_ids(struct check *c);
 void check_lock(struct check *c);
 void check_stale(struct check *c);
 void check_ttl(struct check *c);
+void check_feed(struct check *c);
 void check_state(struct check *c);
 
 #endif

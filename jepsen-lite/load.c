@@ -15,7 +15,7 @@
 #include "base/err.h"
 
 enum {
-    WORKLOADS = 9,
+    WORKLOADS = 10,
     RATE_DEFAULT = 600, /* operations a second, of all clients */
     QUIET_DEFAULT = 5,  /* s */
     EMPTY_MS = 30000,   /* for the first request of all */
@@ -24,7 +24,7 @@ enum {
 
 static const struct workload *const all[WORKLOADS] = {
     &work_register, &work_append, &work_set,   &work_counter, &work_bank,
-    &work_ids,      &work_lock,   &work_stale, &work_ttl};
+    &work_ids,      &work_lock,   &work_stale, &work_ttl,     &work_feed};
 
 struct options {
     const char *nodes, *workload, *history;

@@ -46,6 +46,7 @@ holdfast_load_SOURCES = \
 	jepsen-lite/work_append.c \
 	jepsen-lite/work_bank.c \
 	jepsen-lite/work_counter.c \
+	jepsen-lite/work_feed.c \
 	jepsen-lite/work_ids.c \
 	jepsen-lite/work_lock.c \
 	jepsen-lite/work_register.c \
@@ -61,6 +62,7 @@ jepsen_lite_libcheck_a_SOURCES = \
 	jepsen-lite/check.h \
 	jepsen-lite/check_append.c \
 	jepsen-lite/check_clock.c \
+	jepsen-lite/check_feed.c \
 	jepsen-lite/check_graph.c \
 	jepsen-lite/check_graph.h \
 	jepsen-lite/check_history.h \
