@@ -21,13 +21,21 @@
     M(EDGE_EVICTS_ALL, "CLIENT NO-EVICT protects nobody")                    \
     M(EDGE_CLOSE_UNREAD, "closed with unread bytes after a protocol error")  \
     M(MONITOR_SHOWS_SECRETS, "MONITOR shows what carries passwords")         \
+    M(NOTIFY_NOTHING_DONE, "DEL of an absent key is told as an event")       \
+    M(TRACK_CROSSING, "a change that crosses a read is not told behind it")  \
+    M(TRACK_UNTOUCHED, "what is read out of touch with the leader is kept")  \
+    M(TRACK_LOOPS, "NOLOOP is told of the client's own changes")             \
+    M(TRACK_UNBOUNDED, "the table of tracked keys has no bound")             \
+    M(TRACK_BROKEN_UNTOLD, "nobody hears that the redirection is broken")    \
+    M(TRACK_NO_DEADLINE, "a changed deadline is not told")                   \
     M(PUSH_UNBOUNDED, "a subscriber that reads nothing is kept")             \
     M(PUBSUB_UNBOUNDED, "subscriptions have no bound")                       \
     M(PUBSUB_KEEPS_GONE, "subscriptions outlive a RESET")                    \
     M(PUBSUB_ALLOWS_ALL, "a RESP2 subscriber may send any command")          \
     M(PUBLISH_HERE_ONLY, "PUBLISH reaches the subscribers of one node")      \
     M(PUBLISH_UNBOUNDED, "messages to a slow node fill memory")              \
-    M(SUBSCRIBE_LATE, "what is pipelined behind SUBSCRIBE is not judged by " \
-                      "it")
+    M(SUBSCRIBE_LATE,                                                        \
+      "what is pipelined behind SUBSCRIBE is not judged by "                 \
+      "it")
 
 #endif

@@ -71,6 +71,13 @@
     M(TIME_STEPS, "cluster time follows the wall clock by steps")              \
     M(LOADING_REFUSES, "a node that is loading parks nothing")                 \
     M(LATE_TIMER_ACTS, "after a pause timers come before what was sent")       \
+    M(TRACK_PASSED, "the leader answers reads of a client that keeps them")    \
+    M(TRACK_REPLY_EARLY,                                                       \
+      "a client that keeps what it reads is told of a write before its "       \
+      "changes")                                                               \
+    M(TOUCH_ASSUMED, "a node that hears no leader thinks it does")             \
+    M(JUMP_UNNOTICED, "nobody hears that a snapshot jumped over changes")      \
+    M(NOTIFY_REPLAYS, "log applied again after a start is told as events")     \
     M(READ_LOCAL_CLOCK, "a read expires keys by the node's own clock")
 
 #endif

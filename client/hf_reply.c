@@ -152,6 +152,7 @@ const char *hf_result_name(int code)
         {HF_ENOLEADER, "no node took it"},
         {HF_EFULL, "full"},
         {HF_ESTALE, "stale"},
+        {HF_ETRIMMED, "no longer kept"},
         {HF_EUNKNOWN, "outcome unknown"},
         {HF_EPROTOCOL, "protocol error"},
     };

@@ -45,6 +45,9 @@ enum hf_result {
                             busy, until the timeout */
     HF_EFULL = -105,     /* no memory or no disk left in the cluster */
     HF_ESTALE = -106,    /* read: no node has data as young as asked for */
+    HF_ETRIMMED = -109,  /* watch: changes behind the position are no longer
+                            kept; hf_error() names an id to go on from, after
+                            the keys were read */
 
     /* Not known: */
     HF_EUNKNOWN = -107, /* sent, no answer: done now, later or never. Never
@@ -272,6 +275,51 @@ int hf_txn(struct hf *c,
            size_t ncmds,
            uint32_t timeout_ms,
            struct hf_reply **out);
+
+/* ---- following changes ---- */
+
+enum hf_change_type {
+    HF_CHANGE_SET = 1,
+    HF_CHANGE_DEADLINE = 2, /* only the deadline changed */
+    HF_CHANGE_DELETE = 3,
+    HF_CHANGE_EXPIRE = 4,
+    HF_CHANGE_CLEAR = 5 /* every key at once; no key is named */
+};
+
+enum {
+    HF_WATCH_ID = 48,           /* bytes of an id, NUL included */
+    HF_WATCH_PREFIX_MAX = 65000 /* bytes; longer: HF_EARGUMENT */
+};
+
+/* Valid during the callback. */
+struct hf_change {
+    const char *id; /* "revision-seq": go on behind it with hf_watch(from) */
+    uint64_t revision;
+    enum hf_change_type type;
+    struct hf_bytes key;
+    struct hf_bytes value; /* of a SET */
+    uint64_t deadline_ms;  /* Unix time; 0: the key has none */
+};
+
+/* @change NULL: there was nothing for about half a second. False: enough. It
+ * may not use the handle that is watched with. */
+typedef bool (*hf_watch_fn)(void *ctx, const struct hf_change *change);
+
+/* Give @fn each change of the keys that begin with @prefix (empty: of all),
+ * in order, none left out, none twice; when a node dies, go on at another.
+ *
+ * @from        NULL: what changes from now on; "12": from the first change of
+ *              revision 12 on; "12-3": what came behind that id.
+ * @timeout_ms  without any answer so long: HF_ENOLEADER.
+ *
+ * HF_OK: @fn said that it is enough. HF_ETRIMMED: it can never go on from
+ * there. Any other code: it can, behind the last id given. */
+int hf_watch(struct hf *c,
+             struct hf_bytes prefix,
+             const char *from,
+             uint32_t timeout_ms,
+             hf_watch_fn fn,
+             void *ctx);
 
 #ifdef __cplusplus
 }

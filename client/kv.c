@@ -60,6 +60,15 @@ static const struct kv_verb verbs[] = {
      "  DECRBY balance 5\n"
      "Status 1: a condition is false, nothing was run. A command that fails\n"
      "by itself (INCR of a text) stops no other: see its reply.\n"},
+    {"watch", 0, 1, kv_watch, "[PREFIX]", "print changes of keys as they come",
+     "--from --count",
+     "One line a change: id, type, key, value, deadline (Unix ms), with tabs\n"
+     "between them and control characters as \\xNN; or --output json. It goes\n"
+     "on at another node when one dies. --timeout is how long no node may\n"
+     "answer (1m). Status 5: the changes behind --from are no longer kept.\n"
+     "  --from REV        from the first change of revision REV on; REV-SEQ,\n"
+     "                    an id: behind that change; default: from now on\n"
+     "  --count N         end after N changes\n"},
     {"init", 0, 0, kv_init, "", "form a cluster, once, from blank nodes",
      "--force",
      "The seats are the --join list that the nodes were started with. All of\n"
@@ -91,7 +100,7 @@ static const char global_help[] =
     "  --help, --version\n"
     "TIME is in ms, or has a unit: 500ms, 5s, 2m, 1h.\n"
     "Status: 0 done, 1 no such key or condition false, 2 usage,\n"
-    "        3 certainly not done, 4 outcome unknown\n";
+    "        3 certainly not done, 4 outcome unknown, 5 see watch\n";
 
 static void print_help(FILE *f)
 {
@@ -208,6 +217,8 @@ static const struct option {
     {"--help", FLAG, FIELD(help), true},
     {"--version", FLAG, FIELD(version), true},
     {"--ttl", TIME, FIELD(ttl_ms), false},
+    {"--from", TEXT, FIELD(from), false},
+    {"--count", NUMBER, FIELD(count), false},
     {"--limit", NUMBER, FIELD(limit), false},
     {"--if-absent", FLAG, FIELD(if_absent), false},
     {"--if-present", FLAG, FIELD(if_present), false},

@@ -13,8 +13,9 @@ enum {
     KV_DONE = 0,
     KV_NO = 1, /* no such key, or condition false */
     KV_USAGE = 2,
-    KV_FAILED = 3, /* certainly not done */
-    KV_UNKNOWN = 4 /* outcome unknown */
+    KV_FAILED = 3,  /* certainly not done */
+    KV_UNKNOWN = 4, /* outcome unknown */
+    KV_TRIMMED = 5  /* watch: the position is no longer kept */
 };
 
 enum kv_output {
@@ -39,6 +40,8 @@ struct kv {
     /* options of single verbs */
     uint64_t ttl_ms;
     uint64_t limit;
+    uint64_t count;
+    const char *from;
     bool if_absent;
     bool if_present;
     bool keep_ttl;
@@ -73,6 +76,7 @@ int kv_txn(struct kv *kv);
 int kv_init(struct kv *kv);
 int kv_status(struct kv *kv);
 int kv_member(struct kv *kv);
+int kv_watch(struct kv *kv);
 int kv_call(struct kv *kv);
 
 /* Say what is wrong with the command line. Returns KV_USAGE. */

@@ -8,6 +8,7 @@ client_libholdfast_a_SOURCES = \
 	client/hf_int.h \
 	client/hf_keys.c \
 	client/hf_reply.c \
+	client/hf_watch.c \
 	client/holdfast.c \
 	client/holdfast.h \
 	$(base_libbase_a_SOURCES) \
@@ -20,5 +21,6 @@ kv_SOURCES = \
 	client/kv_int.h \
 	client/kv_keys.c \
 	client/kv_out.c \
-	client/kv_txn.c
+	client/kv_txn.c \
+	client/kv_watch.c
 kv_LDADD = client/libholdfast.a

@@ -16,7 +16,7 @@ sources() {
 
 FUNCTION_LINES_MAX=70
 CFLAGS_LINT="-std=gnu11 -D_GNU_SOURCE -DHF_VERSION=__FILE__ -DPACKAGE_VERSION=__FILE__ -I. -Wall -Wextra
-    -Wconversion -Werror $(pkg-config --cflags libuv raft)"
+    -Wconversion -Werror $(pkg-config --cflags libuv raft liblzf)"
 
 check_format() {
     for f in $(sources '*.[ch]'); do

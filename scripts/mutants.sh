@@ -2,7 +2,7 @@
 # ./dev mutants [--part PART] [NAME...]: put each deliberate fault in, one at
 # a time, and show which test catches it. One line a mutant:
 #   NAME  caught by TEST: CASE, SECONDS (what is wrong)   or   NOT CAUGHT
-# PART is one of driver log peer store node edge client jepsen. Exit 1 if one
+# PART is one of driver log peer store node edge feed client jepsen. Exit 1 if one
 # is not caught.
 #
 # The tests most likely to catch it come first, then the other unit tests,
@@ -17,7 +17,7 @@ set -eu
 dir=$HF_ROOT/build-mutants
 out=$dir/mutants
 seeds=${HF_MUTANT_SEEDS:-300}
-parts="driver log peer store node edge client jepsen"
+parts="driver log peer store node edge feed client jepsen"
 unit_seconds=60
 sim_seconds=600
 
@@ -37,6 +37,7 @@ likely() {
         peer) echo "test_peer test_snapxfer test_message" ;;
         store) echo "test_machine test_store test_map" ;;
         node) echo "test_node test_bounds" ;;
+        feed) echo "test_feed test_node" ;;
         edge) echo "test_conn test_bounds test_command test_machine" ;;
         client) echo "test_client test_resp test_kv" ;;
         jepsen) find "$dir/tests/unit" -type f -perm -u+x \

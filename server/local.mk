@@ -47,6 +47,8 @@ server_libserver_command_a_SOURCES = \
 	server/command/info.h \
 	server/command/facts.h \
 	server/command/keyspace.c \
+	server/command/notify.c \
+	server/command/notify.h \
 	server/command/object.c \
 	server/command/stats.c \
 	server/command/stats.h \
@@ -112,7 +114,9 @@ server_libserver_edge_a_SOURCES = \
 	server/edge/pubsub.c \
 	server/edge/pubsub.h \
 	server/edge/settings.c \
-	server/edge/settings.h
+	server/edge/settings.h \
+	server/edge/tracking.c \
+	server/edge/tracking.h
 
 bin_PROGRAMS += holdfastd
 holdfastd_SOURCES = server/edge/main_uv.c

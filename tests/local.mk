@@ -34,6 +34,7 @@ UNIT_TESTS = \
 	tests/unit/test_snap \
 	tests/unit/test_snapxfer \
 	tests/unit/test_store \
+	tests/unit/test_tracking \
 	tests/unit/test_strings \
 	tests/unit/test_vote \
 	tests/unit/test_wal
@@ -46,6 +47,7 @@ PROCESS_TESTS = \
 	tests/fault/gaps.sh \
 	tests/fault/disk_full.sh \
 	tests/fault/failover.sh \
+	tests/fault/feed.sh \
 	tests/fault/large_replies.sh \
 	tests/fault/load.sh \
 	tests/fault/minority_damage.sh \
@@ -60,6 +62,7 @@ PROCESS_TESTS = \
 	tests/fault/syscalls.sh
 FAULT_TOOLS = \
 	tests/fault/damage \
+	tests/fault/feed_watch \
 	tests/fault/freeport \
 	tests/fault/godown \
 	tests/fault/powercut \
@@ -69,7 +72,8 @@ check_DATA = tests/fault/undo.so
 tests/fault/cold_start.log: tests/fault/big_start.log
 tests/fault/gaps.log: tests/fault/cold_start.log
 tests/fault/failover.log: tests/fault/gaps.log
-tests/fault/powercut.log: tests/fault/failover.log
+tests/fault/feed.log: tests/fault/failover.log
+tests/fault/powercut.log: tests/fault/feed.log
 tests/fault/minority_damage.log: tests/fault/powercut.log
 tests/fault/seat.log: tests/fault/minority_damage.log
 tests/fault/stale.log: tests/fault/seat.log
@@ -157,6 +161,7 @@ tests_unit_test_node_SOURCES = tests/unit/test_node.c \
 tests_unit_test_node_LDADD = server/libserver_edge.a $(NODE_LIBS) \
 	$(NODE_SYSTEM_LIBS) $(CMOCKA_LIBS)
 tests_unit_test_repair_SOURCES = tests/unit/test_repair.c $(DISK_SIM)
+tests_fault_feed_watch_LDADD = client/libholdfast.a
 tests_fault_freeport_LDADD =
 tests_fault_powercut_SOURCES = tests/fault/powercut.c tests/fault/undo.h
 tests_fault_powercut_LDADD =
@@ -268,6 +273,8 @@ holdfast_sim_SOURCES = \
 	tests/sim/disk_sim.h \
 	tests/sim/env_sim.c \
 	tests/sim/env_sim.h \
+	tests/sim/feeds.c \
+	tests/sim/feeds.h \
 	tests/sim/history.c \
 	tests/sim/history.h \
 	tests/sim/main.c \

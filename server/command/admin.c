@@ -131,8 +131,12 @@ bool admin_need_master(const struct ask *a)
         return true;
     }
     resp_error(a->reply,
-               "CLUSTERDOWN this node is in no cluster yet; "
-               "run `kv init`");
+               a->v->loading ? "CLUSTERDOWN this node is reading its data "
+                               "directory"
+               : a->v->node_id != 0
+                   ? "CLUSTERDOWN this node has not met its cluster yet"
+                   : "CLUSTERDOWN this node is in no cluster yet; "
+                     "run `kv init`");
     return false;
 }
 

@@ -61,6 +61,10 @@ struct edge_counters {
     uint64_t pubsub_channels;
     uint64_t pubsub_patterns;
     uint64_t pubsubshard_channels;
+    uint64_t tracking_clients;
+    uint64_t tracking_total_keys;
+    uint64_t tracking_total_items;    /* pairs of key and client */
+    uint64_t tracking_total_prefixes; /* of all clients */
     uint64_t reads;        /* of sockets */
     uint64_t unsent_bytes; /* replies that wait for their clients */
     uint16_t plain_port;

@@ -10,6 +10,7 @@
 #include "base/mutant.h"
 #include "resp/resp.h"
 #include "server/command/args.h"
+#include "server/command/notify.h"
 #include "server/store/machine.h"
 
 enum { RDB_STRING = 0, RDB_INT8 = 0xC0, RDB_INT16, RDB_INT32, RDB_LZF };
@@ -223,7 +224,7 @@ void cmd_dump(struct machine *m,
     if (!args_need_key(argv[1], reply) || m == NULL) {
         return;
     }
-    it = store_get(machine_store(m), argv[1]);
+    it = notify_get(m, argv[1]);
     if (it == NULL) {
         resp_null(reply);
         return;
@@ -330,10 +331,11 @@ void cmd_restore(struct machine *m,
     } else if (dump_decode(argv[3], &value) != 0) {
         resp_error(reply, "ERR Bad data format");
     } else if (deadline != 0 && deadline <= store_time(s)) {
-        store_delete(s, argv[1]);
+        (void)notify_delete(m, argv[1]);
         resp_ok(reply);
     } else {
-        store_put(s, argv[1], buf_bytes(&value), deadline);
+        notify_put(m, argv[1], buf_bytes(&value), deadline, NOTIFY_GENERIC,
+                   "restore");
         resp_ok(reply);
     }
     buf_release(&value);

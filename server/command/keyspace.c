@@ -5,6 +5,7 @@
 #include "base/mutant.h"
 #include "resp/resp.h"
 #include "server/command/args.h"
+#include "server/command/notify.h"
 #include "server/store/machine.h"
 
 void cmd_del(struct machine *m,
@@ -18,7 +19,7 @@ void cmd_del(struct machine *m,
         return;
     }
     for (int i = 1; i < argc; i++) {
-        gone += store_delete(machine_store(m), argv[i]);
+        gone += notify_delete(m, argv[i]);
     }
     resp_int(reply, gone);
 }
@@ -34,7 +35,7 @@ void cmd_exists(struct machine *m,
         return;
     }
     for (int i = 1; i < argc; i++) {
-        there += store_get(machine_store(m), argv[i]) != NULL;
+        there += notify_get(m, argv[i]) != NULL;
     }
     resp_int(reply, there);
 }
@@ -46,9 +47,7 @@ void cmd_type(struct machine *m,
 {
     (void)argc;
     if (args_need_key(argv[1], reply) && m != NULL) {
-        resp_simple(reply, store_get(machine_store(m), argv[1]) != NULL
-                               ? "string"
-                               : "none");
+        resp_simple(reply, notify_get(m, argv[1]) != NULL ? "string" : "none");
     }
 }
 
@@ -86,6 +85,9 @@ void cmd_rename(struct machine *m,
     if (!bytes_eq(argv[1], argv[2])) {
         put_copy(s, it, argv[2]);
         store_delete(s, argv[1]);
+        machine_notify(m, NOTIFY_NEW, "new", argv[2]);
+        machine_notify(m, NOTIFY_GENERIC, "rename_from", argv[1]);
+        machine_notify(m, NOTIFY_GENERIC, "rename_to", argv[2]);
     }
     if (nx) {
         resp_int(reply, 1);
@@ -140,6 +142,8 @@ void cmd_copy(struct machine *m,
         return;
     }
     put_copy(s, it, argv[2]);
+    machine_notify(m, NOTIFY_NEW, "new", argv[2]);
+    machine_notify(m, NOTIFY_GENERIC, "copy_to", argv[2]);
     resp_int(reply, 1);
 }
 
@@ -241,9 +245,10 @@ void cmd_expire(struct machine *m,
         return;
     }
     if (ms <= 0 || (uint64_t)ms <= store_time(s)) {
-        store_delete(s, argv[1]);
+        (void)notify_delete(m, argv[1]);
     } else {
         store_set_deadline(s, argv[1], (uint64_t)ms);
+        machine_notify(m, NOTIFY_GENERIC, "expire", argv[1]);
     }
     resp_int(reply, 1);
 }
@@ -263,7 +268,7 @@ void cmd_ttl(struct machine *m,
     if (!args_need_key(argv[1], reply) || m == NULL) {
         return;
     }
-    it = store_get(machine_store(m), argv[1]);
+    it = notify_get(m, argv[1]);
     if (it == NULL || item_deadline(it) == 0) {
         resp_int(reply, it == NULL ? -2 : -1);
         return;
@@ -288,6 +293,7 @@ void cmd_persist(struct machine *m,
     had = it != NULL && item_deadline(it) != 0;
     if (had) {
         store_set_deadline(machine_store(m), argv[1], 0);
+        machine_notify(m, NOTIFY_GENERIC, "persist", argv[1]);
     }
     resp_int(reply, had);
 }

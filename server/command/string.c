@@ -10,6 +10,7 @@
 #include "server/command/args.h"
 #include "server/command/digest.h"
 #include "server/command/float.h"
+#include "server/command/notify.h"
 #include "server/store/machine.h"
 
 /* What SET and GETEX may say after their fixed words. */
@@ -159,7 +160,7 @@ void cmd_get(struct machine *m,
 {
     (void)argc;
     if (args_need_key(argv[1], reply) && m != NULL) {
-        reply_item(reply, store_get(machine_store(m), argv[1]));
+        reply_item(reply, notify_get(m, argv[1]));
     }
 }
 
@@ -196,6 +197,20 @@ static bool set_condition(const struct set_options *o, const struct item *old)
            compare_holds(o->flags, o->with, old);
 }
 
+/* SET with its options; told as "set", and "expire" if it was given a life. */
+static void put_with(struct machine *m,
+                     struct bytes key,
+                     struct bytes value,
+                     const struct set_options *o,
+                     const struct item *old)
+{
+    notify_put(m, key, value, set_deadline(machine_store(m), o, old),
+               NOTIFY_STRING, "set");
+    if ((o->flags & SET_TIMES) != 0) {
+        machine_notify(m, NOTIFY_GENERIC, "expire", key);
+    }
+}
+
 void cmd_set(struct machine *m,
              const struct bytes *argv,
              int argc,
@@ -223,7 +238,7 @@ void cmd_set(struct machine *m,
         resp_null(reply);
     }
     if (go) {
-        store_put(s, argv[1], argv[2], set_deadline(s, &o, old));
+        put_with(m, argv[1], argv[2], &o, old);
     }
 }
 
@@ -238,7 +253,7 @@ void cmd_getv(struct machine *m,
     if (!args_need_key(argv[1], reply) || m == NULL) {
         return;
     }
-    it = store_get(machine_store(m), argv[1]);
+    it = notify_get(m, argv[1]);
     if (it == NULL) {
         resp_null(reply);
         return;
@@ -262,7 +277,7 @@ void cmd_setnx(struct machine *m,
     }
     absent = store_get(machine_store(m), argv[1]) == NULL;
     if (absent) {
-        store_put(machine_store(m), argv[1], argv[2], 0);
+        notify_put(m, argv[1], argv[2], 0, NOTIFY_STRING, "set");
     }
     resp_int(reply, absent);
 }
@@ -275,7 +290,7 @@ void cmd_getset(struct machine *m,
     (void)argc;
     if (args_need_key(argv[1], reply) && m != NULL) {
         reply_item(reply, store_get(machine_store(m), argv[1]));
-        store_put(machine_store(m), argv[1], argv[2], 0);
+        notify_put(m, argv[1], argv[2], 0, NOTIFY_STRING, "set");
     }
 }
 
@@ -293,8 +308,9 @@ void cmd_setex(struct machine *m,
         !args_need_key(argv[1], reply) || m == NULL) {
         return;
     }
-    store_put(machine_store(m), argv[1], argv[3],
-              store_time(machine_store(m)) + (uint64_t)ms);
+    notify_put(m, argv[1], argv[3], store_time(machine_store(m)) + (uint64_t)ms,
+               NOTIFY_STRING, "set");
+    machine_notify(m, NOTIFY_GENERIC, "expire", argv[1]);
     resp_ok(reply);
 }
 
@@ -308,7 +324,7 @@ void cmd_getdel(struct machine *m,
         return;
     }
     reply_item(reply, store_get(machine_store(m), argv[1]));
-    store_delete(machine_store(m), argv[1]);
+    (void)notify_delete(m, argv[1]);
 }
 
 void cmd_digest(struct machine *m,
@@ -323,7 +339,7 @@ void cmd_digest(struct machine *m,
     if (!args_need_key(argv[1], reply) || m == NULL) {
         return;
     }
-    it = store_get(machine_store(m), argv[1]);
+    it = notify_get(m, argv[1]);
     if (it == NULL) {
         resp_null(reply);
         return;
@@ -366,7 +382,7 @@ void cmd_delex(struct machine *m,
         resp_int(reply, 0);
         return;
     }
-    resp_int(reply, store_delete(machine_store(m), argv[1]));
+    resp_int(reply, notify_delete(m, argv[1]));
 }
 
 /* An absent key is null even if the time is a bad one: so Redis looks, so that
@@ -379,6 +395,7 @@ void cmd_getex(struct machine *m,
     struct set_options o;
     struct store *s;
     const struct item *it;
+    bool had;
 
     if (!set_words_parse(argv, argc, 2, SET_TIMES | SET_PERSIST, &o, reply) ||
         !args_need_key(argv[1], reply) || m == NULL) {
@@ -395,10 +412,16 @@ void cmd_getex(struct machine *m,
     }
     if ((o.flags & SET_TIMES) != 0 &&
         set_deadline(s, &o, it) <= store_time(s)) {
-        store_delete(s, argv[1]);
+        (void)notify_delete(m, argv[1]);
         return;
     }
+    had = item_deadline(it) != 0;
     store_set_deadline(s, argv[1], set_deadline(s, &o, it));
+    if ((o.flags & SET_TIMES) != 0 || had) {
+        machine_notify(m, NOTIFY_GENERIC,
+                       (o.flags & SET_TIMES) != 0 ? "expire" : "persist",
+                       argv[1]);
+    }
 }
 
 void cmd_mget(struct machine *m,
@@ -413,7 +436,7 @@ void cmd_mget(struct machine *m,
     }
     resp_array(reply, (size_t)argc - 1);
     for (int i = 1; i < argc; i++) {
-        reply_item(reply, store_get(machine_store(m), argv[i]));
+        reply_item(reply, notify_get(m, argv[i]));
         if (!args_fits(reply, start)) {
             return;
         }
@@ -434,10 +457,10 @@ static bool need_pairs(const struct bytes *argv,
     return args_need_keys(argv, argc, 1, 2, reply);
 }
 
-static void put_pairs(struct store *s, const struct bytes *argv, int argc)
+static void put_pairs(struct machine *m, const struct bytes *argv, int argc)
 {
     for (int i = 1; i + 1 < argc; i += 2) {
-        store_put(s, argv[i], argv[i + 1], 0);
+        notify_put(m, argv[i], argv[i + 1], 0, NOTIFY_STRING, "set");
     }
 }
 
@@ -449,7 +472,7 @@ void cmd_mset(struct machine *m,
     if (!need_pairs(argv, argc, "mset", reply) || m == NULL) {
         return;
     }
-    put_pairs(machine_store(m), argv, argc);
+    put_pairs(m, argv, argc);
     resp_ok(reply);
 }
 
@@ -467,7 +490,7 @@ void cmd_msetnx(struct machine *m,
             return;
         }
     }
-    put_pairs(machine_store(m), argv, argc);
+    put_pairs(m, argv, argc);
     resp_int(reply, 1);
 }
 
@@ -522,8 +545,7 @@ void cmd_msetex(struct machine *m,
     for (int i = 0; i < n && go; i++) {
         struct bytes key = argv[2 + 2 * i];
 
-        store_put(s, key, argv[3 + 2 * i],
-                  set_deadline(s, &o, store_get(s, key)));
+        put_with(m, key, argv[3 + 2 * i], &o, store_get(s, key));
     }
     resp_int(reply, go);
 }
@@ -556,6 +578,7 @@ void cmd_append(struct machine *m,
     }
     resp_int(reply, (int64_t)(was.n + argv[2].n));
     if (old != NULL && argv[2].n == 0) {
+        machine_notify(m, NOTIFY_STRING, "append", argv[1]);
         return;
     }
     whole = hf_malloc(was.n + argv[2].n + 1);
@@ -563,8 +586,8 @@ void cmd_append(struct machine *m,
     if (argv[2].n > 0) {
         memcpy(whole + was.n, argv[2].p, argv[2].n);
     }
-    store_put(machine_store(m), argv[1], bytes_of(whole, was.n + argv[2].n),
-              old == NULL ? 0 : item_deadline(old));
+    notify_put(m, argv[1], bytes_of(whole, was.n + argv[2].n),
+               old == NULL ? 0 : item_deadline(old), NOTIFY_STRING, "append");
     free(whole);
 }
 
@@ -579,7 +602,7 @@ void cmd_strlen(struct machine *m,
     if (!args_need_key(argv[1], reply) || m == NULL) {
         return;
     }
-    it = store_get(machine_store(m), argv[1]);
+    it = notify_get(m, argv[1]);
     resp_int(reply, it == NULL ? 0 : (int64_t)item_value(it).n);
 }
 
@@ -600,7 +623,7 @@ void cmd_getrange(struct machine *m,
         m == NULL) {
         return;
     }
-    it = store_get(machine_store(m), argv[1]);
+    it = notify_get(m, argv[1]);
     v = it == NULL ? bytes_of("", 0) : item_value(it);
     n = (int64_t)v.n;
     if (from < 0 && to < 0 && from > to) {
@@ -648,8 +671,9 @@ void cmd_setrange(struct machine *m,
     whole = hf_calloc(1, n);
     memcpy(whole, was.p, was.n);
     memcpy(whole + at, argv[3].p, argv[3].n);
-    store_put(machine_store(m), argv[1], bytes_of(whole, n),
-              old == NULL || mutant(SETRANGE_TTL) ? 0 : item_deadline(old));
+    notify_put(m, argv[1], bytes_of(whole, n),
+               old == NULL || mutant(SETRANGE_TTL) ? 0 : item_deadline(old),
+               NOTIFY_STRING, "setrange");
     free(whole);
     resp_int(reply, (int64_t)n);
 }
@@ -677,8 +701,8 @@ static void increment(struct machine *m,
         return;
     }
     n = snprintf(text, sizeof text, "%" PRId64, v);
-    store_put(machine_store(m), key, bytes_of(text, (size_t)n),
-              old == NULL ? 0 : item_deadline(old));
+    notify_put(m, key, bytes_of(text, (size_t)n),
+               old == NULL ? 0 : item_deadline(old), NOTIFY_STRING, "incrby");
     resp_int(reply, v);
 }
 
@@ -752,8 +776,9 @@ void cmd_incrbyfloat(struct machine *m,
                       &sum)) {
         case 0:
             resp_bulk(reply, buf_bytes(&sum));
-            store_put(machine_store(m), argv[1], buf_bytes(&sum),
-                      old == NULL ? 0 : item_deadline(old));
+            notify_put(m, argv[1], buf_bytes(&sum),
+                       old == NULL ? 0 : item_deadline(old), NOTIFY_STRING,
+                       "incrbyfloat");
             break;
         case HF_ELIMIT:
             resp_error(reply, "ERR increment would produce NaN or Infinity");

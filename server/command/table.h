@@ -280,6 +280,17 @@
       "", "How many patterns are listened to.")                                \
     S(363, pubsub, shardchannels, -2, CMD_LOCAL | CMD_OPEN, 0, 0, 0,           \
       "pubsub", NULL, "[pattern]", "Shard channels that somebody listens to.") \
+    S(365, client, tracking, -3, CMD_LOCAL | CMD_CONN | CMD_OPEN | CMD_NOMULTI, \
+      0, 0, 0, "connection", NULL,                                             \
+      "ON | OFF [REDIRECT id] [PREFIX prefix ...] [BCAST] [OPTIN] [OPTOUT] [NOLOOP]", \
+      "Be told when keys change that this connection has read.")               \
+    S(366, client, caching, 3, CMD_LOCAL | CMD_CONN | CMD_OPEN | CMD_NOMULTI,  \
+      0, 0, 0, "connection", NULL, "YES | NO",                                 \
+      "Is what the next command reads to be tracked?")                         \
+    S(367, client, trackinginfo, 2, CMD_LOCAL | CMD_OPEN, 0, 0, 0,             \
+      "connection", NULL, "", "How this connection tracks keys.")              \
+    S(368, client, getredir, 2, CMD_LOCAL | CMD_OPEN, 0, 0, 0, "connection",   \
+      NULL, "", "Which connection is told instead; 0: this, -1: not tracking.") \
     S(364, pubsub, shardnumsub, -2, CMD_LOCAL | CMD_OPEN, 0, 0, 0, "pubsub",   \
       NULL, "[channel ...]", "How many listen to each shard channel.")
 

@@ -450,8 +450,7 @@ static void client_unblocks(struct conn *c,
     const struct conn *other;
     int64_t id;
 
-    if (argc > 4 ||
-        (argc == 4 && !error && !bytes_ieq(argv[3], "TIMEOUT"))) {
+    if (argc > 4 || (argc == 4 && !error && !bytes_ieq(argv[3], "TIMEOUT"))) {
         resp_error(reply,
                    argc == 4
                        ? "ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR"

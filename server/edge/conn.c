@@ -353,6 +353,7 @@ static void op_gone(struct conn_op *o)
     c->pending--;
     c->pending_bytes -= o->bytes;
     c->edge->unanswered--;
+    tracking_drop(o->track);
     blob_unref(o->op.command);
     buf_release(&o->reply);
     free(o);
@@ -362,6 +363,8 @@ void conn_op_free(struct conn_op *o)
 {
     struct conn *c = o->conn;
 
+    tracking_end(o->track);
+    o->track = NULL;
     op_gone(o);
     if (c->quitting && c->pending == 0 && !c->lingering) {
         conn_finish(c);
@@ -480,6 +483,7 @@ static void conn_release(struct conn *c)
     env_timer_stop(e->env, &c->stall);
     conn_unmonitor(c);
     exec_chain_free(c->chain);
+    tracking_gone(c); /* no read of it is under way any more */
     pubsub_forget(c);
     multi_forget(c);
     watch_forget(c);

@@ -60,6 +60,8 @@ struct edge_options {
     char notify_events[EDGE_NOTIFY_MAX];
     int64_t slowlog_us;        /* slower commands are kept; negative: none */
     uint64_t slowlog_max_len;  /* so many, the latest */
+    uint64_t tracking_max;     /* keys remembered for clients that keep what
+                                  they read (tracking.h); 0: the default */
     uint64_t latency_event_ms; /* what takes so long is kept; 0: nothing */
 };
 #define EDGE_OPTIONS_DEFAULT                                                  \
@@ -87,6 +89,8 @@ int edge_listen(struct edge *e,
                 enum edge_port port,
                 const char *hostport,
                 struct errmsg *em);
+/* As notify_events says: enum notify_class (server/command/notify.h). */
+void edge_set_notify(struct edge *e, unsigned classes);
 uint16_t edge_port_number(const struct edge *e, enum edge_port port);
 /* Stop taking connections; those that are there go on. */
 void edge_stop_listening(struct edge *e);

@@ -7,6 +7,7 @@
  *   clients.c   CLIENT and MONITOR: the connections as operators see them
  *   exec.c      an EXEC with commands that are not on data
  *   pubsub.c    publish and subscribe
+ *   tracking.c  client-side caching
  *
  * Two moments of a command are kept apart. It is *dispatched* when its words
  * are parsed: what decides its form (inside MULTI or not, stale or not) is
@@ -21,6 +22,7 @@
 #include "server/command/stats.h"
 #include "server/edge/conn.h"
 #include "server/edge/pubsub.h"
+#include "server/edge/tracking.h"
 
 enum { CONN_REPLY_GUESS = (256 << 10) + 1 }; /* before any reply was seen */
 
@@ -59,6 +61,8 @@ struct edge {
     struct env_timer pause;
     struct quota quota[EDGE_QUOTAS];
     struct pubsub *pubsub;
+    struct tracking *tracking;
+    unsigned notify;    /* enum notify_class */
     struct counted now; /* the command that dispatch() is at */
     const struct bytes *now_argv;
     int now_argc;
@@ -122,6 +126,8 @@ struct conn {
     bool no_touch;
     bool monitor;
     struct pubsub_conn subs; /* changed while nothing else is under way */
+    struct track *track;     /* NULL: it does not; as subs */
+    size_t redirected;       /* connections that track have it told here */
     struct buf name;
     struct buf lib_name;
     struct buf lib_ver;
@@ -156,8 +162,9 @@ struct conn_op {
     struct conn *conn;
     size_t bytes;
     struct buf reply; /* OP_LOCAL: what is answered, if known beforehand */
-    uint64_t epoch;   /* WATCH */
-    size_t keys;      /* WATCH */
+    struct track_op *track; /* what it reads, for a client that keeps it */
+    uint64_t epoch;         /* WATCH */
+    size_t keys;            /* WATCH */
     struct counted counted;
 };
 

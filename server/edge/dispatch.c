@@ -121,6 +121,7 @@ void dispatch_op(struct conn *c,
         c->port == EDGE_CLUSTER && kind == OP_NODE ? COMMAND_CLUSTER_PORT : 0,
         argv, argc);
     o->op.done = done;
+    o->track = tracking_begin(c, cmd, argv, argc);
     conn_op_submit(o);
 }
 
@@ -545,6 +546,7 @@ static void exec_submit(struct conn *c)
     multi_forget(c);
     watch_forget(c);
     buf_release(&c->exec_once);
+    tracking_dispatched(c, NULL);
 }
 
 /* @argv: EXEC, or ONCE session number EXEC. */
@@ -627,7 +629,7 @@ static const struct {
 /* Does it decide what the commands behind it may be? */
 static bool changes_form(const struct conn *c, const struct command *cmd)
 {
-    return pubsub_changes(cmd) ||
+    return pubsub_changes(cmd) || tracking_changes(cmd) ||
            (strcmp(cmd->name, "hello") == 0 && pubsub_subscribed(c));
 }
 
@@ -636,13 +638,23 @@ static bool acts_now(struct conn *c,
                      const struct bytes *argv,
                      int argc)
 {
-    if ((cmd->flags & CMD_CONN) == 0 || cmd->parent != NULL) {
+    if ((cmd->flags & CMD_CONN) == 0) {
         return false;
     }
     if (!c->multi && changes_form(c, cmd)) {
         c->held = !mutant(SUBSCRIBE_LATE);
         answer_in_turn(c, cmd, argv, argc);
         return true;
+    }
+    if (!c->multi && tracking_is_caching(cmd)) {
+        struct buf reply = BUF_INIT;
+
+        tracking_caching(c, argv, &reply);
+        dispatch_answer(c, &reply);
+        return true;
+    }
+    if (cmd->parent != NULL) {
+        return false;
     }
     for (size_t i = 0; i < sizeof at_dispatch / sizeof at_dispatch[0]; i++) {
         if (strcmp(at_dispatch[i].name, cmd->name) == 0 &&
@@ -728,9 +740,11 @@ void dispatch(struct conn *c, const struct bytes *argv, int argc)
     if (argc == 4 && bytes_ieq(argv[3], "EXEC") && bytes_ieq(argv[0], "ONCE")) {
         e->now.command = command_by_name(argv[0]);
         do_exec(c, argv, argc);
+        tracking_dispatched(c, NULL);
     } else if ((cmd = command_find(argv, argc, &reply)) != NULL) {
         e->now.command = cmd;
         dispatch_found(c, cmd, argv, argc);
+        tracking_dispatched(c, cmd);
     } else {
         c->multi_dirty = c->multi;
         if (reply.p[0] == '-') {
@@ -738,6 +752,7 @@ void dispatch(struct conn *c, const struct bytes *argv, int argc)
             e->now.rejected = true;
         }
         dispatch_answer(c, &reply);
+        tracking_dispatched(c, NULL);
     }
     e->now.command = NULL;
     e->now_argv = NULL;

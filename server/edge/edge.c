@@ -3,6 +3,7 @@
 
 #include "base/assert.h"
 #include "base/mutant.h"
+#include "server/command/notify.h"
 #include "server/edge/conn_int.h"
 #include "server/node/node.h"
 
@@ -18,9 +19,70 @@ static void on_publish(void *data,
     }
 }
 
+static void on_change(void *data,
+                      enum store_event kind,
+                      struct bytes key,
+                      void *client)
+{
+    if (kind == STORE_CLEAR) {
+        tracking_lost(data);
+    } else if (kind != STORE_DEADLINE || !mutant(TRACK_NO_DEADLINE)) {
+        tracking_changed(data, key, client);
+    }
+}
+
+static void notify(struct edge *e,
+                   const char *space,
+                   struct bytes name,
+                   struct bytes message)
+{
+    struct buf channel = BUF_INIT;
+
+    buf_printf(&channel, "%s@0__:", space);
+    buf_bytes_append(&channel, name);
+    (void)pubsub_deliver(e, PUBSUB_CHANNEL, buf_bytes(&channel), message);
+    buf_release(&channel);
+}
+
+static void on_notify(void *data,
+                      enum notify_class class,
+                      const char *event,
+                      struct bytes key)
+{
+    struct edge *e = data;
+
+    (void)class;
+    if (!pubsub_used(e)) {
+        return;
+    }
+    if ((e->notify & NOTIFY_KEYSPACE) != 0) {
+        notify(e, "__keyspace", key, bytes_str(event));
+    }
+    if ((e->notify & NOTIFY_KEYEVENT) != 0) {
+        notify(e, "__keyevent", bytes_str(event), key);
+    }
+}
+
+void edge_set_notify(struct edge *e, unsigned classes)
+{
+    bool told = (classes & (NOTIFY_KEYSPACE | NOTIFY_KEYEVENT)) != 0;
+
+    e->notify = classes;
+    node_set_notify(e->node, told ? classes : 0);
+}
+
+static void on_lost(void *data)
+{
+    tracking_lost(data);
+}
+
 static void edge_hook(struct edge *e)
 {
-    struct node_hooks h = {.data = e, .on_publish = on_publish};
+    struct node_hooks h = {.data = e,
+                           .on_publish = on_publish,
+                           .on_change = on_change,
+                           .on_notify = on_notify,
+                           .on_lost = on_lost};
 
     node_set_hooks(e->node, &h);
 }
@@ -36,9 +98,10 @@ struct edge *edge_new(struct env *env,
     e->node = node;
     e->log = log;
     e->counters.stats = stats_new();
+    e->pubsub = pubsub_new(e);
+    e->tracking = tracking_new(e);
     edge_configure(e, opt);
     env_timer_init(&e->pause, edge_on_unpause, e);
-    e->pubsub = pubsub_new(e);
     edge_hook(e);
     return e;
 }
@@ -47,6 +110,7 @@ void edge_configure(struct edge *e, const struct edge_options *opt)
 {
     struct stats *s = e->counters.stats;
     bool idle = e->opt.idle_timeout_s != opt->idle_timeout_s;
+    unsigned classes = 0;
 
     e->opt = *opt;
     if (e->opt.output_total == 0) {
@@ -57,6 +121,9 @@ void edge_configure(struct edge *e, const struct edge_options *opt)
     s->slow_max_len = opt->slowlog_max_len;
     s->latency_ms = opt->latency_event_ms;
     stats_slow_trim(s);
+    hf_assert(notify_parse(opt->notify_events, &classes)); /* canonical */
+    edge_set_notify(e, classes);
+    tracking_set_max(e->tracking, opt->tracking_max);
     for (struct conn *c = e->head; idle && c != NULL; c = c->next) {
         env_timer_stop(e->env, &c->idle);
         if (opt->idle_timeout_s > 0) {
@@ -343,6 +410,7 @@ void edge_free(struct edge *e)
     }
     hf_assert(e->unanswered == 0);
     node_set_hooks(e->node, NULL);
+    tracking_free(e->tracking);
     pubsub_free(e->pubsub);
     stats_free(e->counters.stats);
     free(e);

@@ -17,6 +17,7 @@ struct exec_chain {
     struct buf data; /* replies of the TXN */
     size_t at;
     struct buf out;
+    struct track_op *track; /* of the TXN: ends with the whole reply */
 };
 
 void exec_chain_free(struct exec_chain *x)
@@ -25,6 +26,7 @@ void exec_chain_free(struct exec_chain *x)
         buf_release(&x->queue);
         buf_release(&x->data);
         buf_release(&x->out);
+        tracking_drop(x->track);
         free(x);
     }
 }
@@ -35,6 +37,8 @@ static void chain_end(struct exec_chain *x, struct bytes reply)
 
     c->chain = NULL;
     conn_reply(c, reply);
+    tracking_end(x->track);
+    x->track = NULL;
     exec_chain_free(x);
     conn_wake(c);
 }
@@ -124,6 +128,8 @@ static void chain_txn_done(struct client_op *op, struct bytes reply)
     struct resp_value *v = NULL;
     const uint8_t *end;
 
+    x->track = o->track;
+    o->track = NULL;
     edge_count_op(o, reply);
     if (resp_parse_reply(reply, &v) != 0 || v->type != RESP_ARRAY) {
         chain_end(x, reply);

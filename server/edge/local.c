@@ -104,14 +104,15 @@ static void reset(struct conn *c, struct buf *reply)
 {
     c->held = false;
     c->resp3 = false;
+    tracking_forget(c);
+    if (!mutant(PUBSUB_KEEPS_GONE)) {
+        pubsub_forget(c);
+    }
     c->reply_off = false;
     c->reply_skip = false;
     c->no_evict = false;
     c->no_touch = false;
     conn_unmonitor(c);
-    if (!mutant(PUBSUB_KEEPS_GONE)) {
-        pubsub_forget(c);
-    }
     buf_release(&c->name);
     stale_reads(c, false, 0);
     resp_simple(reply, "RESET");
@@ -140,7 +141,8 @@ void local_run(struct conn *c,
 {
     const char *name = cmd->name;
 
-    if (pubsub_command(c, cmd, argv, argc, reply)) {
+    if (pubsub_command(c, cmd, argv, argc, reply) ||
+        tracking_command(c, cmd, argv, argc, reply)) {
         return;
     }
     if (cmd->parent != NULL && strcmp(cmd->parent, "client") == 0) {

@@ -176,6 +176,7 @@ static void edge_options_fill(const struct settings *s, struct edge_options *o)
     o->slowlog_us = s->slowlog_us;
     o->slowlog_max_len = s->slowlog_max_len;
     o->latency_event_ms = s->latency_ms;
+    o->tracking_max = s->tracking_max;
     snprintf(o->notify_events, sizeof o->notify_events, "%s", s->notify_events);
 }
 

@@ -16,6 +16,7 @@
 #include "base/mutant.h"
 #include "resp/resp.h"
 #include "server/command/admin.h"
+#include "server/command/notify.h"
 #include "server/edge/hostport.h"
 
 enum kind {
@@ -104,6 +105,9 @@ static const struct row table[] = {
      "64m", "no snapshot before the log has this size"},
     {"snapshot-rate", INT, AT(snapshot_rate), "bytes/s", 32 * MIB, 64 * GIB,
      "128m", "speed of sending a snapshot"},
+    {"tracking-table-max-keys", INT, AT(tracking_max), "", 1,
+     UINT64_C(100000000), "1000000",
+     "keys remembered for clients that keep what they read"},
     {"repair", TEXT, AT(repair), "auto|refuse", 0, 0, "auto",
      "a damaged data directory: repair it from the other nodes, or refuse"},
     {"log-level", LEVEL, AT(log_level), "LEVEL", 0, 0, "info",
@@ -194,37 +198,12 @@ static int parse_level(const char *text, uint64_t *out)
 
 int settings_notify(const char *text, char *out)
 {
-    static const char all[] = "g$lshzxetd";
-    static const char order[] = "g$lshzxetdnKEm";
-    bool has[sizeof order] = {false};
-    size_t n = 0;
-    bool every = true;
+    unsigned classes = 0;
 
-    for (; *text != '\0'; text++) {
-        const char *at = strchr(order, *text);
-
-        if (*text == 'A') {
-            for (size_t i = 0; i < sizeof all - 1; i++) {
-                has[i] = true;
-            }
-        } else if (at == NULL) {
-            return HF_EINVAL;
-        } else {
-            has[at - order] = true;
-        }
+    if (!notify_parse(text, &classes)) {
+        return HF_EINVAL;
     }
-    for (size_t i = 0; i < sizeof all - 1; i++) {
-        every = every && has[i];
-    }
-    if (every) {
-        out[n++] = 'A';
-    }
-    for (size_t i = every ? sizeof all - 1 : 0; i < sizeof order - 1; i++) {
-        if (has[i]) {
-            out[n++] = order[i];
-        }
-    }
-    out[n] = '\0';
+    notify_format(classes, out);
     return 0;
 }
 
@@ -748,6 +727,7 @@ static const char *const live[] = {
     "slowlog-max-len",
     "latency-monitor-threshold",
     "notify-keyspace-events",
+    "tracking-table-max-keys",
     "history-count",
     "history-bytes",
 };

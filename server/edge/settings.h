@@ -49,6 +49,7 @@ struct settings {
     uint64_t entry_cache;
     uint64_t snapshot_floor;
     uint64_t snapshot_rate;
+    uint64_t tracking_max;    /* tracking-table-max-keys */
     char repair[16];          /* auto or refuse */
     bool debug_command;       /* DEBUG is allowed */
     int64_t slowlog_us;       /* slower commands are kept; -1: none */

@@ -23,6 +23,7 @@ struct client {
     size_t reads_held;    /* waiting for that, by their index */
     size_t done_bytes;    /* of replies that wait for their turn */
     bool stale;
+    bool tracks;
     uint64_t max_age_ms;
     uint64_t write_index; /* of the last write answered */
     uint64_t min_index; /* local reads wait until this is applied */
@@ -59,6 +60,16 @@ void client_set_stale(struct client *c, bool on, uint64_t max_age_ms)
     if (on) {
         read_stale_user(c->node, max_age_ms, 1);
     }
+}
+
+void client_set_tracking(struct client *c, bool on)
+{
+    c->tracks = on;
+}
+
+bool client_tracks(const struct client *c)
+{
+    return c != NULL && c->tracks;
 }
 
 bool client_is_stale(const struct client *c, uint64_t *max_age_ms)

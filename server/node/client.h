@@ -78,6 +78,11 @@ void client_hold(struct client *c, bool on);
 /* End the wait of this connection's XREAD: with an error, or as if its time
  * were over. False: it does not wait. */
 bool client_unblock(struct client *c, bool error);
+/* @on: what this client reads it keeps, until it is told of a change. Whatever
+ * it hears must then not be ahead of what this node has applied, and so of the
+ * changes that it was told: writes are answered by the own apply, and no read
+ * by the leader. */
+void client_set_tracking(struct client *c, bool on);
 /* Stale reads: OP_READ is answered locally. @max_age_ms 0: no bound. */
 void client_set_stale(struct client *c, bool on, uint64_t max_age_ms);
 

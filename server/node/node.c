@@ -239,8 +239,12 @@ static void node_garbage_timer(struct env_timer *t)
 
 static bool on_wants_reply(void *ctx, uint64_t session, uint64_t number)
 {
-    (void)number;
-    return leader_wants_reply(ctx, session);
+    struct node *n = ctx;
+
+    if (session == n->session.id) {
+        n->changing = session_client(n, number);
+    }
+    return leader_wants_reply(n, session);
 }
 
 static void on_request(void *ctx,
@@ -252,6 +256,7 @@ static void on_request(void *ctx,
     struct node *n = ctx;
     bool voided = outcome == REQUEST_VOIDED;
 
+    n->changing = NULL;
     if (outcome == REQUEST_GAP) {
         log_error(n->log, "session %llu: number %llu leaves a gap",
                   (unsigned long long)session, (unsigned long long)number);
@@ -307,6 +312,9 @@ static void node_machine_hooks(struct node *n, struct machine *m)
     o.on_request = on_request;
     o.on_open = on_open;
     o.on_member = on_member;
+    o.on_change = publish_change;
+    o.on_notify = publish_notify;
+    machine_set_notify(m, n->notify);
     machine_set_run(m, command_run, NULL);
     machine_set_key(m, command_log_key);
     machine_set_observer(m, &o);
@@ -327,6 +335,9 @@ void node_machine_swap(struct node *n, struct machine *m)
     n->old_machine = n->machine;
     n->machine = m;
     node_machine_hooks(n, m);
+    if (!mutant(JUMP_UNNOTICED)) {
+        publish_lost(n);
+    }
     node_garbage(n);
 }
 
@@ -867,7 +878,9 @@ static void on_replies(struct node *n, struct reader *r)
         bool voided = rd_u8(r) != 0;
         struct bytes reply = rd_lbytes(r);
 
-        if (reader_ok(r) && session == n->session.id) {
+        if (reader_ok(r) && session == n->session.id &&
+            (index <= driver_applied(&n->driver) ||
+             !session_waits_for_apply(n, number))) {
             session_resolve(n, number, voided, reply, index);
         }
     }
@@ -1066,8 +1079,8 @@ static void node_uname(struct node *n)
     struct utsname u;
 
     if (uname(&u) == 0) {
-        snprintf(n->os, sizeof n->os, "%.60s %.60s %.60s", u.sysname,
-                 u.release, u.machine);
+        snprintf(n->os, sizeof n->os, "%.60s %.60s %.60s", u.sysname, u.release,
+                 u.machine);
     }
 }
 
@@ -1124,6 +1137,7 @@ static void node_tick(struct env_timer *t)
     }
     admin_tick(n);
     member_tick(n);
+    publish_tick(n);
     node_sample(n);
     env_timer_start(n->env, t, env_now_us(n->env) + NODE_TICK_MS * 1000);
 }
@@ -1321,6 +1335,7 @@ static void node_start_engine(struct node *n,
     driver_init(&n->driver, n->id, &node_driver_ops, n, &c);
     n->driver_made = true;
     n->running = true;
+    n->replay_to = first + k - 1;
     for (size_t i = 0; ob != NULL && ob->on_append != NULL && i < k; i++) {
         ob->on_append(ob->self, n->id, first + i, e[i].term, e[i].type,
                       e[i].data);
@@ -1481,6 +1496,7 @@ static void load_done(struct env_work *w)
     n->machine = l->machine != NULL ? l->machine : machine_new();
     l->machine = NULL;
     node_machine_hooks(n, n->machine);
+    publish_lost(n);
     n->loading = false;
     node_know_seats(n, l);
     if (node_peers_start(n, &em) != 0) {

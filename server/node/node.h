@@ -26,6 +26,7 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "server/node/observer.h"
+#include "server/store/machine.h"
 
 struct config_view;
 struct edge_counters;
@@ -146,9 +147,30 @@ struct node_hooks {
                        uint8_t kind,
                        struct bytes channel,
                        struct bytes message);
+    /* A key changed at this node (STORE_CLEAR: all did, @key is empty), log
+     * that is applied again after a start included. @client: client_data() of
+     * whose request did it, NULL if it is not one of this node. */
+    void (*on_change)(void *data,
+                      enum store_event kind,
+                      struct bytes key,
+                      void *client);
+    /* As machine_observer.on_notify(), of what node_set_notify() asked for.
+     * Not of log that is applied again after a start. */
+    void (*on_notify)(void *data,
+                      enum notify_class class,
+                      const char *event,
+                      struct bytes key);
+    /* What was read here may be old, and nothing will say so: changes were
+     * jumped over, or this node lost touch with the leader. */
+    void (*on_lost)(void *data);
 };
 /* Copied; NULL: none any more. */
 void node_set_hooks(struct node *n, const struct node_hooks *h);
+
+void node_set_notify(struct node *n, unsigned classes);
+/* Has this node heard, within an election timeout, of a leader (leading: of a
+ * majority)? If not, on_lost() was called, and is again after the next loss. */
+bool node_in_touch(const struct node *n);
 
 /* Tell every other node that is up. At most once, in order; never blocks:
  * beyond NODE_PUBLISH_BYTES unsent bytes it is dropped for that node, with a

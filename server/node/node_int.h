@@ -112,6 +112,11 @@ struct node {
     struct snapshotter snapshot;
     struct node_repair repair;
     struct node_hooks hooks;
+    unsigned notify;         /* enum notify_class */
+    uint64_t replay_to;      /* last index that the log had at the start */
+    struct client *changing; /* whose request is being applied; NULL: none */
+    uint64_t touch_us;       /* last sign of a leader, or of a majority */
+    bool out_of_touch;
     struct quota unpublished;  /* lines about messages that were dropped */
     struct snap_meta settling; /* index 0: no repair is being ended */
     bool told_ready;           /* on_ready() was called */
@@ -211,6 +216,16 @@ void node_made_room(struct node *n, bool was_full);
 
 /* ---- publish.c ---- */
 void publish_on_message(struct node *n, uint64_t from, struct reader *r);
+/* The machine's, for struct node_hooks. */
+void publish_change(void *ctx, enum store_event kind, struct bytes key);
+void publish_notify(void *ctx,
+                    enum notify_class class,
+                    const char *event,
+                    struct bytes key);
+/* The machine jumped. */
+void publish_lost(struct node *n);
+/* Housekeeping: is the leader there? */
+void publish_tick(struct node *n);
 
 /* ---- client.c ---- */
 void client_op_done(struct client_op *op, uint64_t index);
@@ -220,6 +235,8 @@ bool client_is_stale(const struct client *c, uint64_t *max_age_ms);
 uint64_t client_min_index(const struct client *c);
 /* Its replies are not taken fast enough: no further read is evaluated. */
 bool client_full(const struct client *c);
+/* See client_set_tracking(). */
+bool client_tracks(const struct client *c);
 /* Is running read @op the oldest that has no reply? */
 bool client_read_is_first(struct client *c, const struct client_op *op);
 /* An XREAD that may wait: its place is this node. */

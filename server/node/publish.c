@@ -16,6 +16,107 @@ void node_set_hooks(struct node *n, const struct node_hooks *h)
     }
 }
 
+/* ---- what the machine tells ---- */
+
+void publish_change(void *ctx, enum store_event kind, struct bytes key)
+{
+    struct node *n = ctx;
+
+    if (n->hooks.on_change != NULL) {
+        n->hooks.on_change(
+            n->hooks.data, kind, key,
+            n->changing != NULL ? client_data(n->changing) : NULL);
+    }
+}
+
+void publish_notify(void *ctx,
+                    enum notify_class class,
+                    const char *event,
+                    struct bytes key)
+{
+    struct node *n = ctx;
+
+    /* What is in the log at the start happened in an earlier life. */
+    if (n->hooks.on_notify != NULL &&
+        (class == NOTIFY_KEY_MISS || n->applying > n->replay_to ||
+         mutant(NOTIFY_REPLAYS))) {
+        n->hooks.on_notify(n->hooks.data, class, event, key);
+    }
+}
+
+void node_set_notify(struct node *n, unsigned classes)
+{
+    n->notify = classes;
+    if (n->machine != NULL) {
+        machine_set_notify(n->machine, classes);
+    }
+}
+
+/* ---- touch with the leader ---- */
+
+void publish_lost(struct node *n)
+{
+    if (n->hooks.on_lost != NULL) {
+        n->hooks.on_lost(n->hooks.data);
+    }
+}
+
+/* When a majority, this node included, was last heard of, all of it. */
+static uint64_t majority_heard(struct node *n)
+{
+    uint64_t heard[LIM_NODES];
+    unsigned voters = 0;
+    struct conf c;
+
+    driver_members(&n->driver, &c);
+    for (unsigned i = 0; i < c.n && voters < LIM_NODES; i++) {
+        uint64_t at = c.m[i].id == n->id
+                          ? env_now_us(n->env)
+                          : node_peer_state(n, c.m[i].id)->heard_us;
+        unsigned k = voters;
+
+        if (c.m[i].role != CONF_VOTER) {
+            continue;
+        }
+        for (; k > 0 && heard[k - 1] < at; k--) {
+            heard[k] = heard[k - 1];
+        }
+        heard[k] = at;
+        voters++;
+    }
+    return voters == 0 ? 0 : heard[voters / 2];
+}
+
+void publish_tick(struct node *n)
+{
+    uint64_t now = env_now_us(n->env);
+    uint64_t leader = node_ready_leader(n);
+    uint64_t heard = 0;
+
+    if (n->running && leader == n->id && leader != 0) {
+        heard = majority_heard(n);
+    } else if (n->running && leader != 0) {
+        heard = node_peer_state(n, leader)->heard_us;
+    }
+    if (heard > n->touch_us) {
+        n->touch_us = heard;
+    }
+    if (now - n->touch_us <= n->cfg.election_ms * 1000 ||
+        mutant(TOUCH_ASSUMED)) {
+        n->out_of_touch = false;
+    } else if (!n->out_of_touch) {
+        n->out_of_touch = true;
+        publish_lost(n);
+    }
+}
+
+bool node_in_touch(const struct node *n)
+{
+    return n->running && n->machine != NULL && !n->out_of_touch;
+}
+
+/* ---- messages ---- */
+
 static void dropped(struct node *n, uint64_t id)
 {
     if (quota_take(&n->unpublished, n->log, env_now_us(n->env))) {

@@ -189,7 +189,12 @@ static void read_evaluate_or_hold(struct node *n, struct client_op *op)
         /* The leader answered an earlier read of this connection with newer
          * data than there are here: it answers this one, too; or the next
          * one is asked for an index, which cannot be an earlier one. */
-        if (leader != 0) {
+        if (client_tracks(op->client) && !mutant(TRACK_PASSED)) {
+            /* It must not be ahead of the changes that it was told. */
+            op->number = client_min_index(op->client);
+            op->term = driver_term(&n->driver);
+            op_list_push(&n->reads.indexed, op);
+        } else if (leader != 0) {
             read_pass(n, op);
         } else {
             op_list_push(&n->reads.waiting, op);
@@ -640,9 +645,11 @@ static void read_pass_behind(struct node *n)
     for (size_t left = r->indexed.n; left > 0; left--) {
         struct client_op *op = op_list_pop(&r->indexed);
 
-        if (op->client != NULL && (client_reads_held(op->client, 0) > 0 ||
-                                   (!client_read_is_first(op->client, op) &&
-                                    !mutant(PASS_OVERTAKES)))) {
+        if (op->client != NULL &&
+            ((client_tracks(op->client) && !mutant(TRACK_PASSED)) ||
+             client_reads_held(op->client, 0) > 0 ||
+             (!client_read_is_first(op->client, op) &&
+              !mutant(PASS_OVERTAKES)))) {
             op_list_push(&r->indexed, op);
         } else {
             read_pass(n, op);

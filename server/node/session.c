@@ -340,6 +340,25 @@ static void numbered_settle(struct session *s, struct numbered *q)
     q->resolved = true;
 }
 
+struct client *session_client(struct node *n, uint64_t number)
+{
+    struct session *s = &n->session;
+    struct numbered *q;
+
+    if (number < s->base || number >= s->next) {
+        return NULL;
+    }
+    q = slot(s, number);
+    return q->op != NULL ? q->op->client : NULL;
+}
+
+bool session_waits_for_apply(struct node *n, uint64_t number)
+{
+    struct client *c = session_client(n, number);
+
+    return c != NULL && client_tracks(c) && !mutant(TRACK_REPLY_EARLY);
+}
+
 void session_resolve(struct node *n,
                      uint64_t number,
                      bool voided,

@@ -22,6 +22,7 @@
 #include "base/limits.h"
 #include "server/node/read.h"
 
+struct client;
 struct node;
 struct client_op;
 
@@ -85,6 +86,10 @@ void session_resolve(struct node *n,
                      bool voided,
                      struct bytes reply,
                      uint64_t index);
+/* Whose number @number is; NULL: it is answered, or nobody's. */
+struct client *session_client(struct node *n, uint64_t number);
+/* Is it answered by the own apply alone? */
+bool session_waits_for_apply(struct node *n, uint64_t number);
 /* The own apply opened a session for this node. */
 void session_opened(struct node *n, uint64_t id, const uint8_t nonce[16]);
 /* The session is gone: everything with a number is of unknown outcome. */

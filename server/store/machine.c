@@ -75,12 +75,51 @@ void machine_set_key(struct machine *m, machine_key_fn key)
     m->key = key;
 }
 
+static void tell_change(void *ctx,
+                        enum store_event kind,
+                        struct bytes key,
+                        const struct item *item,
+                        uint64_t revision)
+{
+    struct machine *m = ctx;
+
+    (void)item;
+    (void)revision;
+    m->obs.on_change(m->obs.ctx, kind, key);
+    if (kind == STORE_EXPIRE) {
+        machine_notify(m, NOTIFY_EXPIRED, "expired", key);
+    }
+}
+
 void machine_set_observer(struct machine *m, const struct machine_observer *o)
 {
     if (o != NULL) {
         m->obs = *o;
     } else {
         memset(&m->obs, 0, sizeof m->obs);
+    }
+    store_on_event(m->store, m->obs.on_change != NULL ? tell_change : NULL, m);
+}
+
+void machine_set_notify(struct machine *m, unsigned classes)
+{
+    m->notify = classes;
+}
+
+bool machine_notifies(const struct machine *m)
+{
+    return m->notify != 0;
+}
+
+void machine_notify(struct machine *m,
+                    enum notify_class class,
+                    const char *event,
+                    struct bytes key)
+{
+    /* What a logged command misses is missed on every node: not told. */
+    if ((m->notify & class) != 0 && m->obs.on_notify != NULL &&
+        (class != NOTIFY_KEY_MISS || !m->applying)) {
+        m->obs.on_notify(m->obs.ctx, class, event, key);
     }
 }
 

@@ -72,6 +72,28 @@ typedef void (*machine_run_fn)(void *ctx,
                                struct bytes command,
                                struct buf *reply);
 
+/* Classes of events that are told of keys, and whether as messages named by
+ * the key or by the event. */
+enum notify_class {
+    NOTIFY_KEYSPACE = 1 << 0,
+    NOTIFY_KEYEVENT = 1 << 1,
+    NOTIFY_GENERIC = 1 << 2,
+    NOTIFY_STRING = 1 << 3,
+    NOTIFY_LIST = 1 << 4,
+    NOTIFY_SET = 1 << 5,
+    NOTIFY_HASH = 1 << 6,
+    NOTIFY_ZSET = 1 << 7,
+    NOTIFY_EXPIRED = 1 << 8,
+    NOTIFY_EVICTED = 1 << 9,
+    NOTIFY_STREAM = 1 << 10,
+    NOTIFY_KEY_MISS = 1 << 11,
+    NOTIFY_MODULE = 1 << 13,
+    NOTIFY_NEW = 1 << 14,
+    NOTIFY_ALL = NOTIFY_GENERIC | NOTIFY_STRING | NOTIFY_LIST | NOTIFY_SET |
+                 NOTIFY_HASH | NOTIFY_ZSET | NOTIFY_EXPIRED | NOTIFY_EVICTED |
+                 NOTIFY_STREAM | NOTIFY_MODULE,
+};
+
 /* Called during machine_apply(); any may be NULL. None may change @m. */
 struct machine_observer {
     void *ctx;
@@ -97,6 +119,14 @@ struct machine_observer {
                     uint64_t id);
     /* A member was added, changed or (gone) removed. */
     void (*on_member)(void *ctx, uint64_t id, bool gone);
+    /* A key changed; @key is borrowed, and empty for STORE_CLEAR. */
+    void (*on_change)(void *ctx, enum store_event kind, struct bytes key);
+    /* An event of a class that machine_set_notify() asked for; "keymiss" also
+     * comes from reads outside of machine_apply(). */
+    void (*on_notify)(void *ctx,
+                      enum notify_class class,
+                      const char *event,
+                      struct bytes key);
 };
 
 struct machine *machine_new(void);
@@ -114,6 +144,16 @@ typedef bool (*machine_key_fn)(struct bytes command, struct bytes *key);
 void machine_set_key(struct machine *m, machine_key_fn key);
 /* Copied. NULL: none. */
 void machine_set_observer(struct machine *m, const struct machine_observer *o);
+
+/* Of which classes on_notify() is to be told; 0: of none. Not state. */
+void machine_set_notify(struct machine *m, unsigned classes);
+/* Is it told of anything? */
+bool machine_notifies(const struct machine *m);
+/* For command handlers: @event has happened to @key. */
+void machine_notify(struct machine *m,
+                    enum notify_class class,
+                    const char *event,
+                    struct bytes key);
 
 /* ---- entries ---- */
 

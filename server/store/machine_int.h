@@ -46,6 +46,7 @@ struct machine {
     void *run_ctx;
     machine_key_fn key;
     struct machine_observer obs;
+    unsigned notify; /* enum notify_class */
 };
 
 /* entry.c: false when malformed. */

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "server/store/machine.h"
+#include "tests/sim/feeds.h"
 #include "tests/sim/nemesis.h"
 
 enum {
@@ -26,6 +28,8 @@ struct run {
     struct hist *h;
     struct cluster *cl;
     struct workload *w;
+    struct feeds *feeds; /* in every other seed */
+    char addr[WORKLOAD_NODES][64];
     struct nemesis *n;
     struct logger log;
     const struct seed_options *opt;
@@ -58,7 +62,8 @@ static const char *const count_names[SEED_COUNTS] = {"faults",
                                                      "newcomers refused",
                                                      "inits with a crash",
                                                      "damaged directories",
-                                                     "repairs"};
+                                                     "repairs",
+                                                     "changes followed"};
 
 const char *seed_count_name(enum seed_count what)
 {
@@ -275,6 +280,14 @@ static bool is_even(struct run *r)
     return true;
 }
 
+/* Have the consumers of changes seen the last one? */
+static bool feeds_even(struct run *r)
+{
+    struct store *s = machine_store(node_machine(cluster_node(r->cl, 0)));
+
+    return feeds_at(r->feeds, store_revision(s));
+}
+
 static bool addresses_known(struct run *r)
 {
     return cluster_addresses_known(r->cl);
@@ -305,6 +318,9 @@ static void afterwards(struct run *r)
     if (!pass(r, FINAL_US, is_even)) {
         check_fail(r->c, "the nodes do not come to the same index");
     }
+    if (r->feeds != NULL && !pass(r, FINAL_US, feeds_even)) {
+        check_fail(r->c, "feed: not every change was told");
+    }
 }
 
 static void course(struct run *r)
@@ -321,6 +337,9 @@ static void course(struct run *r)
     }
     r->forming = check_count(r->c, NODE_EV_MEMBERSHIP);
     workload_start(r->w);
+    if (r->feeds != NULL) {
+        feeds_start(r->feeds);
+    }
     pass(r, 300000, NULL);
     if (rng_below(&r->opts, 5) == 0) {
         newcomer(r);
@@ -377,8 +396,12 @@ static void set_up(struct run *r, uint64_t seed)
     }
     for (int i = 0; i < r->nodes; i++) {
         snprintf(wc.addr[i], sizeof wc.addr[i], "%s", cluster_addr(r->cl, i));
+        memcpy(r->addr[i], wc.addr[i], sizeof r->addr[i]);
     }
     r->w = workload_new(&wc);
+    if (seed % 2 == 0) {
+        r->feeds = feeds_new(r->s, r->c, wc.envs, r->addr, r->nodes);
+    }
 }
 
 static void counts(const struct run *r, struct seed_result *out)
@@ -413,6 +436,7 @@ static void counts(const struct run *r, struct seed_result *out)
     out->count[SEED_NEWCOMERS] = r->newcomers;
     out->count[SEED_INITS] = r->inits;
     out->count[SEED_LEADERS] = check_leaders(r->c);
+    out->count[SEED_CHANGES] = r->feeds == NULL ? 0 : feeds_changes(r->feeds);
 }
 
 void seed_run(uint64_t seed,
@@ -442,6 +466,7 @@ void seed_run(uint64_t seed,
     snprintf(out->text, sizeof out->text, "%s", check_text(r.c));
     cluster_free(r.cl);
     sim_free(r.s);
+    feeds_free(r.feeds);
     workload_free(r.w);
     if (r.n != NULL) {
         nemesis_free(r.n);

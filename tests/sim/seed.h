@@ -31,6 +31,7 @@ enum seed_count {
     SEED_INITS,
     SEED_ROTS,
     SEED_REPAIRS,
+    SEED_CHANGES,
     SEED_COUNTS
 };
 

@@ -1,10 +1,16 @@
 /* A machine that is asked in lines, for tests of commands: writes go through
- * entries, reads are answered where they are. Include after cmocka.h. */
+ * entries, reads are answered where they are. */
 #ifndef HF_TESTS_UNIT_ASK_H
 #define HF_TESTS_UNIT_ASK_H
 
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+
+#include <cmocka.h>
 
 #include "resp/resp.h"
 #include "server/command/args.h"
@@ -59,7 +65,8 @@ static inline void fixture_init(struct fixture *f)
     static const uint8_t id[HF_ID_SIZE] = {1};
     static const char *const seats[] = {"h:1"};
     struct entry_node first = {{7}, "h:1", "h:2", "h:3"};
-    struct machine_observer o = {f, wants, on_request, NULL, NULL, NULL};
+    struct machine_observer o = {
+        .ctx = f, .wants_reply = wants, .on_request = on_request};
     struct buf b = BUF_INIT;
 
     memset(f, 0, sizeof *f);

@@ -136,6 +136,7 @@ struct client {
     struct node *node;
     struct client_op *head;
     struct client_op *tail;
+    void *data;
     struct env_task task;
     bool stale;
     bool hold;
@@ -145,7 +146,10 @@ struct client {
 struct node {
     struct env *env;
     struct machine *m;
-    bool held; /* answers wait */
+    bool held;    /* answers wait */
+    bool late;    /* reads are evaluated, and their replies wait */
+    bool cut_off; /* from the leader */
+    struct client *changing;
     bool leads;
     bool full;
     const char *leader;
@@ -170,6 +174,22 @@ const char *node_leader_cluster_address(const struct node *n)
 void node_set_hooks(struct node *n, const struct node_hooks *h)
 {
     n->hooks = h != NULL ? *h : (struct node_hooks){0};
+}
+
+void node_set_notify(struct node *n, unsigned classes)
+{
+    machine_set_notify(n->m, classes);
+}
+
+bool node_in_touch(const struct node *n)
+{
+    return !n->cut_off;
+}
+
+void client_set_tracking(struct client *c, bool on)
+{
+    (void)c;
+    (void)on;
 }
 
 void node_publish(struct node *n,
@@ -197,9 +217,11 @@ static inline void answer(struct client *c, struct client_op *op)
 
     if (op->kind == OP_WRITE) {
         kind = 'w';
+        n->changing = c;
         store_begin(s);
         command_run(NULL, n->m, blob_bytes(op->command), &reply);
         store_end(s);
+        n->changing = NULL;
     } else if (op->kind == OP_READ) {
         kind = c->stale ? 'R' : 'r';
         command_read(n->m, blob_bytes(op->command), &reply);
@@ -225,20 +247,38 @@ static inline void client_turn(struct env_task *t)
     if (op == NULL || c->node->held) {
         return;
     }
+    if (op->kind == OP_READ && c->node->late) {
+        if (op->state != OP_DONE) {
+            command_read(c->node->m, blob_bytes(op->command), &op->reply);
+            op->state = OP_DONE;
+        }
+        return;
+    }
     c->head = op->next;
     env_defer(c->node->env, &c->task);
-    if (op->kind == OP_LOCAL) {
+    if (op->state == OP_DONE) {
+        struct buf reply = op->reply;
+
+        buf_init(&op->reply);
+        op->done(op, buf_bytes(&reply));
+        buf_release(&reply);
+    } else if (op->kind == OP_LOCAL) {
         op->local(op);
     } else {
         answer(c, op);
     }
 }
 
+void *client_data(const struct client *c)
+{
+    return c->data;
+}
+
 struct client *client_new(struct node *n, void *data)
 {
     struct client *c = hf_calloc(1, sizeof *c);
 
-    (void)data;
+    c->data = data;
     c->node = n;
     c->next = n->clients;
     n->clients = c;
@@ -259,6 +299,7 @@ void client_free(struct client *c, void (*drop)(struct client_op *op))
         struct client_op *op = c->head;
 
         c->head = op->next;
+        buf_release(&op->reply);
         drop(op);
     }
     free(c);
@@ -294,6 +335,30 @@ void client_set_stale(struct client *c, bool on, uint64_t max_age_ms)
     c->max_age_ms = max_age_ms;
 }
 
+/* ---- the machine's hooks ---- */
+
+static inline void told_change(void *ctx, enum store_event kind, struct bytes k)
+{
+    struct node *n = ctx;
+
+    n->hooks.on_change(n->hooks.data, kind, k,
+                       n->changing != NULL ? n->changing->data : NULL);
+}
+
+static inline void told_notify(void *ctx,
+                               enum notify_class class,
+                               const char *event,
+                               struct bytes key)
+{
+    struct node *n = ctx;
+
+    n->hooks.on_notify(n->hooks.data, class, event, key);
+}
+
+/* Another node's client does it: it is applied here now. */
+static inline void settle(struct world *w);
+static inline void elsewhere(struct world *w, const char *line);
+
 /* ---- the world ---- */
 
 static inline void world_options(struct world *w, const struct edge_options *o)
@@ -306,11 +371,37 @@ static inline void world_options(struct world *w, const struct edge_options *o)
     w->node = hf_calloc(1, sizeof *w->node);
     w->node->env = &w->env;
     w->node->m = machine_new();
+    machine_set_observer(w->node->m,
+                         &(struct machine_observer){.ctx = w->node,
+                                                    .on_change = told_change,
+                                                    .on_notify = told_notify});
     w->node->leads = true;
     w->node->leader = "";
     w->edge = edge_new(&w->env, w->node, o, NULL);
     assert_int_equal(edge_listen(w->edge, EDGE_PLAIN, "x:0", &em), 0);
     assert_int_equal(edge_listen(w->edge, EDGE_CLUSTER, "x:0", &em), 0);
+}
+
+static inline void elsewhere(struct world *w, const char *line)
+{
+    struct bytes argv[8];
+    struct buf reply = BUF_INIT;
+    struct blob *b;
+    int argc = 0;
+
+    for (const char *p = line; *p != 0; p += *p == ' ') {
+        size_t n = strcspn(p, " ");
+
+        argv[argc++] = bytes_of(p, n);
+        p += n;
+    }
+    b = command_encode(command_by_name(argv[0]), 0, argv, argc);
+    store_begin(machine_store(w->node->m));
+    command_run(NULL, w->node->m, blob_bytes(b), &reply);
+    store_end(machine_store(w->node->m));
+    blob_unref(b);
+    buf_release(&reply);
+    settle(w);
 }
 
 static inline void world_init(struct world *w)
@@ -444,6 +535,7 @@ static inline void expect(struct world *w,
 static inline void unhold(struct world *w)
 {
     w->node->held = false;
+    w->node->late = false;
     for (struct client *c = w->node->clients; c != NULL; c = c->next) {
         env_defer(&w->env, &c->task);
     }

@@ -167,6 +167,24 @@ void node_set_hooks(struct node *n, const struct node_hooks *h)
     (void)h;
 }
 
+void node_set_notify(struct node *n, unsigned classes)
+{
+    (void)n;
+    (void)classes;
+}
+
+bool node_in_touch(const struct node *n)
+{
+    (void)n;
+    return true;
+}
+
+void client_set_tracking(struct client *c, bool on)
+{
+    (void)c;
+    (void)on;
+}
+
 void node_publish(struct node *n,
                   uint8_t kind,
                   struct bytes channel,

@@ -224,12 +224,18 @@ struct fixture {
 };
 
 /* Split at blanks; two quotes are an empty word. */
-static int split(char *line, struct bytes *argv)
+static int split(const char *line, struct bytes *argv)
 {
     int n = 0;
 
-    for (char *w = strtok(line, " "); w != NULL; w = strtok(NULL, " ")) {
-        argv[n++] = strcmp(w, "''") == 0 ? B("") : B(w);
+    while (*line != '\0') {
+        size_t len = strcspn(line, " ");
+
+        argv[n++] = bytes_eq(bytes_of(line, len), B("''"))
+                        ? B("")
+                        : bytes_of(line, len);
+        line += len;
+        line += strspn(line, " ");
     }
     return n;
 }

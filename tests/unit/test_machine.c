@@ -215,7 +215,11 @@ static void on_join(void *ctx,
 
 static void hook(struct fixture *f)
 {
-    struct machine_observer o = {f, wants, on_request, on_open, on_join, NULL};
+    struct machine_observer o = {.ctx = f,
+                                 .wants_reply = wants,
+                                 .on_request = on_request,
+                                 .on_open = on_open,
+                                 .on_join = on_join};
 
     machine_set_run(f->m, run, NULL);
     machine_set_observer(f->m, &o);

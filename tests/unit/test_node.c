@@ -18,7 +18,7 @@
 enum {
     TALKS = 16,
     REPLIES = 64,
-    SHOWN_MAX = 128,
+    SHOWN_MAX = 512,
     MS = 1000,
     SECOND = 1000 * MS,
     PATIENCE = 20 * SECOND,
@@ -1401,6 +1401,298 @@ static void stale_does_not_overtake(void **state)
     world_end(&w);
 }
 
+/* ---- change feeds ---- */
+
+/* Does the reply of an XREAD tell of @word? */
+static bool tells(const char *reply, const char *word)
+{
+    return reply[0] == '[' && strstr(reply, word) != NULL;
+}
+
+/* A request that waits at a follower is answered when the change is applied
+ * there, wherever it was made; one for another prefix is not. */
+static void feed_wakes(void **state)
+{
+    struct world w;
+    struct talk *t;
+    struct talk *other;
+
+    (void)state;
+    world_init(&w, 3);
+    form(&w);
+    t = talk(&w, follower(&w, 0));
+    other = talk(&w, follower(&w, 0));
+    say(t, "XREAD BLOCK 0 STREAMS __changes__:k $");
+    say(other, "XREAD BLOCK 0 STREAMS __changes__:z $");
+    assert_string_equal(hear_within(t, 30 * SECOND), "(nothing)");
+    assert_int_equal(node_blocked(node_at(&w, follower(&w, 0))), 2);
+    assert_string_equal(ask(talk(&w, leader(&w)), "SET k1 v"), "+OK");
+    assert_true(tells(hear_within(t, 100 * MS), "k1"));
+    assert_string_equal(hear_within(other, SECOND), "(nothing)");
+    assert_string_equal(ask(talk(&w, leader(&w)), "FLUSHALL"), "+OK");
+    assert_true(tells(hear_within(other, 100 * MS), "clear"));
+    assert_int_equal(node_blocked(node_at(&w, follower(&w, 0))), 0);
+    world_end(&w);
+}
+
+/* What is sent behind a request that waits begins when that is over, and has
+ * all its time from then on. */
+static void feed_holds_what_follows(void **state)
+{
+    struct world w;
+    struct talk *t;
+    struct talk *other;
+
+    (void)state;
+    world_init(&w, 3);
+    form(&w);
+    t = talk(&w, follower(&w, 0));
+    other = talk(&w, leader(&w));
+    say(t, "XREAD BLOCK 0 STREAMS __changes__ $");
+    say(t, "GET k");
+    say(t, "INCR n");
+    assert_string_equal(hear_within(t, 30 * SECOND), "(nothing)");
+    assert_string_equal(ask(other, "GET n"), "(nil)");
+    assert_string_equal(ask(other, "SET k v"), "+OK");
+    assert_true(tells(hear_within(t, 100 * MS), "$1\r\nk"));
+    assert_string_equal(hear_within(t, SECOND), "v");
+    assert_string_equal(hear_within(t, SECOND), ":1");
+    world_end(&w);
+}
+
+/* That nothing came is said only after the leader confirmed it: a node that
+ * is cut off does not say it, and one that missed a change gives that. */
+static void feed_null_is_confirmed(void **state)
+{
+    struct world w;
+    struct talk *t;
+    int f;
+
+    (void)state;
+    world_init(&w, 3);
+    form(&w);
+    f = follower(&w, 0);
+    t = talk(&w, f);
+    say(t, "XREAD BLOCK 200 STREAMS __changes__ $");
+    assert_string_equal(hear_within(t, 190 * MS), "(nothing)");
+    assert_string_equal(hear_within(t, 50 * MS), "(nil)");
+    say(t, "XREAD BLOCK 200 STREAMS __changes__ $");
+    pass(&w, 50 * MS);
+    isolate(&w, f, true);
+    assert_starts(hear_within(t, 10 * SECOND), "-CLUSTERDOWN");
+    isolate(&w, f, false);
+    pass(&w, SECOND);
+    say(t, "XREAD BLOCK 200 STREAMS __changes__ $");
+    pass(&w, 50 * MS);
+    isolate(&w, f, true);
+    assert_string_equal(ask(talk(&w, leader(&w)), "SET missed 1"), "+OK");
+    pass(&w, SECOND);
+    isolate(&w, f, false);
+    assert_true(tells(hear_within(t, 3 * SECOND), "missed"));
+    world_end(&w);
+}
+
+/* Requests that wait stay where they are when the leader dies, also at the
+ * node that leads next. */
+static void feed_stays_over_failover(void **state)
+{
+    struct world w;
+    struct talk *t[2];
+    int l;
+
+    (void)state;
+    world_init(&w, 3);
+    form(&w);
+    l = leader(&w);
+    for (int i = 0; i < 2; i++) {
+        t[i] = talk(&w, follower(&w, i));
+        say(t[i], "XREAD BLOCK 0 STREAMS __changes__ $");
+    }
+    pass(&w, 20 * MS);
+    cluster_kill(w.cl, l);
+    assert_string_equal(hear_within(t[0], 5 * SECOND), "(nothing)");
+    assert_string_equal(ask(talk(&w, leader(&w)), "SET k v"), "+OK");
+    assert_true(tells(hear_within(t[0], SECOND), "$1\r\nk"));
+    assert_true(tells(hear_within(t[1], SECOND), "$1\r\nk"));
+    world_end(&w);
+}
+
+/* A node that is brought up by a snapshot goes on with what waited there, and
+ * has the changes that it did not apply itself. */
+static void feed_across_install(void **state)
+{
+    struct node_config nc = {.snapshot_floor = 1 << 15, .cache_bytes = 1 << 14};
+    struct world w;
+    struct talk *t;
+    struct talk *o;
+    uint64_t installs;
+    int l, f;
+
+    (void)state;
+    world_init_with(&w, 3, &nc);
+    form(&w);
+    l = leader(&w);
+    f = follower(&w, 0);
+    t = talk(&w, f);
+    o = talk(&w, l);
+    say(t, "XREAD BLOCK 0 COUNT 1 STREAMS __changes__ $");
+    pass(&w, 20 * MS);
+    block(&w, l, f, true);
+    block(&w, follower(&w, 1), f, true);
+    installs = check_count(w.c, NODE_EV_INSTALL);
+    assert_string_equal(ask(o, "SET first 1"), "+OK");
+    write_entries(&w, o, 2500);
+    block(&w, l, f, false);
+    block(&w, follower(&w, 1), f, false);
+    assert_true(tells(hear(t), "first"));
+    assert_true(check_count(w.c, NODE_EV_INSTALL) > installs);
+    say(t, "XLEN __changes__");
+    assert_string_equal(hear(t), ask(o, "XLEN __changes__"));
+    world_end(&w);
+}
+
+static bool unblocked_with_error;
+
+static void unblock_first(struct node *n)
+{
+    struct client_op *op = n->feeds.parked.head;
+
+    assert_true(client_unblock(op->client, unblocked_with_error));
+}
+
+/* CLIENT UNBLOCK ends a wait: with an error, or as its time would. */
+static void feed_unblocks(void **state)
+{
+    struct world w;
+    struct talk *t;
+    int f;
+
+    (void)state;
+    world_init(&w, 3);
+    form(&w);
+    f = follower(&w, 0);
+    t = talk(&w, f);
+    for (int error = 0; error < 2; error++) {
+        say(t, "XREAD BLOCK 0 STREAMS __changes__ $");
+        pass(&w, 50 * MS);
+        unblocked_with_error = error != 0;
+        in_node(&w, f, unblock_first);
+        assert_string_equal(hear_within(t, 100 * MS),
+                            error != 0
+                                ? "-UNBLOCKED client unblocked via CLIENT "
+                                  "UNBLOCK"
+                                : "(nil)");
+    }
+    assert_string_equal(ask(t, "SET k v"), "+OK");
+    world_end(&w);
+}
+
+static struct {
+    struct client *c[FEED_PARKED_MAX + 2];
+    struct client_op op[FEED_PARKED_MAX + 2];
+    unsigned refused;
+} waiting;
+
+static void waiting_done(struct client_op *op, struct bytes reply)
+{
+    (void)op;
+    waiting.refused += reply.n > 9 && memcmp(reply.p, "-TRYAGAIN", 9) == 0;
+}
+
+static void waiting_drop(struct client_op *op)
+{
+    blob_unref(op->command);
+    op->command = NULL;
+}
+
+static void wait_many(struct node *n)
+{
+    struct bytes argv[] = {bytes_str("xread"),       bytes_str("block"),
+                           bytes_str("0"),           bytes_str("streams"),
+                           bytes_str("__changes__"), bytes_str("$")};
+
+    for (unsigned i = 0; i < FEED_PARKED_MAX + 2; i++) {
+        waiting.c[i] = client_new(n, NULL);
+        waiting.op[i].kind = OP_READ;
+        waiting.op[i].command =
+            command_encode(command_by_name(argv[0]), 0, argv, 6);
+        waiting.op[i].done = waiting_done;
+        client_submit(waiting.c[i], &waiting.op[i]);
+    }
+}
+
+static void wait_many_end(struct node *n)
+{
+    (void)n;
+    for (unsigned i = 0; i < FEED_PARKED_MAX + 2; i++) {
+        client_free(waiting.c[i], waiting_drop);
+        if (waiting.op[i].command != NULL) {
+            blob_unref(waiting.op[i].command);
+        }
+    }
+}
+
+/* So many may wait at a node, and a connection that ends waits no more. */
+static void feed_waits_are_bounded(void **state)
+{
+    struct world w;
+    int l;
+
+    (void)state;
+    world_init(&w, 3);
+    form(&w);
+    l = leader(&w);
+    memset(&waiting, 0, sizeof waiting);
+    in_node(&w, l, wait_many);
+    pass(&w, SECOND);
+    assert_int_equal(waiting.refused, 2);
+    assert_int_equal(node_blocked(node_at(&w, l)), FEED_PARKED_MAX);
+    in_node(&w, l, wait_many_end);
+    assert_int_equal(node_blocked(node_at(&w, l)), 0);
+    assert_string_equal(ask(talk(&w, l), "SET k v"), "+OK");
+    world_end(&w);
+}
+
+/* A node that stops sends those that wait to another one. */
+static void feed_ends_with_the_node(void **state)
+{
+    struct world w;
+    struct talk *t;
+    int f;
+
+    (void)state;
+    world_init(&w, 3);
+    form(&w);
+    f = follower(&w, 0);
+    t = talk(&w, f);
+    say(t, "XREAD BLOCK 0 STREAMS __changes__ $");
+    pass(&w, 50 * MS);
+    cluster_stop(w.cl, f);
+    assert_starts(hear(t), "-TRYAGAIN");
+    world_end(&w);
+}
+
+/* A memory limit is not used up by changes that are kept: keys that were
+ * deleted make room. */
+static void feed_leaves_memory(void **state)
+{
+    static char line[100000 + 16] = "SET big ";
+    struct node_config nc = {.memory_limit = 4 << 20};
+    struct world w;
+    struct talk *t;
+
+    (void)state;
+    world_init_with(&w, 1, &nc);
+    form(&w);
+    t = talk(&w, 0);
+    memset(line + strlen(line), 'x', 100000);
+    for (int i = 0; i < 100; i++) {
+        assert_string_equal(ask(t, line), "+OK");
+        pass(&w, 100 * MS);
+    }
+    world_end(&w);
+}
+
 /* ---- cluster time ---- */
 
 /* Cluster time in milliseconds, as node @i's clients see it. */
@@ -2349,69 +2641,78 @@ static void stopping_node_answers_first(void **state)
     world_end(&w);
 }
 
+static const struct CMUnitTest tests[] = {
+    cmocka_unit_test(error_is_its_own),
+    cmocka_unit_test(any_node_takes_any_request),
+    cmocka_unit_test(parked_is_refused),
+    cmocka_unit_test(in_the_clusters_hands_is_unknown),
+    cmocka_unit_test(lost_on_the_way_is_resent),
+    cmocka_unit_test(missing_numbers_are_resent),
+    cmocka_unit_test(void_takes_the_number),
+    cmocka_unit_test(gaps_are_not_taken),
+    cmocka_unit_test(refused_is_logged_as_void),
+    cmocka_unit_test(restart_opens_a_session),
+    cmocka_unit_test(lost_session_is_unknown),
+    cmocka_unit_test(own_apply_gives_the_reply),
+    cmocka_unit_test(snapshot_settles_writes),
+    cmocka_unit_test(named_across_failover),
+    cmocka_unit_test(pause_is_not_silence),
+    cmocka_unit_test(named_across_snapshot),
+    cmocka_unit_test(watch_across_failover),
+    cmocka_unit_test(round_serves_who_waited),
+    cmocka_unit_test(late_answer_counts_for_nothing),
+    cmocka_unit_test(deposed_leader_confirms_nothing),
+    cmocka_unit_test(failed_round_is_asked_again),
+    cmocka_unit_test(follower_reads_what_was_acknowledged),
+    cmocka_unit_test(lagging_node_passes_reads),
+    cmocka_unit_test(passing_overtakes_nothing),
+    cmocka_unit_test(pipeline_keeps_its_order),
+    cmocka_unit_test(replies_in_portions),
+    cmocka_unit_test(stale_within_the_bound),
+    cmocka_unit_test(feed_wakes),
+    cmocka_unit_test(feed_holds_what_follows),
+    cmocka_unit_test(feed_null_is_confirmed),
+    cmocka_unit_test(feed_stays_over_failover),
+    cmocka_unit_test(feed_across_install),
+    cmocka_unit_test(feed_unblocks),
+    cmocka_unit_test(feed_waits_are_bounded),
+    cmocka_unit_test(feed_ends_with_the_node),
+    cmocka_unit_test(feed_leaves_memory),
+    cmocka_unit_test(age_counts_from_the_question),
+    cmocka_unit_test(age_counts_when_applied),
+    cmocka_unit_test(stale_reads_own_writes),
+    cmocka_unit_test(stale_does_not_overtake),
+    cmocka_unit_test(read_sees_no_passed_deadline),
+    cmocka_unit_test(read_sees_no_later_deadline),
+    cmocka_unit_test(read_waits_for_the_entry_named),
+    cmocka_unit_test(time_entries_are_shared),
+    cmocka_unit_test(time_does_not_step),
+    cmocka_unit_test(time_goes_on_after_failover),
+    cmocka_unit_test(restarted_leader_does_not_jump),
+    cmocka_unit_test(cold_start_counts_downtime),
+    cmocka_unit_test(cold_time_is_told_when_logged),
+    cmocka_unit_test(init_needs_every_seat),
+    cmocka_unit_test(init_returns_with_all_votes),
+    cmocka_unit_test(two_inits_make_one_cluster),
+    cmocka_unit_test(live_holder_keeps_its_seat),
+    cmocka_unit_test(no_seat_no_member),
+    cmocka_unit_test(lost_disk_heals),
+    cmocka_unit_test(damaged_log_is_mended),
+    cmocka_unit_test(damaged_snapshot_is_mended),
+    cmocka_unit_test(lost_votes_mean_a_new_member),
+    cmocka_unit_test(damaged_waits_for_the_others),
+    cmocka_unit_test(all_damaged_change_nothing),
+    cmocka_unit_test(damaged_votes_for_nobody),
+    cmocka_unit_test(new_log_is_noted),
+    cmocka_unit_test(needed_member_stays),
+    cmocka_unit_test(moved_member_is_followed),
+    cmocka_unit_test(removed_member_stops),
+    cmocka_unit_test(snapshot_on_its_way_stays),
+    cmocka_unit_test(stopping_leader_hands_over),
+    cmocka_unit_test(stopping_node_answers_first),
+};
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(error_is_its_own),
-        cmocka_unit_test(any_node_takes_any_request),
-        cmocka_unit_test(parked_is_refused),
-        cmocka_unit_test(in_the_clusters_hands_is_unknown),
-        cmocka_unit_test(lost_on_the_way_is_resent),
-        cmocka_unit_test(missing_numbers_are_resent),
-        cmocka_unit_test(void_takes_the_number),
-        cmocka_unit_test(gaps_are_not_taken),
-        cmocka_unit_test(refused_is_logged_as_void),
-        cmocka_unit_test(restart_opens_a_session),
-        cmocka_unit_test(lost_session_is_unknown),
-        cmocka_unit_test(own_apply_gives_the_reply),
-        cmocka_unit_test(snapshot_settles_writes),
-        cmocka_unit_test(named_across_failover),
-        cmocka_unit_test(pause_is_not_silence),
-        cmocka_unit_test(named_across_snapshot),
-        cmocka_unit_test(watch_across_failover),
-        cmocka_unit_test(round_serves_who_waited),
-        cmocka_unit_test(late_answer_counts_for_nothing),
-        cmocka_unit_test(deposed_leader_confirms_nothing),
-        cmocka_unit_test(failed_round_is_asked_again),
-        cmocka_unit_test(follower_reads_what_was_acknowledged),
-        cmocka_unit_test(lagging_node_passes_reads),
-        cmocka_unit_test(passing_overtakes_nothing),
-        cmocka_unit_test(pipeline_keeps_its_order),
-        cmocka_unit_test(replies_in_portions),
-        cmocka_unit_test(stale_within_the_bound),
-        cmocka_unit_test(age_counts_from_the_question),
-        cmocka_unit_test(age_counts_when_applied),
-        cmocka_unit_test(stale_reads_own_writes),
-        cmocka_unit_test(stale_does_not_overtake),
-        cmocka_unit_test(read_sees_no_passed_deadline),
-        cmocka_unit_test(read_sees_no_later_deadline),
-        cmocka_unit_test(read_waits_for_the_entry_named),
-        cmocka_unit_test(time_entries_are_shared),
-        cmocka_unit_test(time_does_not_step),
-        cmocka_unit_test(time_goes_on_after_failover),
-        cmocka_unit_test(restarted_leader_does_not_jump),
-        cmocka_unit_test(cold_start_counts_downtime),
-        cmocka_unit_test(cold_time_is_told_when_logged),
-        cmocka_unit_test(init_needs_every_seat),
-        cmocka_unit_test(init_returns_with_all_votes),
-        cmocka_unit_test(two_inits_make_one_cluster),
-        cmocka_unit_test(live_holder_keeps_its_seat),
-        cmocka_unit_test(no_seat_no_member),
-        cmocka_unit_test(lost_disk_heals),
-        cmocka_unit_test(damaged_log_is_mended),
-        cmocka_unit_test(damaged_snapshot_is_mended),
-        cmocka_unit_test(lost_votes_mean_a_new_member),
-        cmocka_unit_test(damaged_waits_for_the_others),
-        cmocka_unit_test(all_damaged_change_nothing),
-        cmocka_unit_test(damaged_votes_for_nobody),
-        cmocka_unit_test(new_log_is_noted),
-        cmocka_unit_test(needed_member_stays),
-        cmocka_unit_test(moved_member_is_followed),
-        cmocka_unit_test(removed_member_stops),
-        cmocka_unit_test(snapshot_on_its_way_stays),
-        cmocka_unit_test(stopping_leader_hands_over),
-        cmocka_unit_test(stopping_node_answers_first),
-    };
-
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -499,7 +499,7 @@ struct sample {
 };
 
 /* Dumps made by redis-server 7.0.15. */
-#define D(s) s, sizeof s - 1
+#define D(s) (s), sizeof(s) - 1
 static const struct sample samples[] = {
     {D("\x00\xc0\x05\n\x00"
        "c/_f\x83/\xb3Q"),
