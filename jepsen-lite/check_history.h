@@ -30,6 +30,7 @@ enum {
     W(STALE, "stale")       \
     W(TTL, "ttl")           \
     W(FEED, "feed")         \
+    W(TRACKING, "tracking") \
     W(STATE, "state")
 
 #define CHECK_FUNCTIONS(F)  \
@@ -46,6 +47,7 @@ enum {
     F(GUARD, "guard")       \
     F(SET, "set")           \
     F(POLL, "poll")         \
+    F(TOLD, "told")         \
     F(STATE, "state")
 
 enum workload {
@@ -105,6 +107,7 @@ struct op {
     uint8_t end;   /* enum op_end */
     uint8_t node;
     bool final;
+    bool cached; /* a read that asked nobody */
 };
 
 /* A fault, from its start to its stop, or a leader seen (node, term). */

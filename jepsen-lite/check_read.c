@@ -407,6 +407,9 @@ static const struct {
     {W_FEED, F_WRITE, S_STRS, S_ANY},
     {W_FEED, F_POLL, S_STR, S_INTS | S_LIST},
     {W_FEED, F_READ, S_ANY, S_STR | S_NULL},
+    {W_TRACKING, F_WRITE, S_INT, S_ANY},
+    {W_TRACKING, F_READ, S_ANY, S_INT | S_NULL},
+    {W_TRACKING, F_TOLD, S_ANY, S_INTS},
     {W_STATE, F_STATE, S_ANY, S_STR},
 };
 
@@ -531,6 +534,9 @@ static int op_members(struct history *h,
     }
     if (rv == 0) {
         rv = get_str(h, at, j, "id", &o->id);
+    }
+    if (rv == 0) {
+        rv = get_bool(at, j, "cached", &o->cached);
     }
     return rv == 0 ? get_bool(at, j, "final", &o->final) : rv;
 }

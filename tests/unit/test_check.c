@@ -107,6 +107,14 @@ static const struct {
     {"stale-too-old", "too old"},
     {"state-differs", "nodes differ"},
     {"state-good", NULL},
+    {"tracking-going-back", "session going back"},
+    {"tracking-good", NULL},
+    {"tracking-lie", "lie"},
+    {"tracking-not-told", "not told"},
+    {"tracking-own-write", "own write not seen"},
+    {"tracking-phantom", "phantom"},
+    {"tracking-stale-read", "stale read"},
+    {"tracking-too-old", "too old"},
     {"ttl-early", "early expiry"},
     {"ttl-good", NULL},
     {"ttl-late", "late expiry"},
@@ -196,6 +204,33 @@ static void saved_histories(void **state)
                 fail_msg("%s: %s", saved[i].name, j->findings[0].anomaly);
             }
         }
+        check_release(&c);
+        history_free(h);
+    }
+}
+
+/* Readers that never use their caches, or are never told anything, prove
+ * nothing about caches. */
+static void caches_are_used(void **state)
+{
+    (void)state;
+    for (int without = 0; without < 3; without++) {
+        struct history *h = load_saved("tracking-good");
+        struct check c;
+
+        for (size_t i = 0; i < h->n_ops; i++) {
+            struct op *o = &h->ops[i];
+
+            if (o->f == F_READ && o->cached && without == 1) {
+                o->end = OP_FAIL;
+            }
+            if (o->f == F_TOLD && without == 2) {
+                o->end = OP_FAIL;
+            }
+        }
+        start(&c, h);
+        assert_int_equal(check_run(&c),
+                         without == 0 ? CHECK_VALID : CHECK_UNKNOWN);
         check_release(&c);
         history_free(h);
     }
@@ -1093,6 +1128,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(saved_histories),
+        cmocka_unit_test(caches_are_used),
         cmocka_unit_test(all_saved_are_judged),
         cmocka_unit_test(reports),
         cmocka_unit_test(good_registers),
