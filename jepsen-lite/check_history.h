@@ -31,6 +31,7 @@ enum {
     W(TTL, "ttl")           \
     W(FEED, "feed")         \
     W(TRACKING, "tracking") \
+    W(WATCH, "watch")       \
     W(STATE, "state")
 
 #define CHECK_FUNCTIONS(F)  \
@@ -46,6 +47,8 @@ enum {
     F(RELEASE, "release")   \
     F(GUARD, "guard")       \
     F(SET, "set")           \
+    F(WATCH, "watch")       \
+    F(EXEC, "exec")         \
     F(POLL, "poll")         \
     F(TOLD, "told")         \
     F(STATE, "state")

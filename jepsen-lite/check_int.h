@@ -102,6 +102,7 @@ void check_stale(struct check *c);
 void check_ttl(struct check *c);
 void check_feed(struct check *c);
 void check_tracking(struct check *c);
+void check_watch(struct check *c);
 void check_state(struct check *c);
 
 #endif

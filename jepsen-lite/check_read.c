@@ -410,6 +410,9 @@ static const struct {
     {W_TRACKING, F_WRITE, S_INT, S_ANY},
     {W_TRACKING, F_READ, S_ANY, S_INT | S_NULL},
     {W_TRACKING, F_TOLD, S_ANY, S_INTS},
+    {W_WATCH, F_SET, S_STR, S_ANY},
+    {W_WATCH, F_WATCH, S_ANY, S_STR | S_NULL},
+    {W_WATCH, F_EXEC, S_PAIR, S_ANY},
     {W_STATE, F_STATE, S_ANY, S_STR},
 };
 

@@ -112,7 +112,7 @@ void op_words(const struct history *h,
     if (o->end == OP_OK && o->f != F_TXN &&
         (o->f == F_READ || o->f == F_GEN || o->f == F_STATE ||
          o->f == F_ACQUIRE || o->f == F_POLL || o->f == F_TOLD ||
-         (o->f == F_ADD && o->out.type == V_INT))) {
+         o->f == F_WATCH || (o->f == F_ADD && o->out.type == V_INT))) {
         put(out, size, " ");
         put_val(h, &o->out, out, size);
     }

@@ -53,7 +53,8 @@ holdfast_load_SOURCES = \
 	jepsen-lite/work_set.c \
 	jepsen-lite/work_stale.c \
 	jepsen-lite/work_tracking.c \
-	jepsen-lite/work_ttl.c
+	jepsen-lite/work_ttl.c \
+	jepsen-lite/work_watch.c
 holdfast_load_LDADD = client/libholdfast.a
 
 # holdfast-check: the judge
@@ -77,6 +78,7 @@ jepsen_lite_libcheck_a_SOURCES = \
 	jepsen-lite/check_tally.c \
 	jepsen-lite/check_timeline.c \
 	jepsen-lite/check_tracking.c \
+	jepsen-lite/check_watch.c \
 	jepsen-lite/check_wgl.c \
 	jepsen-lite/check_wgl.h
 CHECK_LIBS = jepsen-lite/libcheck.a base/libbase.a $(JANSSON_LIBS)

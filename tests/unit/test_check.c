@@ -120,6 +120,16 @@ static const struct {
     {"ttl-late", "late expiry"},
     {"ttl-lie", "lie"},
     {"ttl-resurrected", "resurrected"},
+    {"watch-changed", "changed under watch"},
+    {"watch-created", "changed under watch"},
+    {"watch-expired", "expired under watch"},
+    {"watch-future", "read of the future"},
+    {"watch-good", NULL},
+    {"watch-late", "late expiry"},
+    {"watch-lie", "lie"},
+    {"watch-lost-update", "lost update"},
+    {"watch-phantom", "phantom"},
+    {"watch-stale-read", "stale read"},
 };
 
 enum { SAVED = sizeof(saved) / sizeof(saved[0]) };
