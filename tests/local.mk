@@ -31,8 +31,10 @@ UNIT_TESTS = \
 	tests/unit/test_pace \
 	tests/unit/test_peer \
 	tests/unit/test_pubsub \
+	tests/unit/test_push \
 	tests/unit/test_repair \
 	tests/unit/test_resp \
+	tests/unit/test_server \
 	tests/unit/test_settings \
 	tests/unit/test_snap \
 	tests/unit/test_snapxfer \
@@ -64,6 +66,7 @@ PROCESS_TESTS = \
 	tests/fault/stale.sh \
 	tests/fault/stalled_disk.sh \
 	tests/fault/syscalls.sh \
+	tests/clients/tools.sh
 	tests/fault/uv_client.sh
 FAULT_TOOLS = \
 	tests/fault/damage \
@@ -91,8 +94,9 @@ tests/fault/stalled_disk.log: tests/fault/loopcut.log
 tests/fault/readonly_disk.log: tests/fault/stalled_disk.log
 tests/fault/syscalls.log: tests/fault/readonly_disk.log
 tests/fault/lossy.log: tests/fault/load.log
+tests/clients/tools.log: tests/fault/uv_client.log
 tests/fault/uv_client.log: tests/fault/lossy.log
-tests/clients/acl.log: tests/fault/lossy.log
+tests/clients/acl.log: tests/clients/tools.log
 
 # Preloaded into nodes, so without sanitizers and with nothing of ours in it.
 tests/fault/undo.so: $(srcdir)/tests/fault/undo.c $(srcdir)/tests/fault/undo.h
@@ -129,6 +133,7 @@ tests_unit_test_kv_SOURCES = tests/unit/test_kv.c $(FAKE_CLUSTER)
 tests_unit_test_kv_LDADD = $(CLIENT_LDADD)
 DISK_SIM = tests/sim/disk_sim.c tests/sim/disk_sim.h tests/unit/wal_env.h
 tests_unit_test_command_SOURCES = tests/unit/test_command.c tests/unit/ask.h
+tests_unit_test_server_SOURCES = tests/unit/test_server.c tests/unit/ask.h
 tests_unit_test_strings_SOURCES = tests/unit/test_strings.c tests/unit/ask.h
 tests_unit_test_disk_sim_SOURCES = tests/unit/test_disk_sim.c $(DISK_SIM)
 tests_unit_test_formats_SOURCES = tests/unit/test_formats.c $(DISK_SIM)
@@ -174,6 +179,15 @@ tests_unit_test_node_SOURCES = tests/unit/test_node.c \
 	tests/sim/rot.c tests/sim/rot.h
 tests_unit_test_node_LDADD = server/libserver_edge.a $(NODE_LIBS) \
 	$(NODE_SYSTEM_LIBS) $(CMOCKA_LIBS)
+tests_unit_test_push_SOURCES = tests/unit/test_push.c \
+	tests/sim/check.c tests/sim/check.h \
+	tests/sim/cluster.c tests/sim/cluster.h \
+	tests/sim/disk_sim.c tests/sim/disk_sim.h \
+	tests/sim/env_sim.c tests/sim/env_sim.h \
+	tests/sim/mini.c tests/sim/mini.h \
+	tests/sim/rot.c tests/sim/rot.h
+tests_unit_test_push_LDADD = server/libserver_edge.a $(NODE_LIBS) \
+	$(NODE_SYSTEM_LIBS) $(CMOCKA_LIBS)
 tests_unit_test_repair_SOURCES = tests/unit/test_repair.c $(DISK_SIM)
 tests_fault_feed_watch_LDADD = client/libholdfast.a
 tests_fault_freeport_LDADD =
@@ -204,6 +218,8 @@ EXTRA_DIST += tests/sim/seeds.txt tests/sim/raft_seeds.txt tests/fault/jepsen.sh
 	tests/clients/compare.sh \
 	tests/clients/compare.py \
 	tests/clients/compare \
+	tests/clients/compare-cluster.txt \
+	tests/clients/tools.sh \
 	tests/clients/cli.py \
 	tests/clients/commands.txt \
 	tests/clients/debs.txt \
