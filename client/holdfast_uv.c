@@ -81,6 +81,7 @@ struct hf_uv {
     size_t turns[HF_ENDPOINTS_MAX]; /* dials that failed */
     size_t current;                 /* node in use; nodes.n: none */
     bool check_leader;              /* writes wait until a node knows one */
+    size_t denied;                  /* greetings refused in a row */
     size_t setbacks;                /* nodes given up since all went well */
     int64_t dial_at_ms;             /* not before */
     uint32_t pace_ms;
@@ -448,8 +449,35 @@ static void pump(struct hf_uv *h)
 
 /* ---- replies ---- */
 
+int64_t huv_greeting_ms(const struct hf_uv *h)
+{
+    return h->opt.password != NULL ? HF_AUTH_TIMEOUT : HF_CONNECT_TIMEOUT;
+}
+
+/* When all nodes want another password another try is no use. */
+void huv_denied(struct hf_uv *h, struct bytes reply)
+{
+    struct ucall *k = TAILQ_FIRST(&h->all);
+
+    h->denied++;
+    while (k != NULL && h->denied >= h->nodes.n) {
+        struct ucall *next = TAILQ_NEXT(k, all);
+
+        if (k->state == CALL_WAITING) {
+            snprintf(k->error, sizeof(k->error), "%.*s",
+                     (int)(reply.n - 3 < 150 ? reply.n - 3 : 150),
+                     (const char *)reply.p + 1);
+            finish(k, k->at.doubt ? HF_EUNKNOWN : HF_EREFUSED, reply);
+        }
+        k = next;
+    }
+}
+
 void link_up(struct link *l)
 {
+    if (!l->probe) {
+        l->h->denied = 0;
+    }
     if (l->probe) {
         ask_status(l);
     }
@@ -720,7 +748,7 @@ static void tick_cb(uv_timer_t *t)
 
             /* It has as long for its answer as for all before it. */
             link_tick(l, now);
-            if (h->probes[i] == l && now - l->start_ms >= HF_CONNECT_TIMEOUT) {
+            if (h->probes[i] == l && now - l->start_ms >= huv_greeting_ms(h)) {
                 link_lost(l, NODE_FAILED, "no answer");
             }
         }
@@ -794,6 +822,9 @@ int hf_uv_open(uv_loop_t *loop,
     opt = opt != NULL ? opt : &none;
     h->loop = loop;
     h->opt = opt->common;
+    h->opt.user = h->opt.user != NULL ? hf_strdup(h->opt.user) : NULL;
+    h->opt.password =
+        h->opt.password != NULL ? hf_strdup(h->opt.password) : NULL;
     h->calls_max = opt->calls_max > 0 ? opt->calls_max : HF_UV_CALLS;
     h->sessions_max =
         opt->sessions_max > 0 ? opt->sessions_max : HF_UV_SESSIONS;
@@ -825,6 +856,8 @@ void huv_drop(struct hf_uv *h)
     if (h->close_cb != NULL) {
         h->close_cb(h->close_data);
     }
+    free((char *)(uintptr_t)h->opt.user);
+    free((char *)(uintptr_t)h->opt.password);
     free(h->slots);
     free(h);
 }

@@ -238,6 +238,51 @@ static int check_addr(const char *text)
     return 0;
 }
 
+/* Values that are words of their own. */
+static int row_set_word(void *at,
+                        const struct row *r,
+                        const char *text,
+                        const char *where,
+                        struct errmsg *em)
+{
+    switch (r->kind) {
+        case LEVEL:
+            if (parse_level(text, at) != 0) {
+                return errmsg_set(em, HF_EINVAL,
+                                  "%s: \"%.100s\" is not "
+                                  "debug, info, warn or error",
+                                  where, text);
+            }
+            return 0;
+        case FORMAT:
+            if (strcmp(text, "text") != 0 && strcmp(text, "json") != 0) {
+                return errmsg_set(em, HF_EINVAL,
+                                  "%s: \"%.100s\" is neither text nor json",
+                                  where, text);
+            }
+            *(uint64_t *)at = text[0] == 'j' ? LOG_JSON : LOG_TEXT;
+            return 0;
+        case MICRO:
+            if (parse_micro(text, at) != 0) {
+                return errmsg_set(em, HF_EINVAL,
+                                  "%s: \"%.100s\" is not a number of "
+                                  "microseconds, or -1",
+                                  where, text);
+            }
+            return 0;
+        case NOTIFY:
+            if (settings_notify(text, at) != 0) {
+                return errmsg_set(em, HF_EINVAL,
+                                  "%s: Invalid event class character. Use "
+                                  "'Ag$lshzxeKEtmdn'.",
+                                  where);
+            }
+            return 0;
+        default:
+            return HF_EINVAL;
+    }
+}
+
 /* @where names flag or line, for the message. */
 static int row_set(struct settings *s,
                    const struct row *r,
@@ -273,37 +318,10 @@ static int row_set(struct settings *s,
             }
             return 0;
         case LEVEL:
-            if (parse_level(text, at) != 0) {
-                return errmsg_set(em, HF_EINVAL,
-                                  "%s: \"%.100s\" is not "
-                                  "debug, info, warn or error",
-                                  where, text);
-            }
-            return 0;
         case FORMAT:
-            if (strcmp(text, "text") != 0 && strcmp(text, "json") != 0) {
-                return errmsg_set(em, HF_EINVAL,
-                                  "%s: \"%.100s\" is neither text nor json",
-                                  where, text);
-            }
-            *(uint64_t *)at = text[0] == 'j' ? LOG_JSON : LOG_TEXT;
-            return 0;
         case MICRO:
-            if (parse_micro(text, at) != 0) {
-                return errmsg_set(em, HF_EINVAL,
-                                  "%s: \"%.100s\" is not a number of "
-                                  "microseconds, or -1",
-                                  where, text);
-            }
-            return 0;
         case NOTIFY:
-            if (settings_notify(text, at) != 0) {
-                return errmsg_set(em, HF_EINVAL,
-                                  "%s: Invalid event class character. Use "
-                                  "'Ag$lshzxeKEtmdn'.",
-                                  where);
-            }
-            return 0;
+            return row_set_word(at, r, text, where, em);
         case INT:
             break;
     }
