@@ -11,6 +11,7 @@ UNIT_TESTS = \
 	tests/unit/test_conn \
 	tests/unit/test_crc32c \
 	tests/unit/test_driver \
+	tests/unit/test_holdfast_uv \
 	tests/unit/test_kv \
 	tests/unit/test_load \
 	tests/unit/test_log_line \
@@ -65,6 +66,7 @@ PROCESS_TESTS = \
 	tests/fault/stalled_disk.sh \
 	tests/fault/syscalls.sh \
 	tests/clients/tools.sh
+	tests/fault/uv_client.sh
 FAULT_TOOLS = \
 	tests/fault/damage \
 	tests/fault/feed_watch \
@@ -72,7 +74,8 @@ FAULT_TOOLS = \
 	tests/fault/godown \
 	tests/fault/powercut \
 	tests/fault/rude \
-	tests/fault/stale_read
+	tests/fault/stale_read \
+	tests/fault/uv_load
 check_DATA = tests/fault/undo.so
 tests/fault/cold_start.log: tests/fault/big_start.log
 tests/fault/gaps.log: tests/fault/cold_start.log
@@ -90,8 +93,9 @@ tests/fault/stalled_disk.log: tests/fault/loopcut.log
 tests/fault/readonly_disk.log: tests/fault/stalled_disk.log
 tests/fault/syscalls.log: tests/fault/readonly_disk.log
 tests/fault/lossy.log: tests/fault/load.log
-tests/clients/tools.log: tests/fault/lossy.log
-tests/clients/acl.log: tests/fault/lossy.log
+tests/clients/tools.log: tests/fault/uv_client.log
+tests/fault/uv_client.log: tests/fault/lossy.log
+tests/clients/acl.log: tests/clients/tools.log
 
 # Preloaded into nodes, so without sanitizers and with nothing of ours in it.
 tests/fault/undo.so: $(srcdir)/tests/fault/undo.c $(srcdir)/tests/fault/undo.h
@@ -120,6 +124,10 @@ FAKE_CLUSTER = tests/unit/fake_cluster.c tests/unit/fake_cluster.h
 CLIENT_LDADD = client/libholdfast.a $(CMOCKA_LIBS) -lm
 tests_unit_test_client_SOURCES = tests/unit/test_client.c $(FAKE_CLUSTER)
 tests_unit_test_client_LDADD = $(CLIENT_LDADD)
+tests_unit_test_holdfast_uv_SOURCES = tests/unit/test_holdfast_uv.c \
+	$(FAKE_CLUSTER)
+tests_unit_test_holdfast_uv_LDADD = client/libholdfast_uv.a \
+	$(CLIENT_LDADD) $(UV_LIBS)
 tests_unit_test_kv_SOURCES = tests/unit/test_kv.c $(FAKE_CLUSTER)
 tests_unit_test_kv_LDADD = $(CLIENT_LDADD)
 DISK_SIM = tests/sim/disk_sim.c tests/sim/disk_sim.h tests/unit/wal_env.h
@@ -177,12 +185,15 @@ tests_fault_powercut_SOURCES = tests/fault/powercut.c tests/fault/undo.h
 tests_fault_powercut_LDADD =
 tests_fault_godown_LDADD =
 tests_fault_stale_read_LDADD =
+tests_fault_uv_load_LDADD = client/libholdfast_uv.a client/libholdfast.a \
+	$(UV_LIBS)
 tests_fault_rude_LDADD =
 tests_fault_damage_LDADD = base/libbase.a
 tests_unit_test_check_LDADD = $(CHECK_LIBS) $(CMOCKA_LIBS)
 EXTRA_DIST += tests/sim/seeds.txt tests/sim/raft_seeds.txt tests/fault/jepsen.sh \
 	tests/fault/cutoff.sh \
 	tests/jepsen \
+	tests/golden/command-user.hex \
 	tests/golden/entry.hex \
 	tests/golden/hello.hex \
 	tests/golden/identity.hex \
@@ -190,6 +201,7 @@ EXTRA_DIST += tests/sim/seeds.txt tests/sim/raft_seeds.txt tests/fault/jepsen.sh
 	tests/golden/segment.hex \
 	tests/golden/snapshot.hex \
 	tests/golden/snapshot-2.hex \
+	tests/golden/user.hex \
 	tests/golden/vote.hex \
 	tests/fuzz/corpus \
 	tests/clients/acl.py \
