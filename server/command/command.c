@@ -10,8 +10,8 @@
 #include "resp/resp.h"
 #include "server/command/acl.h"
 #include "server/command/args.h"
-#include "server/command/help.h"
 #include "server/command/feed.h"
+#include "server/command/help.h"
 #include "server/command/txn.h"
 #include "server/store/machine.h"
 
@@ -160,9 +160,9 @@ static void help(const struct command *parent, struct buf *reply)
     }
     lines = lines > 0 ? lines : help_rows(parent, &body);
     upper_name(parent->name, name);
-    snprintf(line, sizeof line,
-             "%s <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
-             name);
+    snprintf(
+        line, sizeof line,
+        "%s <subcommand> [<arg> [value] [opt] ...]. Subcommands are:", name);
     resp_array(reply, lines + 3);
     resp_simple(reply, line);
     buf_bytes_append(reply, buf_bytes(&body));
