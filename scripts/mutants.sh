@@ -17,7 +17,7 @@ set -eu
 dir=$HF_ROOT/build-mutants
 out=$dir/mutants
 seeds=${HF_MUTANT_SEEDS:-300}
-parts="acl driver log peer store node edge feed client jepsen"
+parts="acl driver log peer store node edge feed client jepsen server"
 unit_seconds=60
 sim_seconds=600
 

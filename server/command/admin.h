@@ -153,6 +153,9 @@ struct node_view {
     uint64_t parked;        /* requests that wait */
     uint64_t blocked;       /* clients that wait: for a change, WAIT, SAVE */
     uint64_t sessions;
+    uint64_t history_changes; /* kept for change feeds */
+    uint64_t history_bytes;
+    uint64_t history_floor; /* the newest revision that is not kept */
     /* clock */
     uint64_t cluster_ms; /* Unix ms */
     uint64_t cluster_us; /* microseconds within that ms, 0..999 */
