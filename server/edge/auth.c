@@ -393,10 +393,10 @@ bool auth_begin(struct conn *c,
 static bool mild(const struct command *cmd)
 {
     static const char *const names[] = {
-        "ping",     "echo",       "select",      "readonly", "readwrite",
-        "command",  "multi",      "exec",        "discard",  "watch",
-        "unwatch",  "asking",     "wait",        "time",     "acl|cat",
-        "acl|help", "acl|whoami", "acl|genpass", "status"};
+        "ping",   "echo", "select",  "readonly", "readwrite",  "command",
+        "multi",  "exec", "discard", "watch",    "unwatch",    "asking",
+        "wait",   "time", "acl|cat", "acl|help", "acl|whoami", "acl|genpass",
+        "status", "auth", "hello",   "quit",     "reset"};
     char name[48];
 
     if (cmd->parent != NULL && strcmp(cmd->parent, "cluster") == 0) {
