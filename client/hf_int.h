@@ -39,6 +39,12 @@ void hf_greeting_stale(const struct hf_options *opt, struct buf *b);
 /* HF_OK: @argv may be sent. Else *@error says why not. */
 int hf_check(const struct hf_bytes *argv, size_t argc, const char **error);
 
+/* The begin of a request, to be followed by its @argc words as bulks. */
+void hf_request_head(struct buf *b,
+                     uint64_t session,
+                     uint64_t number,
+                     size_t argc);
+
 /* Append the request: as it is, or with its name if @session is not 0. */
 void hf_request(struct buf *b,
                 uint64_t session,

@@ -48,6 +48,7 @@ enum hf_result {
     HF_ETRIMMED = -109,  /* watch: changes behind the position are no longer
                             kept; hf_error() names an id to go on from, after
                             the keys were read */
+    HF_EBUSY = -110,     /* holdfast_uv.h: too many calls under way */
 
     /* Not known: */
     HF_EUNKNOWN = -107, /* sent, no answer: done now, later or never. Never
