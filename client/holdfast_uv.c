@@ -720,7 +720,8 @@ static void tick_cb(uv_timer_t *t)
 
             /* It has as long for its answer as for all before it. */
             link_tick(l, now);
-            if (h->probes[i] == l && now - l->start_ms >= HF_CONNECT_TIMEOUT) {
+            if (h->probes[i] == l &&
+                now - l->start_ms >= hf_greeting_ms(&h->opt)) {
                 link_lost(l, NODE_FAILED, "no answer");
             }
         }
@@ -793,7 +794,7 @@ int hf_uv_open(uv_loop_t *loop,
     ignore_sigpipe();
     opt = opt != NULL ? opt : &none;
     h->loop = loop;
-    h->opt = opt->common;
+    hf_options_copy(&h->opt, &opt->common);
     h->calls_max = opt->calls_max > 0 ? opt->calls_max : HF_UV_CALLS;
     h->sessions_max =
         opt->sessions_max > 0 ? opt->sessions_max : HF_UV_SESSIONS;
@@ -825,6 +826,7 @@ void huv_drop(struct hf_uv *h)
     if (h->close_cb != NULL) {
         h->close_cb(h->close_data);
     }
+    hf_options_release(&h->opt);
     free(h->slots);
     free(h);
 }

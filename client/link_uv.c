@@ -345,7 +345,7 @@ void link_tick(struct link *l, int64_t now_ms)
     if (l->failed != 0) {
         lost(l, NODE_FAILED, uv_strerror(l->failed));
     } else if (l->state != LINK_UP &&
-               now_ms - l->start_ms >= HF_CONNECT_TIMEOUT) {
+               now_ms - l->start_ms >= hf_greeting_ms(huv_options(l->h))) {
         lost(l, NODE_FAILED,
              l->state == LINK_GREETING ? "does not greet" : "not reached");
     }
