@@ -31,6 +31,7 @@ UNIT_TESTS = \
 	tests/unit/test_pace \
 	tests/unit/test_peer \
 	tests/unit/test_pubsub \
+	tests/unit/test_push \
 	tests/unit/test_repair \
 	tests/unit/test_resp \
 	tests/unit/test_server \
@@ -177,6 +178,15 @@ tests_unit_test_node_SOURCES = tests/unit/test_node.c \
 	tests/sim/mini.c tests/sim/mini.h \
 	tests/sim/rot.c tests/sim/rot.h
 tests_unit_test_node_LDADD = server/libserver_edge.a $(NODE_LIBS) \
+	$(NODE_SYSTEM_LIBS) $(CMOCKA_LIBS)
+tests_unit_test_push_SOURCES = tests/unit/test_push.c \
+	tests/sim/check.c tests/sim/check.h \
+	tests/sim/cluster.c tests/sim/cluster.h \
+	tests/sim/disk_sim.c tests/sim/disk_sim.h \
+	tests/sim/env_sim.c tests/sim/env_sim.h \
+	tests/sim/mini.c tests/sim/mini.h \
+	tests/sim/rot.c tests/sim/rot.h
+tests_unit_test_push_LDADD = server/libserver_edge.a $(NODE_LIBS) \
 	$(NODE_SYSTEM_LIBS) $(CMOCKA_LIBS)
 tests_unit_test_repair_SOURCES = tests/unit/test_repair.c $(DISK_SIM)
 tests_fault_feed_watch_LDADD = client/libholdfast.a

@@ -140,6 +140,30 @@ bool admin_need_master(const struct ask *a)
     return false;
 }
 
+/* Has this node been without a leader for longer than an election takes? Then
+ * it is cut off, or the majority is lost. */
+static bool is_alone(const struct node_view *v)
+{
+    return v->leader_id == 0 && v->leaderless_ms >= ADMIN_ALONE_MS &&
+           !mutant(SLOTS_ALONE);
+}
+
+/* A map to give to a client? While an election lasts this node is the master
+ * of its own map, since the request that follows waits here. One that is alone
+ * has none: else a client that asks it would not look for the others. */
+static bool need_map(const struct ask *a)
+{
+    if (!admin_need_master(a)) {
+        return false;
+    }
+    if (is_alone(a->v)) {
+        resp_error(a->reply,
+                   "CLUSTERDOWN this node knows no leader; ask another one");
+        return false;
+    }
+    return true;
+}
+
 static void slots_node(const struct ask *a, const struct member_view *m)
 {
     char host[LIM_ADDR], hex[41];
@@ -168,7 +192,7 @@ static void cluster_slots(const struct ask *a)
 {
     const struct node_view *v = a->v;
 
-    if (!admin_need_master(a)) {
+    if (!need_map(a)) {
         return;
     }
     resp_array(a->reply, 1);
@@ -217,7 +241,7 @@ static void cluster_shards(const struct ask *a)
 {
     const struct node_view *v = a->v;
 
-    if (!admin_need_master(a)) {
+    if (!need_map(a)) {
         return;
     }
     resp_array(a->reply, 1);
@@ -303,7 +327,7 @@ static void cluster_info(const struct ask *a)
                "cluster_stats_messages_received:%" PRIu64
                "\r\n"
                "total_cluster_links_buffer_limit_exceeded:0\r\n",
-               v->init ? "ok" : "fail", slots, slots, v->n_members, v->term,
+               v->init && !is_alone(v) ? "ok" : "fail", slots, slots, v->n_members, v->term,
                v->term, sent, received);
     resp_verbatim(a->reply, buf_bytes(&text));
     buf_release(&text);

@@ -111,6 +111,9 @@ struct link_view {
 };
 
 /* Everything in it is borrowed during one call. */
+/* A node that has known no leader for so long gives clients no map. */
+enum { ADMIN_ALONE_MS = 2000 };
+
 struct node_view {
     /* identity */
     uint8_t cluster_id[16]; /* zero: none yet */
@@ -131,6 +134,7 @@ struct node_view {
     uint64_t election_ms; /* the election timeout in force */
     uint64_t quorum_ms;   /* a leader's, without a majority */
     bool loading;         /* reading its data */
+    uint64_t leaderless_ms; /* for how long none is known; 0: one is */
     bool init;            /* belongs to a cluster */
     int tolerates_loss;   /* voters that may fail now; <0: unknown */
     uint64_t seats;       /* of the cluster, vacant ones included */

@@ -229,6 +229,9 @@ static void section_stats(const struct node_view *v,
     line_u64(b, "pubsub_channels", c->pubsub_channels);
     line_u64(b, "pubsub_patterns", c->pubsub_patterns);
     line_u64(b, "pubsubshard_channels", c->pubsubshard_channels);
+    line_u64(b, "tracking_total_keys", c->tracking_total_keys);
+    line_u64(b, "tracking_total_items", c->tracking_total_items);
+    line_u64(b, "tracking_total_prefixes", c->tracking_total_prefixes);
     line_u64(b, "latest_fork_usec", 0);
     line_u64(b, "total_forks", 0);
     line_u64(b, "migrate_cached_sockets", 0);
@@ -237,9 +240,6 @@ static void section_stats(const struct node_view *v,
     line_u64(b, "active_defrag_misses", 0);
     line_u64(b, "active_defrag_key_hits", 0);
     line_u64(b, "active_defrag_key_misses", 0);
-    line_u64(b, "tracking_total_keys", c->tracking_total_keys);
-    line_u64(b, "tracking_total_items", c->tracking_total_items);
-    line_u64(b, "tracking_total_prefixes", c->tracking_total_prefixes);
     line_u64(b, "unexpected_error_replies", 0);
     line_u64(b, "total_error_replies", c->errors);
     line_u64(b, "total_reads_processed", c->reads);

@@ -142,7 +142,8 @@ static void submit(struct conn *c,
 
 /* On the cluster port of a node that does not lead, whatever names a key or
  * writes is sent to the leader; reads stay after READONLY. While no leader is
- * known it is parked here like on the plain port. */
+ * known it is parked here like on the plain port; but not at a node that is
+ * cut off: this client knows of others. */
 static bool moved(struct conn *c,
                   const struct command *cmd,
                   const struct bytes *argv,
@@ -162,8 +163,17 @@ static bool moved(struct conn *c,
     leader = node_leader_cluster_address(c->edge->node);
     writes = command_writes(cmd, argv, argc);
     keyed = command_first_key(cmd, argv, argc, &key);
-    if (leader[0] == 0 || (!writes && (!keyed || c->stale))) {
+    if (!writes && (!keyed || c->stale)) {
         return false;
+    }
+    if (leader[0] == 0) {
+        if (node_leaderless_ms(c->edge->node) < ADMIN_ALONE_MS ||
+            mutant(SLOTS_ALONE)) {
+            return false;
+        }
+        resp_error(reply,
+                   "CLUSTERDOWN this node knows no leader; ask another one");
+        return true;
     }
     port = admin_split(leader, host);
     resp_errorf(reply, "MOVED %u %s:%u", keyed ? command_key_slot(key) : 0,

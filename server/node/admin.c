@@ -249,6 +249,7 @@ unsigned node_view_fill(struct node *n,
     v->node_id = n->id;
     v->version = PACKAGE_VERSION;
     v->loading = n->loading;
+    v->leaderless_ms = node_leaderless_ms(n);
     v->init = n->machine != NULL && machine_initialized(n->machine);
     v->uptime_s = (now - n->started_us) / 1000000;
     v->pid = (uint32_t)getpid();

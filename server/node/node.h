@@ -127,6 +127,8 @@ bool node_is_leader(const struct node *n); /* and ready to serve */
 uint64_t node_id(const struct node *n);    /* 0: blank */
 /* Cluster address of the leader ("" when unknown or not announced yet). */
 const char *node_leader_cluster_address(const struct node *n);
+/* For how long no leader has been known; 0: one is. */
+uint64_t node_leaderless_ms(const struct node *n);
 bool node_full(const struct node *n); /* stop reading client sockets */
 bool node_draining(const struct node *n);
 struct machine *node_machine(struct node *n); /* NULL while loading */

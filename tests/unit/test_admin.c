@@ -153,6 +153,24 @@ static void slots_leaderless(void **state)
     assert_string_equal(slots(f), "10.0.0.2 10.0.0.3 ");
 }
 
+/* For an election's time only: one that is cut off from the others is left by
+ * the clients that ask it, and by those that ask whether all is well. */
+static void slots_alone(void **state)
+{
+    struct fixture *f = *state;
+
+    f->v.leader_id = 0;
+    f->v.leaderless_ms = ADMIN_ALONE_MS - 1;
+    assert_string_equal(slots(f), "10.0.0.2 10.0.0.1 10.0.0.3 ");
+    assert_non_null(strstr(ask(f, "CLUSTER INFO"), "cluster_state:ok"));
+    f->v.leaderless_ms++;
+    assert_memory_equal(ask(f, "CLUSTER SLOTS"), "-CLUSTERDOWN", 12);
+    assert_memory_equal(ask(f, "CLUSTER SHARDS"), "-CLUSTERDOWN", 12);
+    assert_non_null(strstr(ask(f, "CLUSTER INFO"), "cluster_state:fail"));
+    f->v.leader_id = 1; /* it was heard of this moment */
+    assert_string_equal(slots(f), "10.0.0.1 10.0.0.2 10.0.0.3 ");
+}
+
 /* Dead members are left out. */
 static void slots_dead(void **state)
 {
@@ -382,10 +400,10 @@ int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     static const struct CMUnitTest tests[] = {
-        T(slots_leader), T(slots_leaderless), T(slots_dead),
-        T(slots_blank),  T(slots_starting),   T(same_master),
-        T(hex_ids),      T(status),           T(time_and_config),
-        T(info),         T(actions),          T(addresses),
+        T(slots_leader), T(slots_leaderless), T(slots_dead),  T(slots_alone),
+        T(slots_blank),  T(slots_starting),   T(same_master), T(hex_ids),
+        T(status),       T(time_and_config),  T(info),        T(actions),
+        T(addresses),
     };
 
     return cmocka_run_group_tests_name("admin", tests, NULL, NULL);

@@ -1580,6 +1580,33 @@ static void feed_waits_where_it_is(void **state)
     world_end(&w);
 }
 
+/* Ranges that are large are worked off one after the other, in turns, and
+ * small requests pass by them. */
+static void feed_ranges_take_turns(void **state)
+{
+    struct world w;
+    struct talk *t[3];
+    struct talk *small;
+    int l;
+
+    (void)state;
+    world_init(&w, 3);
+    form(&w);
+    l = leader(&w);
+    write_entries(&w, talk(&w, l), 6000);
+    for (int i = 0; i < 3; i++) {
+        t[i] = talk(&w, l);
+        say(t[i], "XRANGE __changes__:none - +");
+    }
+    small = talk(&w, l);
+    say(small, "XREAD COUNT 1 STREAMS __changes__ 0");
+    for (int i = 0; i < 3; i++) {
+        assert_string_equal(hear(t[i]), "[]");
+    }
+    assert_true(tells(hear(small), "warm"));
+    world_end(&w);
+}
+
 static bool unblocked_with_error;
 
 static void unblock_first(struct node *n)
@@ -2830,6 +2857,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(feed_stays_over_failover),
     cmocka_unit_test(feed_across_install),
     cmocka_unit_test(feed_waits_where_it_is),
+    cmocka_unit_test(feed_ranges_take_turns),
     cmocka_unit_test(feed_unblocks),
     cmocka_unit_test(feed_waits_are_bounded),
     cmocka_unit_test(feed_ends_with_the_node),
