@@ -216,6 +216,8 @@ EXTRA_DIST += tests/sim/seeds.txt tests/sim/raft_seeds.txt tests/fault/jepsen.sh
 	tests/clients/node \
 	tests/clients/noderedis.mjs \
 	tests/clients/probe.py \
+	tests/clients/push.py \
+	tests/clients/push.sh \
 	tests/clients/redispy.py \
 	tests/clients/rules.py \
 	tests/clients/run.sh \
