@@ -44,6 +44,7 @@ likely() {
                 "test_bounds test_command test_machine"
             ;;
         client) echo "test_client test_resp test_kv" ;;
+        server) echo "test_server test_node" ;;
         jepsen) find "$dir/tests/unit" -type f -perm -u+x \
             \( -name 'test_check*' -o -name 'test_history_out' \) |
             sed 's,.*/,,' ;;
