@@ -36,7 +36,7 @@ likely() {
         driver) echo "test_driver test_pace" ;;
         log) echo "test_wal test_vote test_snap test_identity test_formats" ;;
         peer) echo "test_peer test_snapxfer test_message" ;;
-        store) echo "test_machine test_store test_map" ;;
+        store) echo "test_machine test_store test_map test_strings" ;;
         node) echo "test_node test_bounds" ;;
         feed) echo "test_feed test_node test_client" ;;
         edge) echo "test_conn test_bounds test_command test_machine" ;;
