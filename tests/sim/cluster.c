@@ -777,8 +777,7 @@ static void slots_look(struct machine_slot *m)
     struct check *c = m->cl->cfg.c;
     struct buf reply = BUF_INIT;
     char master[LIM_ADDR];
-    bool alone =
-        moved[0] == '\0' && node_leaderless_ms(n) >= ADMIN_ALONE_MS;
+    bool alone = moved[0] == '\0' && node_leaderless_ms(n) >= ADMIN_ALONE_MS;
 
     if (self != NULL) {
         own = self->cluster; /* as the cluster knows it */
