@@ -230,10 +230,11 @@ static void shards_node(const struct ask *a, const struct member_view *m)
     admin_field_int(a->reply, "port", port);
     admin_field_str(a->reply, "ip", host);
     admin_field_str(a->reply, "endpoint", host);
-    admin_field_str(a->reply, "role", m == admin_master(a->v) ? "master" : "replica");
+    admin_field_str(a->reply, "role",
+                    m == admin_master(a->v) ? "master" : "replica");
     admin_field_int(a->reply, "replication-offset", offset_of(a->v, m));
     admin_field_str(a->reply, "health",
-              m->self && a->v->loading ? "loading" : "online");
+                    m->self && a->v->loading ? "loading" : "online");
 }
 
 static void cluster_shards(const struct ask *a)
@@ -271,12 +272,11 @@ void admin_nodes_line(const struct node_view *v,
 
     admin_member_hex(v, m->id, hex);
     admin_member_hex(v, master->id, of);
-    buf_printf(text, "%s %s:%u@%u %s%s%s %s 0 0 %" PRIu64 " %s%s", hex, host,
-               port, bus, m->self ? "myself," : "",
-               m == master ? "master" : "slave", up ? "" : ",fail",
-               m == master ? "-" : of, v->term,
-               up ? "connected" : "disconnected",
-               m == master ? " 0-16383" : "");
+    buf_printf(
+        text, "%s %s:%u@%u %s%s%s %s 0 0 %" PRIu64 " %s%s", hex, host, port,
+        bus, m->self ? "myself," : "", m == master ? "master" : "slave",
+        up ? "" : ",fail", m == master ? "-" : of, v->term,
+        up ? "connected" : "disconnected", m == master ? " 0-16383" : "");
 }
 
 static void cluster_nodes(const struct ask *a)
@@ -606,7 +606,8 @@ static bool wait_words(const struct command_words *w,
         return false;
     }
     if (!args_i64(w->argv[2], &ms)) {
-        return args_fail(reply, "ERR timeout is not an integer or out of range");
+        return args_fail(reply,
+                         "ERR timeout is not an integer or out of range");
     }
     if (ms < 0) {
         return args_fail(reply, "ERR timeout is negative");
@@ -615,6 +616,9 @@ static bool wait_words(const struct command_words *w,
         return args_fail(reply, "ERR timeout is out of range");
     }
     a->timeout_ms = (uint64_t)ms;
+    if ((w->marks & COMMAND_IN_MULTI) != 0 && !mutant(WAIT_IN_MULTI)) {
+        a->count = 0; /* what there is now */
+    }
     return true;
 }
 

@@ -65,8 +65,8 @@ struct edge_counters {
     uint64_t tracking_total_keys;
     uint64_t tracking_total_items;    /* pairs of key and client */
     uint64_t tracking_total_prefixes; /* of all clients */
-    uint64_t reads;        /* of sockets */
-    uint64_t unsent_bytes; /* replies that wait for their clients */
+    uint64_t reads;                   /* of sockets */
+    uint64_t unsent_bytes;            /* replies that wait for their clients */
     uint16_t plain_port;
     uint16_t cluster_port;
     struct stats *stats; /* of commands; NULL: not counted */
@@ -176,7 +176,7 @@ struct node_view {
     const char *os;
     uint64_t system_memory;
     uint64_t clients_bytes; /* held for clients */
-    uint64_t avg_ttl_ms;    /* of keys that have a deadline, by a sample */
+    uint64_t avg_ttl_ms;    /* of keys that have a deadline */
     double cpu_user_s;
     double cpu_system_s;
     /* members, self included (on a blank node: with id 0), in order of id */

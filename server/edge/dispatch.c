@@ -116,11 +116,13 @@ void dispatch_op(struct conn *c,
                  void (*done)(struct client_op *op, struct bytes reply))
 {
     struct conn_op *o = conn_op_new(c, kind);
+    int marks = 0;
 
-    o->op.command = auth_encode(
-        c, cmd,
-        c->port == EDGE_CLUSTER && kind == OP_NODE ? COMMAND_CLUSTER_PORT : 0,
-        argv, argc);
+    if (kind == OP_NODE) {
+        marks |= c->port == EDGE_CLUSTER ? COMMAND_CLUSTER_PORT : 0;
+        marks |= c->chain != NULL ? COMMAND_IN_MULTI : 0;
+    }
+    o->op.command = auth_encode(c, cmd, (uint8_t)marks, argv, argc);
     o->op.done = done;
     o->track = tracking_begin(c, cmd, argv, argc);
     conn_op_submit(o);

@@ -186,8 +186,7 @@ void node_publish(struct node *n,
                   struct bytes channel,
                   struct bytes message);
 /* Settings that were changed: of @cfg are taken request_timeout_ms,
- * snapshot_rate, snapshot_floor, log_budget, memory_limit, and the bounds of
- * the history. */
+ * snapshot_rate, snapshot_floor, log_budget and memory_limit. */
 void node_configure(struct node *n, const struct node_config *cfg);
 /* @event took @ms: for LATENCY. */
 void node_latency(struct node *n, const char *event, uint64_t ms);

@@ -142,7 +142,7 @@ struct node {
     struct env *env;
     struct machine *m;
     struct machine *behind; /* what this node has applied; NULL: all of @m */
-    bool held; /* answers wait */
+    bool held;              /* answers wait */
     bool leads;
     bool full;
     uint64_t leaderless_ms;
