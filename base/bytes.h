@@ -143,6 +143,10 @@ static inline uint64_t get_u64(const uint8_t *p)
     return v;
 }
 
+/* Bytes of the UTF-8 character (RFC 3629) at @p, 1 to 4; 0: it is none, or
+ * @n bytes do not hold all of it. @n is at least 1. */
+size_t utf8_len(const uint8_t *p, size_t n);
+
 /* ---- bounds-checked reader ---- */
 struct reader {
     const uint8_t *p;

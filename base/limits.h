@@ -32,6 +32,15 @@ enum {
     LIM_NAMED = 100000,            /* open named sessions; beyond: refused */
     LIM_SAVED_REPLIES = 256 << 20, /* bytes of all saved replies; beyond: kept
                                       as "too large to save" */
+    LIM_USERS = 1000,              /* users; beyond, and below: refused */
+    LIM_USERS_BYTES = 1 << 20,     /* of all that is kept of them */
+    LIM_USER_NAME = 128,           /* bytes */
+    LIM_USER_PASSWORDS = 32,       /* of one user */
+    LIM_USER_SELECTORS = 16,       /* of one user */
+    LIM_USER_RULES = 512,          /* on commands, of a selector */
+    LIM_USER_PATTERNS = 256,       /* of keys, and of channels, of a selector */
+    LIM_USER_PATTERN = 1024,       /* bytes */
+    LIM_PASSWORD = 1024,           /* bytes; a longer one is wrong */
 };
 
 #endif

@@ -20,6 +20,7 @@ base_libbase_a_SOURCES = \
 	base/mutant.h \
 	base/quota.h \
 	base/mutants.def.h \
+	base/mutants_acl.def.h \
 	base/mutants_client.def.h \
 	base/mutants_driver.def.h \
 	base/mutants_edge.def.h \

@@ -3,6 +3,7 @@
 #define HF_BASE_MUTANTS_DEF_H
 
 #define MUTANTS(M)    \
+    MUTANTS_ACL(M)    \
     MUTANTS_CLIENT(M) \
     MUTANTS_DRIVER(M) \
     MUTANTS_EDGE(M)   \
@@ -14,6 +15,7 @@
     MUTANTS_STORE(M)  \
     MUTANTS_NODE(M)
 
+#include "base/mutants_acl.def.h"
 #include "base/mutants_client.def.h"
 #include "base/mutants_driver.def.h"
 #include "base/mutants_edge.def.h"

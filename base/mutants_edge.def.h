@@ -3,6 +3,7 @@
 #define HF_BASE_MUTANTS_EDGE_DEF_H
 
 #define MUTANTS_EDGE(M)                                                      \
+    M(EDGE_HTTP_RUNS, "what a browser posts is run")                         \
     M(SET_CONDITION, "SET stores although NX, XX or IFEQ is false")          \
     M(TXN_CONDITION, "EXEC and TXN run although a watched key changed")      \
     M(ONCE_AGAIN, "a named request sent again is applied again")             \
@@ -17,6 +18,7 @@
     M(EDGE_DIRTY_EXEC, "EXEC runs although a command was refused")           \
     M(WATCH_STALE, "WATCH after READONLY takes stale revisions")             \
     M(SLOTS_PLAIN, "CLUSTER SLOTS names the plain ports")                    \
+    M(SLOTS_ALONE, "a node that is cut off names itself for ever")           \
     M(EXEC_PIECEWISE, "EXEC sends its commands one by one")                  \
     M(EDGE_EVICTS_ALL, "CLIENT NO-EVICT protects nobody")                    \
     M(EDGE_CLOSE_UNREAD, "closed with unread bytes after a protocol error")  \

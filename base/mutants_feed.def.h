@@ -13,6 +13,9 @@
     M(FEED_NOT_WOKEN, "a blocked feed sleeps until its time ends")         \
     M(FEED_DOLLAR_MOVES, "a blocked feed's $ is the time of each look")    \
     M(FEED_OVERTAKEN, "what follows a blocked feed runs before it ends")   \
+    M(FEED_PASSED, "a feed that may wait is answered by the leader")       \
+    M(FEED_TAKES_MEMORY, "changes may take the whole memory limit")        \
+    M(FEED_GOES_BACK, "a watch believes ids that it has seen already")     \
     M(FEED_PARKED_UNBOUNDED, "any number of feeds may block")
 
 #endif

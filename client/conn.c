@@ -64,10 +64,7 @@ static int fail(struct conn *c, int status, const char *fmt, ...)
     return status;
 }
 
-/* "host:port" apart; brackets around an IPv6 address are removed. */
-static bool split_addr(const char *addr,
-                       char host[LIM_ADDR],
-                       char port[LIM_ADDR])
+bool conn_split_addr(const char *addr, char host[LIM_ADDR], char port[LIM_ADDR])
 {
     const char *colon = strrchr(addr, ':');
     size_t n;
@@ -150,7 +147,7 @@ int conn_dial(struct conn *c, const char *addr, int64_t deadline_ms)
 
     hf_assert(c->fd < 0);
     snprintf(c->addr, sizeof(c->addr), "%s", addr);
-    if (!split_addr(addr, host, port)) {
+    if (!conn_split_addr(addr, host, port)) {
         return fail(c, CONN_EDIAL, "not an address of the form host:port");
     }
     rv = getaddrinfo(host, port, &hints, &list);
@@ -266,8 +263,15 @@ int conn_exchange(struct conn *c,
 
         until = until < deadline_ms ? until : deadline_ms;
         ready = wait_for(c->fd, events, until);
-        if (ready == 0) {
+        if (ready == 0 && conn_now_ms() >= deadline_ms) {
             return fail(c, CONN_ESILENT, "no answer in time");
+        }
+        if (ready == 0) {
+            (void)fail(c, CONN_ESILENT, "silent for %d ms", (int)silence_ms);
+            if (c->wait_on == NULL || !c->wait_on(c->data)) {
+                return CONN_ESILENT;
+            }
+            continue;
         }
         if ((ready & POLLOUT) != 0 && request.n > 0) {
             rv = send_some(c, &request);

@@ -27,10 +27,19 @@ struct conn {
     struct resp_scan scan;
     char addr[LIM_ADDR];
     char error[CONN_ERROR_MAX]; /* what happened last, for people */
+    /* Asked when a node was silent for so long; true: wait once more. NULL:
+     * never. It may set @error. */
+    bool (*wait_on)(void *data);
+    void *data;
 };
 
 /* Milliseconds of a clock that only goes forward. */
 int64_t conn_now_ms(void);
+
+/* "host:port" apart; brackets around an IPv6 address are removed. */
+bool conn_split_addr(const char *addr,
+                     char host[LIM_ADDR],
+                     char port[LIM_ADDR]);
 
 void conn_init(struct conn *c);
 
@@ -38,7 +47,7 @@ void conn_init(struct conn *c);
 int conn_dial(struct conn *c, const char *addr, int64_t deadline_ms);
 
 /* Send @request and wait for its reply, until @deadline_ms and as long as
- * bytes flow at least every @silence_ms.
+ * bytes flow at least every @silence_ms, or c->wait_on() is for it.
  *
  * @sent_out   true when the node may have the whole request, whatever is
  *             returned; false: it certainly has not.

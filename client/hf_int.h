@@ -5,8 +5,10 @@
 #include <stdint.h>
 
 #include "base/bytes.h"
+#include "client/attempt.h"
 #include "client/conn.h"
 #include "client/holdfast.h"
+#include "client/nodes.h"
 
 enum {
     HF_ERROR_MAX = 512,
@@ -17,9 +19,8 @@ enum {
 struct hf {
     struct conn conn;
     struct hf_options opt;
-    char endpoints[HF_ENDPOINTS_MAX][LIM_ADDR];
-    size_t nendpoints;
-    size_t next;          /* endpoint to dial next */
+    struct nodes nodes;
+    size_t node;          /* in use, by index; nodes.n: none of them */
     char moved[LIM_ADDR]; /* dial this one first; "": none */
     uint64_t session;     /* 0: none */
     uint64_t number;      /* of the session's next write */
@@ -30,22 +31,26 @@ struct hf {
 int hf_fail(struct hf *c, int code, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* What the reply to one attempt means for the request. */
-enum verdict {
-    VERDICT_DONE,      /* an answer */
-    VERDICT_REFUSED,   /* decided by what the request says: every attempt
-                          gets the same */
-    VERDICT_DENIED,    /* this attempt was turned away for good */
-    VERDICT_FULL,      /* no room in the cluster */
-    VERDICT_STALE,     /* ask a fresher node */
-    VERDICT_NEXT,      /* this attempt was not taken; another may be */
-    VERDICT_MOVED,     /* not taken; names the node that would */
-    VERDICT_NOSESSION, /* not taken under this name */
-    VERDICT_UNKNOWN    /* may be applied */
-};
+/* What a connection begins with: HELLO 3, with a password that, too; with
+ * opt->stale also READONLY, as a request of its own. */
+void hf_greeting(const struct hf_options *opt, struct buf *b);
+void hf_greeting_stale(const struct hf_options *opt, struct buf *b);
 
-/* @reply is one whole reply. */
-enum verdict hf_judge(struct bytes reply);
+/* HF_OK: @argv may be sent. Else *@error says why not. */
+int hf_check(const struct hf_bytes *argv, size_t argc, const char **error);
+
+/* The begin of a request, to be followed by its @argc words as bulks. */
+void hf_request_head(struct buf *b,
+                     uint64_t session,
+                     uint64_t number,
+                     size_t argc);
+
+/* Append the request: as it is, or with its name if @session is not 0. */
+void hf_request(struct buf *b,
+                uint64_t session,
+                uint64_t number,
+                const struct hf_bytes *argv,
+                size_t argc);
 
 /* Copy a whole reply into a tree of its own. NULL: not a reply. */
 struct hf_reply *hf_reply_make(struct bytes in);

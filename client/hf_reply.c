@@ -5,37 +5,6 @@
 #include "client/hf_int.h"
 #include "resp/resp.h"
 
-/* Each error's first word. What is not listed is VERDICT_REFUSED: the
- * request itself is wrong, wherever it is sent. */
-static const struct {
-    const char *word;
-    enum verdict verdict;
-} verdicts[] = {
-    {"UNKNOWN", VERDICT_UNKNOWN}, {"CLUSTERDOWN", VERDICT_NEXT},
-    {"TRYAGAIN", VERDICT_NEXT},   {"LOADING", VERDICT_NEXT},
-    {"MOVED", VERDICT_MOVED},     {"NOSESSION", VERDICT_NOSESSION},
-    {"OOM", VERDICT_FULL},        {"NOSPACE", VERDICT_FULL},
-    {"STALE", VERDICT_STALE},     {"NOPERM", VERDICT_DENIED},
-    {"NOAUTH", VERDICT_DENIED},   {"NOPROTO", VERDICT_DENIED},
-};
-
-enum verdict hf_judge(struct bytes reply)
-{
-    hf_assert(reply.n >= 3);
-    if (reply.p[0] != '-') {
-        return VERDICT_DONE;
-    }
-    for (size_t i = 0; i < sizeof(verdicts) / sizeof(verdicts[0]); i++) {
-        size_t n = strlen(verdicts[i].word);
-
-        if (reply.n > n + 1 && memcmp(reply.p + 1, verdicts[i].word, n) == 0 &&
-            (reply.p[n + 1] == ' ' || reply.p[n + 1] == '\r')) {
-            return verdicts[i].verdict;
-        }
-    }
-    return VERDICT_REFUSED;
-}
-
 /* One allocation holds root, nodes and strings. */
 struct copy {
     struct hf_reply *node;
@@ -153,6 +122,7 @@ const char *hf_result_name(int code)
         {HF_EFULL, "full"},
         {HF_ESTALE, "stale"},
         {HF_ETRIMMED, "no longer kept"},
+        {HF_EBUSY, "busy"},
         {HF_EUNKNOWN, "outcome unknown"},
         {HF_EPROTOCOL, "protocol error"},
     };

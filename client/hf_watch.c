@@ -7,12 +7,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/mutant.h"
 #include "client/hf_int.h"
 
 /* A node that blocks says something well before HF_SILENCE_TIMEOUT. */
 #define BLOCK_MS "500"
-
-enum { WATCH_BATCH = 1000 };
+/* Changes of one answer. */
+#define BATCH "1000"
 
 struct watch {
     struct hf *c;
@@ -137,6 +138,12 @@ static bool take_field(struct hf_change *out,
     return true; /* fields of later versions are skipped */
 }
 
+static bool follows(const struct watch *w, uint64_t revision, uint64_t seq)
+{
+    return revision > w->revision ||
+           (revision == w->revision && seq > w->seq) || mutant(FEED_GOES_BACK);
+}
+
 /* One entry, [id, [name, value, ...]]. Ids rise, else the answer is not what
  * was asked for. */
 static bool take_change(struct watch *w,
@@ -151,7 +158,7 @@ static bool take_change(struct watch *w,
     if (entry->n != 2 || entry->items[0].str == NULL ||
         fields->type != HF_REPLY_ARRAY || fields->n % 2 != 0 ||
         !parse_id(entry->items[0].str, &revision, &seq) ||
-        revision < w->revision || (revision == w->revision && seq <= w->seq)) {
+        !follows(w, revision, seq)) {
         return false;
     }
     for (size_t i = 0; i < fields->n; i += 2) {
@@ -192,15 +199,12 @@ static int give(struct watch *w, const struct hf_reply *r)
 
 static int step(struct watch *w)
 {
-    char count[16];
     struct hf_bytes argv[] = {
-        hf_str("XREAD"),  hf_str("COUNT"),   hf_str(count), hf_str("BLOCK"),
+        hf_str("XREAD"),  hf_str("COUNT"),   hf_str(BATCH), hf_str("BLOCK"),
         hf_str(BLOCK_MS), hf_str("STREAMS"), stream_of(w),  hf_str(w->id)};
     struct hf_reply *r;
     int rv;
 
-    snprintf(count, sizeof count, "%d", WATCH_BATCH);
-    argv[2] = hf_str(count);
     rv = hf_call(w->c, HF_CALL_READ, argv, 8, w->timeout_ms, &r);
     if (rv == HF_EREFUSED && r != NULL && r->str != NULL &&
         strncmp(r->str, "TRIMMED ", 8) == 0) {

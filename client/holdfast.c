@@ -29,15 +29,16 @@
 /* One call under way. */
 struct call {
     struct hf *c;
-    enum hf_call_mode mode;
+    struct attempts at; /* what is known of it */
     const struct hf_bytes *argv;
     size_t argc;
     int64_t deadline_ms;
     uint32_t pace_ms;
     size_t tries;       /* nodes given up in this call */
-    size_t stale;       /* of them, because of stale data */
-    bool reopened;      /* a lost session was replaced in this call */
-    bool doubt;         /* a node may have the whole request */
+    size_t denied;      /* greetings that were refused for want of a password */
+    bool ungreeted;     /* ... the last one was: the connection is no use */
+    bool turned_away;   /* by the node before, for want of a leader */
+    int64_t sent_ms;    /* begin of the last attempt */
     struct buf request; /* empty: to be written */
     struct bytes reply; /* of the last attempt; borrowed from the conn */
 };
@@ -52,51 +53,24 @@ int hf_fail(struct hf *c, int code, const char *fmt, ...)
     return code;
 }
 
-/* "host:port", "host", "[v6 host]:port" or "[v6 host]". */
-static int add_endpoint(struct hf *c, const char *s, size_t n)
-{
-    const char *colon = memrchr(s, ':', n);
-    bool has_port = colon != NULL && s[n - 1] != ']';
-    char *to;
-
-    if (n == 0 || n >= LIM_ADDR - sizeof(":65535") ||
-        c->nendpoints == HF_ENDPOINTS_MAX ||
-        (has_port && (colon == s || colon == s + n - 1))) {
-        return HF_EARGUMENT;
-    }
-    to = c->endpoints[c->nendpoints];
-    memcpy(to, s, n);
-    to[n] = '\0';
-    if (!has_port) {
-        snprintf(to + n, LIM_ADDR - n, ":%d", HF_PORT_DEFAULT);
-    }
-    c->nendpoints++;
-    return HF_OK;
-}
-
 int hf_open(const char *endpoints,
             const struct hf_options *opt,
             struct hf **out)
 {
     struct hf *c = hf_calloc(1, sizeof(*c));
-    int rv = HF_OK;
+    int rv = nodes_parse(&c->nodes, endpoints);
 
     conn_init(&c->conn);
-    while (rv == HF_OK) {
-        size_t n = strcspn(endpoints, ",");
-
-        rv = add_endpoint(c, endpoints, n);
-        if (endpoints[n] == '\0') {
-            break;
-        }
-        endpoints += n + 1;
-    }
     if (rv != HF_OK) {
         free(c);
         return rv;
     }
+    c->node = c->nodes.n;
     if (opt != NULL) {
         c->opt = *opt;
+        c->opt.user = opt->user != NULL ? hf_strdup(opt->user) : NULL;
+        c->opt.password =
+            opt->password != NULL ? hf_strdup(opt->password) : NULL;
     }
     *out = c;
     return HF_OK;
@@ -106,6 +80,8 @@ void hf_close(struct hf *c)
 {
     if (c != NULL) {
         conn_close(&c->conn);
+        free((char *)c->opt.user);
+        free((char *)c->opt.password);
         free(c);
     }
 }
@@ -118,6 +94,11 @@ const char *hf_error(const struct hf *c)
 const char *hf_node(const struct hf *c)
 {
     return c->conn.fd >= 0 ? c->conn.addr : "";
+}
+
+size_t hf_nodes(const struct hf *c, struct hf_node_info *out, size_t max)
+{
+    return nodes_info(&c->nodes, conn_now_ms(), out, max);
 }
 
 /* ---- finding a node ---- */
@@ -136,16 +117,16 @@ static void note_reply(struct call *k)
 }
 
 /* Give up the node in use; pause when all of them had their turn. */
-static void next_node(struct call *k)
+static void next_node(struct call *k, enum node_luck luck)
 {
     struct hf *c = k->c;
     struct timespec ts;
     int64_t left;
 
     conn_close(&c->conn);
-    c->next = (c->next + 1) % c->nendpoints;
+    nodes_luck(&c->nodes, c->node, luck, conn_now_ms());
     k->tries++;
-    if (k->tries % c->nendpoints != 0) {
+    if (k->tries % c->nodes.n != 0) {
         return;
     }
     left = k->deadline_ms - conn_now_ms();
@@ -159,48 +140,55 @@ static void next_node(struct call *k)
         k->pace_ms * 2 < HF_PACE_MAX_MS ? k->pace_ms * 2 : HF_PACE_MAX_MS;
 }
 
-/* One command of the greeting. */
-static int greet(struct call *k, struct buf *request, int64_t until_ms)
+/* Send @b, which is emptied, and wait for its reply. */
+static int ask(struct conn *conn,
+               struct buf *b,
+               int64_t until_ms,
+               struct bytes *reply)
 {
-    struct conn *conn = &k->c->conn;
     bool sent;
-    int rv = conn_exchange(conn, buf_bytes(request), until_ms,
-                           HF_CONNECT_TIMEOUT, &sent, &k->reply);
+    int rv = conn_exchange(conn, buf_bytes(b), until_ms, HF_AUTH_TIMEOUT, &sent,
+                           reply);
 
-    buf_clear(request);
-    if (rv != CONN_OK) {
-        return hf_fail(k->c, rv, "%s", conn->error);
-    }
-    if (k->reply.p[0] == '-') {
-        note_reply(k);
-        return CONN_EGARBAGE;
-    }
-    return CONN_OK;
+    buf_clear(b);
+    return rv;
 }
 
-/* Protocol 3, and stale reads if they were asked for. */
-static int greet_all(struct call *k, int64_t until_ms)
+/* Protocol 3, and stale reads if they were asked for. An error reply is
+ * CONN_EGARBAGE; *@reply is it. */
+static int greet(const struct hf *c,
+                 struct conn *conn,
+                 int64_t until_ms,
+                 struct bytes *reply)
 {
-    struct hf *c = k->c;
     struct buf b = BUF_INIT;
     int rv;
 
-    buf_printf(&b, "*2\r\n$5\r\nHELLO\r\n$1\r\n3\r\n");
-    rv = greet(k, &b, until_ms);
+    *reply = bytes_of(NULL, 0);
+    hf_greeting(&c->opt, &b);
+    rv = ask(conn, &b, until_ms, reply);
+    if (rv == CONN_OK && reply->p[0] == '-') {
+        rv = CONN_EGARBAGE;
+    }
     if (rv == CONN_OK && c->opt.stale) {
-        char age[16];
-
-        snprintf(age, sizeof(age), "%u", c->opt.max_age_ms);
-        resp_array(&b, c->opt.max_age_ms > 0 ? 3 : 1);
-        resp_bulk_str(&b, "READONLY");
-        if (c->opt.max_age_ms > 0) {
-            resp_bulk_str(&b, "MAXAGE");
-            resp_bulk_str(&b, age);
+        hf_greeting_stale(&c->opt, &b);
+        rv = ask(conn, &b, until_ms, reply);
+        if (rv == CONN_OK && reply->p[0] == '-') {
+            rv = CONN_EGARBAGE;
         }
-        rv = greet(k, &b, until_ms);
     }
     buf_release(&b);
     return rv;
+}
+
+static int64_t sooner(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+static int64_t greeting_ms(const struct hf *c)
+{
+    return c->opt.password != NULL ? HF_AUTH_TIMEOUT : HF_CONNECT_TIMEOUT;
 }
 
 /* One try to have a connection. */
@@ -214,15 +202,139 @@ static int connect_once(struct call *k)
     if (c->conn.fd >= 0) {
         return CONN_OK;
     }
-    until_ms = until_ms < k->deadline_ms ? until_ms : k->deadline_ms;
-    memcpy(addr, c->moved[0] != '\0' ? c->moved : c->endpoints[c->next],
-           LIM_ADDR);
+    until_ms = sooner(until_ms, k->deadline_ms);
+    if (c->moved[0] != '\0') {
+        memcpy(addr, c->moved, LIM_ADDR);
+        c->node = nodes_find(&c->nodes, addr);
+    } else {
+        c->node = nodes_pick(&c->nodes, conn_now_ms());
+        memcpy(addr, c->nodes.list[c->node].addr, LIM_ADDR);
+    }
     c->moved[0] = '\0';
     rv = conn_dial(&c->conn, addr, until_ms);
     if (rv != CONN_OK) {
         return hf_fail(c, rv, "%s", c->conn.error);
     }
-    return greet_all(k, until_ms);
+    until_ms = sooner(conn_now_ms() + greeting_ms(c), k->deadline_ms);
+    rv = greet(c, &c->conn, until_ms, &k->reply);
+    if (rv == CONN_EGARBAGE && k->reply.n > 0) {
+        note_reply(k);
+    } else if (rv != CONN_OK) {
+        return hf_fail(c, rv, "%s", c->conn.error);
+    }
+    return rv;
+}
+
+/* ---- silent nodes ---- */
+
+static int ask_status(struct conn *conn, int64_t until_ms, struct bytes *reply)
+{
+    struct buf b = BUF_INIT;
+    int rv;
+
+    resp_array(&b, 1);
+    resp_bulk_str(&b, "STATUS");
+    rv = ask(conn, &b, until_ms, reply);
+    buf_release(&b);
+    return rv;
+}
+
+/* Ask node @addr over a connection of its own how it is. */
+static enum probe probe(struct call *k, const char *addr)
+{
+    int64_t until_ms =
+        sooner(conn_now_ms() + HF_CONNECT_TIMEOUT, k->deadline_ms);
+    enum probe p = PROBE_DEAD;
+    struct bytes reply;
+    struct conn conn;
+
+    conn_init(&conn);
+    if (conn_dial(&conn, addr, until_ms) == CONN_OK) {
+        int rv;
+
+        until_ms = sooner(conn_now_ms() + greeting_ms(k->c), k->deadline_ms);
+        rv = greet(k->c, &conn, until_ms, &reply);
+
+        if (rv == CONN_OK) {
+            rv = ask_status(&conn, until_ms, &reply);
+        }
+        if (rv == CONN_OK || (rv == CONN_EGARBAGE && reply.n > 0)) {
+            p = probe_read(reply);
+        }
+    }
+    conn_close(&conn);
+    return p;
+}
+
+/* Does a node other than the one in use know a leader? */
+static bool served_elsewhere(struct call *k)
+{
+    struct nodes *s = &k->c->nodes;
+
+    for (size_t i = 0; i < s->n && conn_now_ms() < k->deadline_ms; i++) {
+        enum probe p;
+
+        if (i == k->c->node || s->list[i].state != HF_NODE_GOOD) {
+            continue;
+        }
+        p = probe(k, s->list[i].addr);
+        if (p == PROBE_SERVES) {
+            return true;
+        }
+        if (p == PROBE_DEAD) {
+            nodes_luck(s, i, NODE_FAILED, conn_now_ms());
+        }
+    }
+    return false;
+}
+
+/* The node in use has been silent for HF_SILENCE_TIMEOUT. */
+static bool wait_on(void *data)
+{
+    struct call *k = data;
+    struct conn *conn = &k->c->conn;
+    enum probe own;
+    bool elsewhere;
+
+    if (conn_now_ms() - k->sent_ms >= HF_ANSWER_TIMEOUT) {
+        return false;
+    }
+    own = probe(k, conn->addr);
+    elsewhere = own == PROBE_NO_LEADER && served_elsewhere(k);
+    if (own == PROBE_NO_LEADER) {
+        snprintf(conn->error, sizeof(conn->error), "%s: knows no leader",
+                 conn->addr);
+    }
+    return !probe_says_leave(own, elsewhere);
+}
+
+/* A node that knows no leader would keep a write until its own deadline, and
+ * if that is behind ours, leave us in doubt. So after one has turned it away,
+ * the next one is asked first. */
+static bool would_park(struct call *k)
+{
+    struct hf *c = k->c;
+    struct bytes reply;
+
+    if (!k->turned_away || k->at.doubt || k->at.mode == HF_CALL_READ) {
+        return false;
+    }
+    k->turned_away = false;
+    if (ask_status(&c->conn,
+                   sooner(conn_now_ms() + HF_CONNECT_TIMEOUT, k->deadline_ms),
+                   &reply) != CONN_OK) {
+        (void)hf_fail(c, 0, "%s", c->conn.error);
+        next_node(k, NODE_FAILED);
+        k->turned_away = true;
+        return true;
+    }
+    if (probe_read(reply) == PROBE_NO_LEADER) {
+        (void)hf_fail(c, 0, "%s: knows no leader", c->conn.addr);
+        next_node(k, NODE_TURNED_AWAY);
+        k->turned_away = true;
+        return true;
+    }
+    return false;
 }
 
 /* "MOVED slot host:port": dial that one next. */
@@ -234,13 +346,18 @@ static void follow(struct call *k)
     int n = (int)(k->reply.n < sizeof(text) ? k->reply.n : sizeof(text) - 1);
 
     snprintf(text, sizeof(text), "%.*s", n, (const char *)k->reply.p);
-    next_node(k);
+    next_node(k, NODE_ANSWERED);
     if (sscanf(text, "-MOVED %*u %127s", addr) == 1) {
         memcpy(c->moved, addr, LIM_ADDR);
     }
 }
 
 /* ---- one attempt ---- */
+
+static enum node_luck luck_of(int rv)
+{
+    return rv == CONN_ELOST ? NODE_TURNED_AWAY : NODE_FAILED;
+}
 
 /* Open a session if there is none. It changes nothing for anybody, so it is
  * simply tried again. 1: there is one; 0: try again. */
@@ -261,7 +378,7 @@ static int have_session(struct call *k)
     buf_release(&b);
     if (rv != CONN_OK) {
         (void)hf_fail(c, rv, "%s", c->conn.error);
-        next_node(k);
+        next_node(k, luck_of(rv));
         return 0;
     }
     r = hf_reply_make(k->reply);
@@ -276,26 +393,15 @@ static int have_session(struct call *k)
 
 static void write_request(struct call *k)
 {
-    struct buf *b = &k->request;
-    char text[24];
+    bool named = k->at.mode == HF_CALL_WRITE;
 
-    if (b->n > 0) {
-        return; /* the same bytes again */
-    }
-    resp_array(b, k->argc + (k->mode == HF_CALL_WRITE ? 3 : 0));
-    if (k->mode == HF_CALL_WRITE) {
-        resp_bulk_str(b, "ONCE");
-        snprintf(text, sizeof(text), "%llu", (unsigned long long)k->c->session);
-        resp_bulk_str(b, text);
-        snprintf(text, sizeof(text), "%llu", (unsigned long long)k->c->number);
-        resp_bulk_str(b, text);
-    }
-    for (size_t i = 0; i < k->argc; i++) {
-        resp_bulk(b, bytes_of(k->argv[i].p, k->argv[i].n));
+    if (k->request.n == 0) { /* else the same bytes again */
+        hf_request(&k->request, named ? k->c->session : 0, k->c->number,
+                   k->argv, k->argc);
     }
 }
 
-/* Send once, and judge. VERDICT_NEXT also for a lost attempt; k->doubt then
+/* Send once, and judge. VERDICT_NEXT also for a lost attempt; k->at then
  * says whether it may have been taken. */
 static enum verdict attempt(struct call *k)
 {
@@ -305,26 +411,27 @@ static enum verdict attempt(struct call *k)
     bool sent;
     int rv;
 
-    if (k->mode == HF_CALL_ONCE) {
+    if (k->at.mode == HF_CALL_ONCE) {
         silence_ms = INT32_MAX; /* no second try to save time for */
     }
     write_request(k);
+    c->conn.wait_on = wait_on;
+    c->conn.data = k;
+    k->sent_ms = conn_now_ms();
     rv = conn_exchange(&c->conn, buf_bytes(&k->request), k->deadline_ms,
                        silence_ms, &sent, &k->reply);
+    c->conn.wait_on = NULL;
     if (rv != CONN_OK) {
         (void)hf_fail(c, rv, "%s", c->conn.error);
-        k->doubt = k->doubt || (sent && k->mode != HF_CALL_READ);
-        next_node(k);
-        if (mutant(CLIENT_RENUMBERS) && k->mode == HF_CALL_WRITE) {
+        attempts_lost(&k->at, sent);
+        next_node(k, luck_of(rv));
+        if (mutant(CLIENT_RENUMBERS) && k->at.mode == HF_CALL_WRITE) {
             c->session = 0;
         }
         return VERDICT_NEXT;
     }
     note_reply(k);
     v = hf_judge(k->reply);
-    if (v == VERDICT_UNKNOWN && k->mode != HF_CALL_READ) {
-        k->doubt = true;
-    }
     if (!sent) {
         conn_close(&c->conn); /* refused half-way: out of step */
     }
@@ -334,60 +441,47 @@ static enum verdict attempt(struct call *k)
 /* ---- the whole call ---- */
 
 /* What to do after a verdict. 1: *@code is the result; 0: once more. */
-static int decide(struct call *k, enum verdict v, int *code)
+static int decide(struct call *k, enum verdict v, bool opening, int *code)
 {
     struct hf *c = k->c;
-    bool doubt = k->doubt && !mutant(CLIENT_BELIEVES_REFUSAL);
+    bool session_lost;
+    enum attempts_next next =
+        attempts_judged(&k->at, v, opening, &session_lost, code);
 
-    switch (v) {
-        case VERDICT_DONE:
-            *code = HF_OK;
+    if (session_lost) {
+        c->session = 0;
+    }
+    if (v != VERDICT_NEXT && v != VERDICT_UNKNOWN) {
+        nodes_luck(&c->nodes, c->node, NODE_ANSWERED, conn_now_ms());
+    }
+    switch (next) {
+        case NEXT_END:
             return 1;
-        case VERDICT_REFUSED:
-            *code = HF_EREFUSED;
-            return 1;
-        case VERDICT_DENIED:
-            *code = doubt ? HF_EUNKNOWN : HF_EREFUSED;
-            return 1;
-        case VERDICT_FULL:
-            if (!doubt) {
-                *code = HF_EFULL;
-                return 1;
-            }
-            break;
-        case VERDICT_STALE:
-            if (++k->stale >= c->nendpoints) {
-                *code = HF_ESTALE;
-                return 1;
-            }
-            break;
-        case VERDICT_NOSESSION:
-            c->session = 0;
-            if (k->doubt && !mutant(CLIENT_FORGETS_SESSION)) {
-                *code = HF_EUNKNOWN;
-                return 1;
-            }
-            if (!k->reopened) {
-                k->reopened = true; /* at once, but only once */
-                return 0;
-            }
-            break;
-        case VERDICT_MOVED:
+        case NEXT_AGAIN:
+            return 0;
+        case NEXT_MOVED:
             follow(k);
             return 0;
-        default:
-            break;
-    }
-    if (k->doubt && k->mode == HF_CALL_ONCE &&
-        !mutant(CLIENT_RESENDS_UNNAMED)) {
-        *code = HF_EUNKNOWN;
-        return 1;
-    }
-    /* An attempt that was lost has closed its connection already. */
-    if (c->conn.fd >= 0) {
-        next_node(k);
+        case NEXT_NODE:
+            /* An attempt that was lost has closed its connection already. */
+            if (c->conn.fd >= 0) {
+                k->turned_away = v == VERDICT_NEXT;
+                next_node(k,
+                          v == VERDICT_NEXT ? NODE_TURNED_AWAY : NODE_ANSWERED);
+            }
+            return 0;
     }
     return 0;
+}
+
+/* Every node wants a password, or another one: another try is no use. */
+static bool shut_out(struct call *k, int rv)
+{
+    k->ungreeted = rv == CONN_EGARBAGE && k->reply.n > 3 &&
+                   (memcmp(k->reply.p, "-NOAUTH", 7) == 0 ||
+                    memcmp(k->reply.p, "-WRONGPASS", 10) == 0) &&
+                   ++k->denied >= k->c->nodes.n;
+    return k->ungreeted;
 }
 
 static int run(struct call *k)
@@ -396,26 +490,36 @@ static int run(struct call *k)
 
     while (conn_now_ms() < k->deadline_ms) {
         enum verdict v;
+        bool opening;
+        int rv = connect_once(k);
 
-        if (connect_once(k) != CONN_OK) {
-            next_node(k);
+        if (rv != CONN_OK && shut_out(k, rv)) {
+            return k->at.doubt ? HF_EUNKNOWN : HF_EREFUSED;
+        }
+        if (rv != CONN_OK) {
+            next_node(k, rv == CONN_EGARBAGE || rv == CONN_ELOST
+                             ? NODE_TURNED_AWAY
+                             : NODE_FAILED);
             continue;
         }
-        if (k->mode == HF_CALL_WRITE && have_session(k) == 0) {
-            if (k->c->conn.fd < 0) {
-                continue; /* lost */
-            }
+        if (would_park(k)) {
+            continue;
+        }
+        opening = k->at.mode == HF_CALL_WRITE && have_session(k) == 0;
+        if (opening && k->c->conn.fd < 0) {
+            continue; /* lost */
+        }
+        if (opening) {
             note_reply(k);
             v = hf_judge(k->reply);
-            v = v == VERDICT_DONE || v == VERDICT_UNKNOWN ? VERDICT_NEXT : v;
         } else {
             v = attempt(k);
         }
-        if (decide(k, v, &code) != 0) {
+        if (decide(k, v, opening, &code) != 0) {
             return code;
         }
     }
-    return k->doubt ? HF_EUNKNOWN : HF_ENOLEADER;
+    return attempts_timeout(&k->at);
 }
 
 /* The session after a named write. */
@@ -423,32 +527,14 @@ static void settle(struct call *k, int code)
 {
     struct hf *c = k->c;
 
-    if (k->mode != HF_CALL_WRITE) {
+    if (k->at.mode != HF_CALL_WRITE) {
         return;
     }
-    if (code == HF_OK) {
-        c->number++;
-    } else if (!mutant(CLIENT_REUSES_NUMBER)) {
+    if (!attempts_keep_session(code)) {
         c->session = 0;
+    } else if (code == HF_OK) {
+        c->number++;
     }
-}
-
-static int check(struct hf *c, const struct hf_bytes *argv, size_t argc)
-{
-    size_t total = 0;
-
-    if (argc == 0 || argc > LIM_ARGS - 3) {
-        return hf_fail(c, HF_EARGUMENT, "a command has 1 to %d words",
-                       LIM_ARGS - 3);
-    }
-    for (size_t i = 0; i < argc; i++) {
-        if (argv[i].n > HF_REQUEST_MAX - total) {
-            return hf_fail(c, HF_ETOOBIG, "the request is over %d bytes",
-                           HF_REQUEST_MAX);
-        }
-        total += argv[i].n;
-    }
-    return HF_OK;
 }
 
 int hf_call(struct hf *c,
@@ -458,15 +544,19 @@ int hf_call(struct hf *c,
             uint32_t timeout_ms,
             struct hf_reply **reply_out)
 {
-    struct call k = {.c = c, .mode = mode, .argv = argv, .argc = argc};
+    struct call k = {.c = c,
+                     .at = {.mode = mode, .nodes = c->nodes.n},
+                     .argv = argv,
+                     .argc = argc};
     struct hf_reply *r = NULL;
-    int code = check(c, argv, argc);
+    const char *error;
+    int code = hf_check(argv, argc, &error);
 
     if (reply_out != NULL) {
         *reply_out = NULL;
     }
     if (code != HF_OK) {
-        return code;
+        return hf_fail(c, code, "%s", error);
     }
     if (timeout_ms == 0) {
         timeout_ms = HF_TIMEOUT_DEFAULT;
@@ -482,6 +572,9 @@ int hf_call(struct hf *c,
             code =
                 hf_fail(c, HF_EPROTOCOL, "%s: senseless reply", c->conn.addr);
         }
+    }
+    if (k.ungreeted) {
+        conn_close(&c->conn);
     }
     buf_release(&k.request);
     if (reply_out != NULL) {

@@ -48,6 +48,7 @@ enum hf_result {
     HF_ETRIMMED = -109,  /* watch: changes behind the position are no longer
                             kept; hf_error() names an id to go on from, after
                             the keys were read */
+    HF_EBUSY = -110,     /* holdfast_uv.h: too many calls under way */
 
     /* Not known: */
     HF_EUNKNOWN = -107, /* sent, no answer: done now, later or never. Never
@@ -60,7 +61,14 @@ enum {
     HF_PORT_DEFAULT = 7379,
     HF_TIMEOUT_DEFAULT = 5000, /* ms; longer than a node's deadline */
     HF_CONNECT_TIMEOUT = 500,  /* ms per node, greeting included */
-    HF_SILENCE_TIMEOUT = 1000, /* ms without a byte: next node */
+    HF_AUTH_TIMEOUT = 2000,    /* instead, with a password: a node may have to
+                                  ask others about it */
+    HF_SILENCE_TIMEOUT = 1000, /* ms without a byte: the node is asked over
+                                  another connection whether it lives */
+    HF_ANSWER_TIMEOUT = 4500,  /* ms without a byte: next node, if it lives or
+                                  not; longer than a node's deadline */
+    HF_SKIP_FIRST_MS = 250,    /* a node that failed is not tried so long; */
+    HF_SKIP_MAX_MS = 10000,    /* doubles with each failure, to this */
     HF_ENDPOINTS_MAX = 16,
     HF_REQUEST_MAX = 64 << 20,
     HF_REPLY_MAX = 1 << 30
@@ -122,6 +130,10 @@ struct hf;
 struct hf_options {
     bool stale;          /* reads may be answered from a node's own data */
     uint32_t max_age_ms; /* of such data; 0: any age */
+    /* Each connection authenticates with them first; copied. NULL: with no
+     * password; no @user: as "default". */
+    const char *user;
+    const char *password;
 };
 
 /* Make a handle for the nodes @endpoints, "host:port,host:port,..."; a port
@@ -139,6 +151,29 @@ const char *hf_error(const struct hf *c);
 
 /* "host:port" of the node in use; "" when there is none. */
 const char *hf_node(const struct hf *c);
+
+enum hf_node_state {
+    HF_NODE_GOOD,    /* in its turn */
+    HF_NODE_SKIPPED, /* it failed: not used for a while, unless all did */
+    HF_NODE_TRIED    /* that while is over: one request tries it */
+};
+
+struct hf_node_info {
+    const char *address; /* "host:port"; as long as the handle */
+    enum hf_node_state state;
+    uint32_t failures;   /* in a row */
+    uint32_t skipped_ms; /* how long yet */
+};
+
+/* What this handle holds of its nodes, in the order of the endpoints. Fills
+ * at most @max (HF_ENDPOINTS_MAX is enough), returns how many there are.
+ *
+ * A node that is not reached, does not greet or falls silent is skipped at
+ * once, one that turned three requests in a row away, or cut them off, then:
+ * for HF_SKIP_FIRST_MS, then twice as long with each failure, up to
+ * HF_SKIP_MAX_MS. When the time is over one request tries it. If no node is
+ * good, the one that is due first is tried: a request always has a node. */
+size_t hf_nodes(const struct hf *c, struct hf_node_info *out, size_t max);
 
 /* A short name of @code: "unknown", ... Static storage. */
 const char *hf_result_name(int code);

@@ -103,7 +103,7 @@ static void print_status(const struct kv *kv, const struct hf_reply *s)
     printf("\n%s\n", str_field(s, "message"));
 }
 
-/* Has the cluster a leader and is every member up? */
+/* Has the cluster a leader, is every seat taken and every member up? */
 static bool is_healthy(const struct hf_reply *s)
 {
     const struct hf_reply *members = hf_reply_field(s, "members");
@@ -121,6 +121,9 @@ static bool is_healthy(const struct hf_reply *s)
         if (strcmp(state, "down") == 0 || strcmp(state, "joining") == 0) {
             return false;
         }
+    }
+    if ((int64_t)voters < int_field(s, "seats")) {
+        return false; /* a seat is vacant */
     }
     return leader && (voters <= 2 || int_field(s, "tolerates_loss") != 0);
 }

@@ -15,7 +15,8 @@ enum {
     KV_USAGE = 2,
     KV_FAILED = 3,  /* certainly not done */
     KV_UNKNOWN = 4, /* outcome unknown */
-    KV_TRIMMED = 5  /* watch: the position is no longer kept */
+    KV_TRIMMED = 5, /* watch: the position is no longer kept */
+    KV_PARTLY = 6   /* txn: done, but for commands that failed by themselves */
 };
 
 enum kv_output {
@@ -37,6 +38,8 @@ struct kv {
     uint32_t timeout_ms; /* 0: the verb's own */
     bool stale;
     uint32_t max_age_ms;
+    const char *user;
+    const char *password_file;
     /* options of single verbs */
     uint64_t ttl_ms;
     uint64_t limit;

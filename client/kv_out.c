@@ -17,29 +17,6 @@ void kv_print_safe(const char *p, size_t n)
     }
 }
 
-/* Bytes of the UTF-8 character at @p; 0: it is none (RFC 3629). */
-static size_t utf8_len(const uint8_t *p, size_t n)
-{
-    uint32_t v = p[0];
-    size_t len = v < 0x80 ? 1 : v < 0xC2 ? 0 : v < 0xE0 ? 2 : v < 0xF0 ? 3 : 4;
-
-    if (v > 0xF4 || len == 0 || len > n) {
-        return 0;
-    }
-    v &= len == 1 ? 0x7Fu : 0x7Fu >> len;
-    for (size_t i = 1; i < len; i++) {
-        if ((p[i] & 0xC0) != 0x80) {
-            return 0;
-        }
-        v = v << 6 | (p[i] & 0x3Fu);
-    }
-    if ((len == 3 && (v < 0x800 || (v >= 0xD800 && v < 0xE000))) ||
-        (len == 4 && (v < 0x10000 || v > 0x10FFFF))) {
-        return 0;
-    }
-    return len;
-}
-
 static bool is_utf8(const char *p, size_t n)
 {
     size_t i = 0;

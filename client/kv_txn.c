@@ -135,23 +135,31 @@ static int read_lines(struct kv *kv, struct txn *t, struct bytes in)
     return status;
 }
 
-/* Errors of single commands do not undo the others: say so. */
-static int report(const struct kv *kv, const struct hf_reply *r)
+/* Errors of single commands do not undo the others: say which they are. */
+static int report(const struct kv *kv,
+                  const struct txn *t,
+                  const struct hf_reply *r)
 {
     size_t errors = 0;
 
     kv_print_reply(kv, r);
+    fflush(stdout);
     for (size_t i = 0; i < r->n; i++) {
-        errors += r->items[i].type == HF_REPLY_ERROR;
+        if (r->items[i].type == HF_REPLY_ERROR && i < t->ncmds) {
+            struct hf_bytes name = t->cmds[i].argv[0];
+
+            fprintf(stderr, "kv: command %zu (%.*s) failed: %s\n", i + 1,
+                    (int)(name.n < 64 ? name.n : 64), (const char *)name.p,
+                    r->items[i].str);
+            errors++;
+        }
     }
     if (errors == 0) {
         return KV_DONE;
     }
-    fprintf(stderr,
-            "kv: %zu of %zu commands failed%s\n"
-            "hint: the reply of each tells why\n",
-            errors, r->n, errors < r->n ? "; the others were done" : "");
-    return errors < r->n ? KV_DONE : KV_FAILED;
+    fprintf(stderr, "hint: %zu of %zu commands failed%s\n", errors, r->n,
+            errors < r->n ? "; the others were done" : ", nothing was done");
+    return errors < r->n ? KV_PARTLY : KV_FAILED;
 }
 
 int kv_txn(struct kv *kv)
@@ -173,7 +181,7 @@ int kv_txn(struct kv *kv)
         rv = hf_txn(kv->c, t.conds, t.nconds, t.cmds, t.ncmds, kv->timeout_ms,
                     &r);
         status = rv == HF_OK
-                     ? report(kv, r)
+                     ? report(kv, &t, r)
                      : kv_result(kv, rv,
                                  "a condition is false; nothing was changed");
     }

@@ -1,6 +1,7 @@
 dist_doc_DATA += \
 	docs/ARCHITECTURE.md \
 	docs/BENCHMARKS.md \
+	docs/CLIENTS.md \
 	docs/FORMATS.md \
 	docs/LIMITS.md \
 	docs/OPERATIONS.md \

@@ -99,7 +99,7 @@ bool resp_number(const uint8_t *s, size_t n, int64_t *out)
     bool neg = n > 0 && s[0] == '-';
     uint64_t max = neg ? (uint64_t)INT64_MAX + 1 : (uint64_t)INT64_MAX;
 
-    if (n == (neg ? 1u : 0u) || n > 20) {
+    if (n == (neg ? 1u : 0u) || n > 20 || (s[neg] == '0' && n > 1)) {
         return false;
     }
     for (size_t i = neg ? 1 : 0; i < n; i++) {
@@ -302,10 +302,8 @@ static int parse_bulk_header(struct resp_parser *p,
     }
     c = data[p->pos];
     if (c != '$') {
-        snprintf(text, sizeof(text),
-                 isprint(c) ? "expected '$', got '%c'"
-                            : "expected '$', got '\\x%02x'",
-                 c);
+        snprintf(text, sizeof(text), "expected '$', got '%c'",
+                 c == '\r' || c == '\n' ? ' ' : c);
         return fail(p, text);
     }
     rv = header_line(p, data, n, &len);

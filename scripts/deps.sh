@@ -14,11 +14,12 @@ packages="autoconf automake make gcc libc6-dev pkg-config libuv1-dev
 case "${1:-}" in
     --lint)
         packages="$packages clang clang-format clang-tidy universal-ctags
-            shellcheck"
+            shellcheck python3"
         ;;
     --test)
         packages="$packages iproute2 iptables clang strace xfsprogs e2fsprogs
-            redis-server python3 libhiredis-dev haproxy valkey-tools"
+            redis-server python3 libhiredis-dev haproxy valkey-tools
+            prometheus-redis-exporter curl"
         # Node.js may have come from elsewhere, with an npm of its own.
         command -v node >/dev/null || packages="$packages nodejs"
         command -v npm >/dev/null || packages="$packages npm"

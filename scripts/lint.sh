@@ -117,8 +117,13 @@ check_scripts() {
         tests/clients/run.sh || true
 }
 
+# The page shows the code that the tests run.
+check_clients() {
+    /usr/bin/python3 tests/clients/doc.py
+}
+
 total=0
-for check in format headers banned includes lengths tidy tour scripts; do
+for check in format headers banned includes lengths tidy tour scripts clients; do
     "check_$check" >"$out" 2>&1 || true
     n=$(wc -l <"$out")
     printf '%-9s %s\n' "$check" "$([ "$n" = 0 ] && echo ok || echo "$n findings")"

@@ -2,8 +2,8 @@
 # ./dev mutants [--part PART] [NAME...]: put each deliberate fault in, one at
 # a time, and show which test catches it. One line a mutant:
 #   NAME  caught by TEST: CASE, SECONDS (what is wrong)   or   NOT CAUGHT
-# PART is one of driver log peer store node edge feed client jepsen. Exit 1 if one
-# is not caught.
+# PART is one of acl driver log peer store node edge feed client jepsen. Exit 1
+# if one is not caught.
 #
 # The tests most likely to catch it come first, then the other unit tests,
 # then (for log) storage faults, then simulated clusters. A test that does not
@@ -17,7 +17,7 @@ set -eu
 dir=$HF_ROOT/build-mutants
 out=$dir/mutants
 seeds=${HF_MUTANT_SEEDS:-300}
-parts="driver log peer store node edge feed client jepsen"
+parts="acl driver log peer store node edge feed client jepsen"
 unit_seconds=60
 sim_seconds=600
 
@@ -32,14 +32,19 @@ unit_tests() {
 # The tests that are about part $1.
 likely() {
     case $1 in
+        acl) echo "test_acl test_machine test_conn" ;;
         driver) echo "test_driver test_pace" ;;
         log) echo "test_wal test_vote test_snap test_identity test_formats" ;;
         peer) echo "test_peer test_snapxfer test_message" ;;
         store) echo "test_machine test_store test_map" ;;
-        node) echo "test_node test_bounds" ;;
-        feed) echo "test_feed test_node" ;;
-        edge) echo "test_conn test_bounds test_command test_machine" ;;
+        node) echo "test_node test_push test_bounds" ;;
+        feed) echo "test_feed test_node test_client" ;;
+        edge)
+            echo "test_conn test_pubsub test_tracking test_push" \
+                "test_bounds test_command test_machine"
+            ;;
         client) echo "test_client test_resp test_kv" ;;
+        server) echo "test_server test_node" ;;
         jepsen) find "$dir/tests/unit" -type f -perm -u+x \
             \( -name 'test_check*' -o -name 'test_history_out' \) |
             sed 's,.*/,,' ;;

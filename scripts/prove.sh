@@ -56,7 +56,7 @@ for proof in $wanted; do
             run haproxy build clients/haproxy HF_WRITES=1000 HF_PAUSE=6
             ;;
         clients)
-            run clients build clients/run HF_ROUNDS=3 \
+            run clients build clients/run HF_ROUNDS=2 \
                 HF_FAULTS='kill restart stop transfer' \
                 HF_MODES='plain cluster tuned once' \
                 HF_GROUPS='redis-py-4.3.4 redis-py-6.1.0 / ioredis-5 ioredis-6 /
@@ -74,14 +74,14 @@ for proof in $wanted; do
         cutoff) run cutoff build cutoff HF_ROUNDS=20 ;;
         cold_start) run cold_start build cold_start HF_ROUNDS=20 ;;
         big_start) run big_start build big_start HF_KEYS=1000000 ;;
-        powercut) run powercut build powercut HF_ROUNDS=30 ;;
+        powercut) run powercut build powercut HF_ROUNDS=20 ;;
         powercut_mutant)
-            run powercut_mutant build-mutants powercut HF_ROUNDS=30 \
+            run powercut_mutant build-mutants powercut HF_ROUNDS=20 \
                 HF_MUTANT=ACK_BEFORE_SYNC
             ;;
         loopcut)
             lines=4
-            run loopcut build loopcut HF_ROUNDS=30
+            run loopcut build loopcut HF_ROUNDS=20
             ;;
         # A name that is not safe is lost for a moment only.
         powercut_names)
@@ -110,7 +110,7 @@ for proof in $wanted; do
             ;;
         seat)
             lines=7
-            run seat build seat HF_ROUNDS=3 HF_KEYS=1000000
+            run seat build seat HF_ROUNDS=2 HF_KEYS=1000000
             ;;
         stale)
             lines=2

@@ -20,7 +20,7 @@ set -eu
 . "$(dirname "$0")/lib.sh"
 
 # "check" is what the others build upon.
-steps='check clients sim cuts failover jepsen mutants fuzz sanitizers'
+steps='check compare clients sim cuts failover jepsen mutants fuzz sanitizers'
 
 passed=0
 failed=0
@@ -180,6 +180,12 @@ do_failover() {
 do_clients_run() {
     cd "$HF_ROOT/build" && srcdir=$HF_ROOT sh "$HF_ROOT/tests/clients/$1.sh"
 }
+do_compare() {
+    show=2
+    whole compare do_clients_run compare
+    show=
+}
+
 do_clients() {
     "$HF_ROOT/scripts/build.sh" >/dev/null 2>&1 &&
         make -C "$HF_ROOT/build" -s check TESTS= >/dev/null 2>&1 ||
@@ -288,6 +294,7 @@ tools=
 "$HF_ROOT/scripts/deps.sh" $tools || abort "what the build needs is not installed"
 mkdir -p "$HF_ROOT/build"
 step check "Unit tests and real processes" do_check
+step compare "Replies beside redis-server's" do_compare
 step clients "Real client libraries" do_clients
 step sim "Simulated clusters" do_sim
 step cuts "Power cuts of real nodes" do_cuts

@@ -20,9 +20,14 @@ server_libserver_store_a_SOURCES = \
 	server/store/once.c \
 	server/store/snapshot.c \
 	server/store/store.c \
-	server/store/store.h
+	server/store/store.h \
+	server/store/users.c \
+	server/store/users.h
 
 server_libserver_command_a_SOURCES = \
+	server/command/acl.c \
+	server/command/acl.h \
+	server/command/acl_user.c \
 	server/command/admin.c \
 	server/command/admin.h \
 	server/command/admin_int.h \
@@ -96,6 +101,10 @@ server_libserver_node_a_SOURCES = \
 	server/node/walker.h
 
 server_libserver_edge_a_SOURCES = \
+	server/edge/acl_log.c \
+	server/edge/acl_log.h \
+	server/edge/auth.c \
+	server/edge/auth.h \
 	server/edge/clients.c \
 	server/edge/conn.c \
 	server/edge/conn.h \

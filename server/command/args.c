@@ -51,6 +51,22 @@ bool args_need_i64(struct bytes s, int64_t *out, struct buf *reply)
     return args_i64(s, out) || args_fail(reply, ERR_NOT_INT);
 }
 
+bool args_need_i32(struct bytes s, int32_t *out, struct buf *reply)
+{
+    int64_t v;
+
+    if (!args_need_i64(s, &v, reply)) {
+        return false;
+    }
+    if (v < INT32_MIN || v > INT32_MAX) {
+        return args_fail(reply,
+                         "ERR value is out of range, value must between "
+                         "-2147483648 and 2147483647");
+    }
+    *out = (int32_t)v;
+    return true;
+}
+
 bool args_fits(struct buf *reply, size_t start)
 {
     if (reply->n - start <= REPLY_MAX) {

@@ -19,6 +19,7 @@ bool args_u64(struct bytes s, uint64_t *out);
 
 /* Each appends its error reply and returns false when the word is bad. */
 bool args_need_i64(struct bytes s, int64_t *out, struct buf *reply);
+bool args_need_i32(struct bytes s, int32_t *out, struct buf *reply);
 bool args_need_key(struct bytes key, struct buf *reply);
 bool args_need_keys(const struct bytes *argv,
                     int argc,
@@ -57,6 +58,8 @@ command_fn cmd_get, cmd_set, cmd_getv, cmd_setnx, cmd_setex, cmd_getdel,
 command_fn cmd_del, cmd_exists, cmd_type, cmd_expire, cmd_ttl, cmd_persist,
     cmd_scan, cmd_keys, cmd_dbsize, cmd_flushall, cmd_range, cmd_rename,
     cmd_copy, cmd_randomkey, cmd_object, cmd_dump, cmd_restore;
+command_fn cmd_aclauth, cmd_aclcheck, cmd_acl_list, cmd_acl_users,
+    cmd_acl_getuser, cmd_acl_setuser, cmd_acl_deluser, cmd_acl_dryrun;
 command_fn cmd_txn, cmd_once, cmd_revs;
 command_fn cmd_feed;
 command_fn cmd_memory_usage, cmd_slot_keys;

@@ -6,7 +6,9 @@
 #include "base/assert.h"
 #include "base/err.h"
 #include "base/limits.h"
+#include "base/mutant.h"
 #include "resp/resp.h"
+#include "server/command/acl.h"
 #include "server/command/args.h"
 #include "server/command/feed.h"
 #include "server/command/txn.h"
@@ -22,11 +24,12 @@ void command_error_arity(const struct command *c, struct buf *reply)
     resp_errorf(reply, "ERR wrong number of arguments for '%s' command", name);
 }
 
-/* Client bytes in an error line: at most @max, none that breaks the line. */
+/* Client bytes in an error line: at most @max, none that breaks the line. As
+ * in Redis, whose words are C strings there. */
 static void quote(struct buf *b, struct bytes s, size_t max)
 {
-    for (size_t i = 0; i < s.n && i < max; i++) {
-        buf_u8(b, s.p[i] < ' ' || s.p[i] == 127 ? ' ' : s.p[i]);
+    for (size_t i = 0; i < s.n && i < max && s.p[i] != 0; i++) {
+        buf_u8(b, s.p[i] == '\r' || s.p[i] == '\n' ? ' ' : s.p[i]);
     }
 }
 
@@ -41,8 +44,10 @@ static void error_unknown(const struct bytes *argv, int argc, struct buf *reply)
     buf_printf(&text, "', with args beginning with: ");
     from = text.n;
     for (int i = 1; i < argc && text.n - from < SHOWN; i++) {
+        size_t room = SHOWN - (text.n - from);
+
         buf_printf(&text, "'");
-        quote(&text, argv[i], SHOWN - (text.n - from));
+        quote(&text, argv[i], room);
         buf_printf(&text, "' ");
     }
     buf_u8(&text, 0);
@@ -131,15 +136,32 @@ static void help(const struct command *parent, struct buf *reply)
         lines += 1 + help_lines("    ", rows[i].help, &body);
     }
     upper_name(parent->name, name);
-    snprintf(line, sizeof line,
-             "%s <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
-             name);
+    snprintf(
+        line, sizeof line,
+        "%s <subcommand> [<arg> [value] [opt] ...]. Subcommands are:", name);
     resp_array(reply, lines);
     resp_simple(reply, line);
     buf_bytes_append(reply, buf_bytes(&body));
     resp_simple(reply, "HELP");
     resp_simple(reply, "    Prints this help.");
     buf_release(&body);
+}
+
+/* A word that is no subcommand of @parent's. */
+static void find_help(const struct command *parent,
+                      const struct bytes *argv,
+                      int argc,
+                      struct buf *reply)
+{
+    if (!bytes_ieq(argv[1], "HELP")) {
+        command_error_subcommand(parent, argv[1], reply);
+    } else if (argc != 2) {
+        resp_errorf(reply,
+                    "ERR wrong number of arguments for '%s|help' command",
+                    parent->name);
+    } else {
+        help(parent, reply);
+    }
 }
 
 const struct command *command_find(const struct bytes *argv,
@@ -161,11 +183,7 @@ const struct command *command_find(const struct bytes *argv,
             sub = c;
         }
         if (sub == NULL) {
-            if (argc == 2 && bytes_ieq(argv[1], "HELP")) {
-                help(c, reply);
-            } else {
-                command_error_subcommand(c, argv[1], reply);
-            }
+            find_help(c, argv, argc, reply);
             return NULL;
         }
         c = sub;
@@ -335,8 +353,18 @@ struct blob *command_encode(const struct command *c,
                             const struct bytes *argv,
                             int argc)
 {
+    return command_encode_as(c, marks, NULL, argv, argc);
+}
+
+struct blob *command_encode_as(const struct command *c,
+                               uint8_t marks,
+                               const struct acl_who *who,
+                               const struct bytes *argv,
+                               int argc)
+{
+    bool named = who != NULL && who->named && !mutant(ACL_UNMARKED);
     int names = name_words(c);
-    size_t size = COMMAND_HEADER;
+    size_t size = COMMAND_HEADER + (named ? 8 + 4 + who->name.n : 0);
     struct blob *b;
     uint8_t *p;
 
@@ -346,7 +374,7 @@ struct blob *command_encode(const struct command *c,
     }
     b = blob_new(size);
     put_u16(b->d, c->id);
-    b->d[2] = marks;
+    b->d[2] = marks | (named ? COMMAND_USER : 0);
     b->d[3] = 0;
     put_u32(b->d + 4, (uint32_t)(argc - names));
     p = b->d + COMMAND_HEADER;
@@ -357,6 +385,15 @@ struct blob *command_encode(const struct command *c,
             memcpy(p, argv[i].p, argv[i].n);
         }
         p += argv[i].n;
+    }
+    if (named) {
+        put_u64(p, who->born);
+        put_u32(p + 8, (uint32_t)who->name.n);
+        p += 12;
+        if (who->name.n > 0) {
+            memcpy(p, who->name.p, who->name.n);
+        }
+        p += who->name.n;
     }
     hf_assert(p == b->d + size);
     return b;
@@ -369,13 +406,17 @@ int command_decode(struct bytes command, struct command_words *out)
     uint8_t marks = rd_u8(&r);
     uint8_t reserved = rd_u8(&r);
     uint32_t count = rd_u32(&r);
+    struct bytes user = bytes_of("", 0);
+    uint64_t born = 0;
     struct bytes *argv;
     int names;
 
     /* Each word has at least its length, so a short input cannot claim a
      * large array. */
     if (!reader_ok(&r) || c == NULL || reserved != 0 || count > LIM_ARGS ||
-        count > r.n / 4 || (marks & ~COMMAND_CLUSTER_PORT) != 0) {
+        count > r.n / 4 ||
+        (marks & ~(COMMAND_CLUSTER_PORT | COMMAND_USER | COMMAND_IN_MULTI)) !=
+            0) {
         return HF_EINVAL;
     }
     names = name_words(c);
@@ -387,6 +428,10 @@ int command_decode(struct bytes command, struct command_words *out)
     for (uint32_t i = 0; i < count; i++) {
         argv[(uint32_t)names + i] = rd_lbytes(&r);
     }
+    if ((marks & COMMAND_USER) != 0) {
+        born = rd_u64(&r);
+        user = rd_lbytes(&r);
+    }
     if (!reader_done(&r)) {
         if (argv != out->few) {
             free(argv);
@@ -395,6 +440,8 @@ int command_decode(struct bytes command, struct command_words *out)
     }
     out->command = c;
     out->marks = marks;
+    out->user = user;
+    out->born = born;
     out->argc = names + (int)count;
     out->argv = argv;
     return 0;
@@ -423,6 +470,22 @@ bool command_log_key(struct bytes command, struct bytes *key)
     return reader_ok(&r);
 }
 
+/* True, and the error was appended. */
+static bool refuses(const struct machine *m,
+                    const struct command_words *w,
+                    struct buf *reply)
+{
+    struct acl_who who = {(w->marks & COMMAND_USER) != 0, w->user, w->born};
+    struct acl_denial d;
+
+    if ((!who.named && acl_open(m)) || mutant(ACL_AT_DISPATCH_ONLY) ||
+        acl_check(m, &who, w->command, w->argv, w->argc, &d) == ACL_OK) {
+        return false;
+    }
+    acl_error(&d, reply);
+    return true;
+}
+
 static void run(struct machine *m,
                 struct bytes command,
                 bool may_write,
@@ -440,7 +503,7 @@ static void run(struct machine *m,
         resp_error(reply, "ERR not a command for the log");
     } else if (!may_write && command_writes(w.command, w.argv, w.argc)) {
         resp_error(reply, "ERR a write came where reads are answered");
-    } else {
+    } else if (!refuses(m, &w, reply)) {
         w.command->handler(m, w.argv, w.argc, reply);
     }
     command_words_release(&w);

@@ -128,23 +128,38 @@ uint16_t command_key_slot(struct bytes key);
  *        4      4  count   words after the name (of a subcommand: after its
  *                          own word), at most LIM_ARGS
  *        8      -  count times: u32 length, bytes
+ *        -      8  born    index of the entry that made the user; 0: default
+ *        -      -  name    u32 length, bytes
  *
+ * The last two only with COMMAND_USER: the connection has authenticated. Else
+ * the user is the default one, if that one needs no password.
  * EXEC has no row of its own there: it is encoded as the TXN it equals. */
 enum { COMMAND_HEADER = 8, COMMAND_WORDS_FEW = 8 };
 enum command_mark {
     COMMAND_CLUSTER_PORT = 1, /* came in by the cluster port: INFO, HELLO */
+    COMMAND_USER = 2,         /* behind the words: u64 born, u32 length, name */
+    COMMAND_IN_MULTI = 4,     /* of an EXEC: it must not wait */
 };
+struct acl_who;
 
 /* One reference for the caller. */
 struct blob *command_encode(const struct command *c,
                             uint8_t marks,
                             const struct bytes *argv,
                             int argc);
+/* As sent by @who; NULL, or one without a name: the same as above. */
+struct blob *command_encode_as(const struct command *c,
+                               uint8_t marks,
+                               const struct acl_who *who,
+                               const struct bytes *argv,
+                               int argc);
 
 /* Words of decoded command bytes. */
 struct command_words {
     const struct command *command;
     uint8_t marks;
+    struct bytes user; /* COMMAND_USER; borrowed from the bytes */
+    uint64_t born;
     int argc;
     struct bytes *argv;                  /* strings borrowed from the bytes */
     struct bytes few[COMMAND_WORDS_FEW]; /* private: do not copy the struct */

@@ -14,7 +14,7 @@
 #define FEED_NAME "__changes__"
 #define ERR_ID "ERR Invalid stream ID specified as stream command argument"
 
-enum { COPY_SHIFT = 10, ID_TEXT = 40 };
+enum { COPY_SHIFT = 6, ID_TEXT = 40 };
 
 enum feed_kind { FEED_READ, FEED_RANGE, FEED_LEN, FEED_INFO };
 
@@ -114,9 +114,10 @@ static bool read_streams(struct feed *f,
     unsigned n = (unsigned)argc / 2;
 
     if (argc % 2 != 0) {
-        return args_fail(reply,
-                         "ERR Unbalanced 'xread' list of streams: for each "
-                         "stream key an ID or '$' must be specified.");
+        return args_fail(
+            reply,
+            "ERR Unbalanced XREAD list of streams: for each stream "
+            "key an ID or '$' must be specified.");
     }
     if (n > FEED_STREAMS_MAX) {
         return args_fail(reply, "ERR too many streams");
@@ -230,10 +231,10 @@ static bool range_bounds(struct feed *f,
         start = above ? bytes_of(start.p + 1, start.n - 1) : start;
         end = below ? bytes_of(end.p + 1, end.n - 1) : end;
     }
-    if (bytes_eq(start, bytes_str("-"))) {
+    if (!above && bytes_eq(start, bytes_str("-"))) {
         s->oldest = true;
         id = (struct history_id){0, 0};
-    } else if (bytes_eq(start, bytes_str("+"))) {
+    } else if (!above && bytes_eq(start, bytes_str("+"))) {
         id = id_max;
     } else if (!parse_id(start, 0, &id, reply)) {
         return false;
@@ -242,9 +243,9 @@ static bool range_bounds(struct feed *f,
         return args_fail(reply, "ERR invalid start ID for the interval");
     }
     s->at = above ? id : id_before(id);
-    if (bytes_eq(end, bytes_str("+"))) {
+    if (!below && bytes_eq(end, bytes_str("+"))) {
         id = id_max;
-    } else if (bytes_eq(end, bytes_str("-"))) {
+    } else if (!below && bytes_eq(end, bytes_str("-"))) {
         id = (struct history_id){0, 0};
     } else if (!parse_id(end, UINT32_MAX, &id, reply)) {
         return false;
@@ -534,6 +535,11 @@ bool feed_empty(const struct feed *f)
         }
     }
     return true;
+}
+
+bool feed_is_large(const struct feed *f)
+{
+    return f->kind == FEED_RANGE;
 }
 
 uint64_t feed_block_ms(const struct feed *f)

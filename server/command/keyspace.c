@@ -105,17 +105,13 @@ void cmd_copy(struct machine *m,
     const struct item *it;
     bool replace = false;
     struct store *s;
-    int64_t db;
+    int32_t db;
 
     for (int i = 3; i < argc; i++) {
         if (bytes_ieq(argv[i], "REPLACE")) {
             replace = true;
         } else if (bytes_ieq(argv[i], "DB") && i + 1 < argc) {
-            if (!args_need_i64(argv[++i], &db, reply)) {
-                return;
-            }
-            if (db < INT32_MIN || db > INT32_MAX) {
-                resp_error(reply, ERR_NOT_INT);
+            if (!args_need_i32(argv[++i], &db, reply)) {
                 return;
             }
             if (db != 0) {

@@ -181,6 +181,17 @@
       CMD_NOMULTI, 0, 0, 0, "connection", NULL, "",                            \
       "Every command that this node is given from now on, a line each.")
 
+#define COMMANDS_ACL(X)                                                        \
+    X(170, auth, -2, CMD_LOCAL | CMD_CONN | CMD_OPEN | CMD_NOMULTI, 0, 0, 0,   \
+      "connection", NULL, "[username] password",                               \
+      "The connection is this user's from here on.")                           \
+    X(171, acl, -2, CMD_LOCAL | CMD_OPEN, 0, 0, 0, "server", NULL,             \
+      "subcommand", "Users and what they may do.")                             \
+    X(172, aclauth, -2, CMD_READ | CMD_HIDDEN, 0, 0, 0, "connection",          \
+      cmd_aclauth, "hash [username]", "What AUTH asks of the users.")          \
+    X(173, aclcheck, -2, CMD_READ | CMD_HIDDEN, 0, 0, 0, "server",             \
+      cmd_aclcheck, "command [arg ...]", "May this user run it?")
+
 #define COMMANDS_SERVER(X)                                                     \
     X(100, info, -1, CMD_NODE | CMD_OPEN, 0, 0, 0, "server", NULL,             \
       "[section ...]", "Facts on this node, as text.")                         \
@@ -241,17 +252,17 @@
       "subcommand", "Facts on a stream of changes.")
 
 #define COMMANDS_PUBSUB(X)                                                     \
-    X(140, subscribe, -2, CMD_LOCAL | CMD_CONN | CMD_OPEN | CMD_NOMULTI, 0, 0, 0, "pubsub", \
+    X(140, subscribe, -2, CMD_LOCAL | CMD_CONN | CMD_OPEN, 0, 0, 0, "pubsub", \
       NULL, "channel [channel ...]", "Listen to channels.")                    \
-    X(141, unsubscribe, -1, CMD_LOCAL | CMD_CONN | CMD_OPEN | CMD_NOMULTI, 0, 0, 0, \
+    X(141, unsubscribe, -1, CMD_LOCAL | CMD_CONN | CMD_OPEN, 0, 0, 0, \
       "pubsub", NULL, "[channel ...]", "Stop listening to channels, or all.")  \
-    X(142, psubscribe, -2, CMD_LOCAL | CMD_CONN | CMD_OPEN | CMD_NOMULTI, 0, 0, 0, "pubsub", \
+    X(142, psubscribe, -2, CMD_LOCAL | CMD_CONN | CMD_OPEN, 0, 0, 0, "pubsub", \
       NULL, "pattern [pattern ...]", "Listen to channels that match.")         \
-    X(143, punsubscribe, -1, CMD_LOCAL | CMD_CONN | CMD_OPEN | CMD_NOMULTI, 0, 0, 0, \
+    X(143, punsubscribe, -1, CMD_LOCAL | CMD_CONN | CMD_OPEN, 0, 0, 0, \
       "pubsub", NULL, "[pattern ...]", "Stop listening to patterns, or all.")  \
-    X(144, ssubscribe, -2, CMD_LOCAL | CMD_CONN | CMD_OPEN | CMD_NOMULTI, 0, 0, 0, "pubsub", \
+    X(144, ssubscribe, -2, CMD_LOCAL | CMD_CONN | CMD_OPEN, 0, 0, 0, "pubsub", \
       NULL, "channel [channel ...]", "Listen to shard channels.")              \
-    X(145, sunsubscribe, -1, CMD_LOCAL | CMD_CONN | CMD_OPEN | CMD_NOMULTI, 0, 0, 0, \
+    X(145, sunsubscribe, -1, CMD_LOCAL | CMD_CONN | CMD_OPEN, 0, 0, 0, \
       "pubsub", NULL, "[channel ...]",                                         \
       "Stop listening to shard channels, or all.")                             \
     X(146, publish, 3, CMD_LOCAL | CMD_OPEN, 0, 0, 0, "pubsub", NULL,          \
@@ -269,7 +280,37 @@
     COMMANDS_TXN(X)        \
     COMMANDS_STREAM(X)     \
     COMMANDS_CONNECTION(X) \
+    COMMANDS_ACL(X)        \
     COMMANDS_SERVER(X)
+
+#define SUBCOMMANDS_ACL(S)                                                     \
+    S(400, acl, whoami, 2, CMD_LOCAL | CMD_OPEN, 0, 0, 0, "server", NULL, "",  \
+      "The user of this connection.")                                          \
+    S(401, acl, list, 2, CMD_READ | CMD_ADMIN, 0, 0, 0, "server",              \
+      cmd_acl_list, "", "All users, each as the rules that make one.")         \
+    S(402, acl, users, 2, CMD_READ | CMD_ADMIN, 0, 0, 0, "server",             \
+      cmd_acl_users, "", "The names of all users.")                            \
+    S(403, acl, getuser, 3, CMD_READ | CMD_ADMIN, 0, 0, 0, "server",           \
+      cmd_acl_getuser, "username", "A user's rules, or null.")                 \
+    S(404, acl, setuser, -3, CMD_WRITE | CMD_ADMIN | CMD_NOMULTI, 0, 0, 0,     \
+      "server", cmd_acl_setuser, "username [rule ...]",                        \
+      "Make or change a user, on all nodes at once.")                          \
+    S(405, acl, deluser, -3, CMD_WRITE | CMD_ADMIN | CMD_NOMULTI, 0, 0, 0,     \
+      "server", cmd_acl_deluser, "username [username ...]",                    \
+      "Remove users, and close their connections: how many there were.")       \
+    S(406, acl, cat, -2, CMD_LOCAL | CMD_OPEN, 0, 0, 0, "server", NULL,        \
+      "[category]", "The categories, or the commands of one.")                 \
+    S(407, acl, genpass, -2, CMD_LOCAL | CMD_OPEN, 0, 0, 0, "server", NULL,    \
+      "[bits]", "A random password, in hexadecimal digits.")                   \
+    S(408, acl, log, -2, CMD_LOCAL | CMD_ADMIN | CMD_OPEN, 0, 0, 0, "server",  \
+      NULL, "[count | RESET]", "What this node refused, the latest first.")    \
+    S(409, acl, dryrun, -4, CMD_READ | CMD_ADMIN, 0, 0, 0, "server",           \
+      cmd_acl_dryrun, "username command [arg ...]",                            \
+      "OK, or why the user may not run the command.")                          \
+    S(410, acl, load, 2, CMD_LOCAL | CMD_ADMIN | CMD_OPEN, 0, 0, 0, "server",  \
+      NULL, "", "Refused: users are in the log, not in a file.")               \
+    S(411, acl, save, 2, CMD_LOCAL | CMD_ADMIN | CMD_OPEN, 0, 0, 0, "server",  \
+      NULL, "", "Refused: users are in the log, not in a file.")
 
 #define SUBCOMMANDS_PUBSUB(S)                                                  \
     S(360, pubsub, channels, -2, CMD_LOCAL | CMD_OPEN, 0, 0, 0, "pubsub",      \
@@ -297,6 +338,7 @@
 #define SUBCOMMANDS(S)                                                         \
     S(390, xinfo, stream, -3, CMD_READ | CMD_NOMULTI, 2, 2, 1, "stream",       \
       cmd_feed, "name", "First and last change, and how many are kept.")       \
+    SUBCOMMANDS_ACL(S)                                                         \
     SUBCOMMANDS_PUBSUB(S)                                                      \
     S(200, client, id, 2, CMD_LOCAL | CMD_OPEN, 0, 0, 0, "connection", NULL,   \
       "", "The number of this connection.")                                    \

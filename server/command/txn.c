@@ -29,10 +29,21 @@ static bool arity_fits(const struct command *c, int argc)
     return c->arity >= 0 ? argc == c->arity : argc >= -c->arity;
 }
 
+/* A subcommand's row where the command itself has nothing to do. */
+static const struct command *nested_row(const struct bytes *argv, int argc)
+{
+    const struct command *c = command_by_name(argv[0]);
+    const struct command *sub = c != NULL && c->handler == NULL && argc > 1
+                                    ? command_sub(c, argv[1])
+                                    : NULL;
+
+    return sub != NULL ? sub : c;
+}
+
 /* The row of a nested command that may stand in a TXN. */
 static bool nested_check(const struct bytes *argv, int argc, struct buf *reply)
 {
-    const struct command *c = command_by_name(argv[0]);
+    const struct command *c = nested_row(argv, argc);
 
     if (c == NULL || (c->flags & CMD_HIDDEN) != 0) {
         return args_fail(reply, "ERR unknown command in a transaction");
@@ -116,7 +127,7 @@ const struct command *txn_next(struct txn *t,
     *argv = t->argv + t->at + 1;
     *argc = (int)n;
     t->at += 1 + (int)n;
-    return command_by_name((*argv)[0]);
+    return nested_row(*argv, *argc);
 }
 
 static bool conditions_hold(struct machine *m, const struct txn *t)

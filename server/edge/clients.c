@@ -118,7 +118,7 @@ static void flags_text(const struct conn *c, char out[16])
     out[n] = 0;
 }
 
-static void line(const struct conn *c, struct buf *t)
+void conn_info(const struct conn *c, struct buf *t)
 {
     uint64_t now = env_now_ms(c->edge->env);
     char flags[16];
@@ -134,7 +134,7 @@ static void line(const struct conn *c, struct buf *t)
                " flags=%s db=0 sub=%zu psub=%zu ssub=%zu multi=%lld"
                " qbuf=%zu qbuf-free=%zu argv-mem=0 multi-mem=%zu rbs=0 rbp=0"
                " obl=0 oll=0 omem=%zu tot-mem=%zu events=%s cmd=%s"
-               " user=default redir=-1 resp=%d lib-name=%.*s lib-ver=%.*s\n",
+               " user=%.*s redir=-1 resp=%d lib-name=%.*s lib-ver=%.*s\n",
                c->id, c->net->remote, c->net->local, TEXT(c->name),
                (now - c->born_ms) / 1000, (now - c->active_us / 1000) / 1000,
                flags, c->subs.n[PUBSUB_CHANNEL], c->subs.n[PUBSUB_PATTERN],
@@ -143,8 +143,8 @@ static void line(const struct conn *c, struct buf *t)
                c->in.n - c->in_at, c->in.cap - c->in.n, c->queue.n,
                net_pending(c->net),
                c->in.cap + c->queue.cap + net_pending(c->net) + sizeof *c,
-               net_pending(c->net) > 0 ? "rw" : "r", cmd, c->resp3 ? 3 : 2,
-               TEXT(c->lib_name), TEXT(c->lib_ver));
+               net_pending(c->net) > 0 ? "rw" : "r", cmd, TEXT(auth_name(c)),
+               c->resp3 ? 3 : 2, TEXT(c->lib_name), TEXT(c->lib_ver));
 }
 
 enum kind { KIND_NONE, KIND_NORMAL, KIND_PUBSUB, KIND_OTHER };
@@ -211,7 +211,7 @@ static void list_ids(struct conn *c,
         }
         other = by_id(c->edge, id);
         if (other != NULL) {
-            line(other, &t);
+            conn_info(other, &t);
         }
     }
     resp_verbatim(reply, buf_bytes(&t));
@@ -244,7 +244,7 @@ static void client_list(struct conn *c,
     }
     for (; other != NULL; other = other->prev) {
         if (other->client != NULL && !other->doomed && is_of(other, kind)) {
-            line(other, &t);
+            conn_info(other, &t);
         }
     }
     resp_verbatim(reply, buf_bytes(&t));
@@ -255,7 +255,7 @@ static void client_info(struct conn *c, struct buf *reply)
 {
     struct buf t = BUF_INIT;
 
-    line(c, &t);
+    conn_info(c, &t);
     resp_verbatim(reply, buf_bytes(&t));
     buf_release(&t);
 }
@@ -311,6 +311,9 @@ static bool is_victim(const struct victim *v, const struct conn *o)
     if (v->addr != NULL && !bytes_eq(*v->addr, bytes_str(o->net->remote))) {
         return false;
     }
+    if (v->user != NULL && !bytes_eq(*v->user, auth_name(o))) {
+        return false;
+    }
     return v->laddr == NULL || bytes_eq(*v->laddr, bytes_str(o->net->local));
 }
 
@@ -358,7 +361,7 @@ static void client_kill(struct conn *c,
             return;
         }
     }
-    if (v.user != NULL && !bytes_eq(*v.user, bytes_str("default"))) {
+    if (v.user != NULL && !auth_knows(c->edge, *v.user)) {
         resp_errorf(reply, "ERR No such user '%.*s'", shown(*v.user),
                     (const char *)v.user->p);
         return;

@@ -355,6 +355,7 @@ static void op_gone(struct conn_op *o)
     c->edge->unanswered--;
     tracking_drop(o->track);
     blob_unref(o->op.command);
+    blob_unref(o->then);
     buf_release(&o->reply);
     free(o);
 }
@@ -487,6 +488,7 @@ static void conn_release(struct conn *c)
     pubsub_forget(c);
     multi_forget(c);
     watch_forget(c);
+    auth_forget(c);
     buf_release(&c->exec_once);
     buf_release(&c->in);
     buf_release(&c->queue);

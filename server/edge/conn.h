@@ -97,6 +97,9 @@ void edge_stop_listening(struct edge *e);
 /* The node has room again (node_cbs.on_room): read sockets that were left
  * unread as node_full() was true. */
 void edge_on_room(struct edge *e);
+/* Users were changed (node_cbs.on_users): connections of those that are gone
+ * are closed. */
+void edge_on_users(struct edge *e);
 /* Closes every connection; replies not yet sent are lost. */
 void edge_free(struct edge *e);
 const struct edge_counters *edge_counters(const struct edge *e);

@@ -20,6 +20,7 @@
 #include "resp/resp.h"
 #include "server/command/command.h"
 #include "server/command/stats.h"
+#include "server/edge/auth.h"
 #include "server/edge/conn.h"
 #include "server/edge/pubsub.h"
 #include "server/edge/tracking.h"
@@ -33,6 +34,7 @@ enum edge_quota {
     EDGE_QUOTA_SLOW,
     EDGE_QUOTA_REPLY,
     EDGE_QUOTA_IDLE,
+    EDGE_QUOTA_AUTH,
     EDGE_QUOTAS
 };
 
@@ -60,6 +62,7 @@ struct edge {
     bool pause_all;          /* ... of all commands, not of writes only */
     struct env_timer pause;
     struct quota quota[EDGE_QUOTAS];
+    struct acl_log *acl_log; /* NULL: nothing was refused yet */
     struct pubsub *pubsub;
     struct tracking *tracking;
     unsigned notify;    /* enum notify_class */
@@ -133,6 +136,9 @@ struct conn {
     struct buf lib_ver;
 
     /* of dispatch */
+    struct blob *user;          /* it has authenticated as; NULL: as nobody */
+    uint64_t user_born;         /* see struct user */
+    bool leaving;               /* may have removed its own user */
     const struct command *last; /* NULL: none yet */
     bool postponed;             /* a pause keeps it */
     bool stale;
@@ -161,10 +167,11 @@ struct conn_op {
     struct client_op op;
     struct conn *conn;
     size_t bytes;
-    struct buf reply; /* OP_LOCAL: what is answered, if known beforehand */
+    struct buf reply;  /* OP_LOCAL: what is answered, if known beforehand */
+    uint64_t epoch;    /* WATCH */
+    size_t keys;       /* WATCH */
+    struct blob *then; /* AUTH: what is answered then, or NULL */
     struct track_op *track; /* what it reads, for a client that keeps it */
-    uint64_t epoch;         /* WATCH */
-    size_t keys;            /* WATCH */
     struct counted counted;
 };
 
@@ -193,6 +200,10 @@ void conn_hold_reads(struct conn *c);
 /* @reply was given to what dispatch() is at, or to @o. */
 void edge_count_now(struct conn *c, struct bytes reply);
 void edge_count_op(struct conn_op *o, struct bytes reply);
+/* ... to an EXEC that was not one operation. */
+void edge_count_exec(struct conn *c,
+                     const struct counted *k,
+                     struct bytes reply);
 /* Is a line of this kind to be written now? */
 bool edge_may_log(struct edge *e, enum edge_quota kind);
 /* Output of @c has grown: no more than output_total in all. */
@@ -200,6 +211,11 @@ void edge_count_output(struct edge *e, struct conn *c);
 
 /* dispatch.c */
 void dispatch(struct conn *c, const struct bytes *argv, int argc);
+/* The same, of a command that was found and may run. */
+void dispatch_go(struct conn *c,
+                 const struct command *cmd,
+                 const struct bytes *argv,
+                 int argc);
 /* Answer in turn with @reply, whose bytes are taken. */
 void dispatch_answer(struct conn *c, struct buf *reply);
 /* Begin an operation of the node; @done frees it. */
@@ -212,7 +228,24 @@ void dispatch_op(struct conn *c,
 void multi_forget(struct conn *c);
 void watch_forget(struct conn *c);
 
-/* local.c: now is its turn. */
+/* local.c */
+
+/* HELLO's words; pointers into them, NULL where there is none. */
+struct hello {
+    bool resp3;
+    const struct bytes *user;
+    const struct bytes *password;
+    const struct bytes *name;
+};
+/* False: the error was appended. */
+bool hello_parse(const struct conn *c,
+                 const struct bytes *argv,
+                 int argc,
+                 struct hello *h,
+                 struct buf *reply);
+/* The line of CLIENT INFO. */
+void conn_info(const struct conn *c, struct buf *out);
+/* Now is its turn. */
 void local_run(struct conn *c,
                const struct command *cmd,
                const struct bytes *argv,

@@ -102,6 +102,7 @@ static void node_done(struct client_op *op, struct bytes reply)
 {
     struct conn_op *o = HF_CONTAINER_OF(op, struct conn_op, op);
 
+    auth_note(o->conn, op->command, reply);
     edge_count_op(o, reply);
     conn_reply(o->conn, reply);
     conn_op_free(o);
@@ -115,11 +116,13 @@ void dispatch_op(struct conn *c,
                  void (*done)(struct client_op *op, struct bytes reply))
 {
     struct conn_op *o = conn_op_new(c, kind);
+    int marks = 0;
 
-    o->op.command = command_encode(
-        cmd,
-        c->port == EDGE_CLUSTER && kind == OP_NODE ? COMMAND_CLUSTER_PORT : 0,
-        argv, argc);
+    if (kind == OP_NODE) {
+        marks |= c->port == EDGE_CLUSTER ? COMMAND_CLUSTER_PORT : 0;
+        marks |= c->chain != NULL ? COMMAND_IN_MULTI : 0;
+    }
+    o->op.command = auth_encode(c, cmd, (uint8_t)marks, argv, argc);
     o->op.done = done;
     o->track = tracking_begin(c, cmd, argv, argc);
     conn_op_submit(o);
@@ -136,7 +139,8 @@ static void submit(struct conn *c,
 
 /* On the cluster port of a node that does not lead, whatever names a key or
  * writes is sent to the leader; reads stay after READONLY. While no leader is
- * known it is parked here like on the plain port. */
+ * known it is parked here like on the plain port; but not at a node that is
+ * cut off: this client knows of others. */
 static bool moved(struct conn *c,
                   const struct command *cmd,
                   const struct bytes *argv,
@@ -156,8 +160,17 @@ static bool moved(struct conn *c,
     leader = node_leader_cluster_address(c->edge->node);
     writes = command_writes(cmd, argv, argc);
     keyed = command_first_key(cmd, argv, argc, &key);
-    if (leader[0] == 0 || (!writes && (!keyed || c->stale))) {
+    if (!writes && (!keyed || c->stale)) {
         return false;
+    }
+    if (leader[0] == 0) {
+        if (node_leaderless_ms(c->edge->node) < ADMIN_ALONE_MS ||
+            mutant(SLOTS_ALONE)) {
+            return false;
+        }
+        resp_error(reply,
+                   "CLUSTERDOWN this node knows no leader; ask another one");
+        return true;
     }
     port = admin_split(leader, host);
     resp_errorf(reply, "MOVED %u %s:%u", keyed ? command_key_slot(key) : 0,
@@ -326,6 +339,9 @@ static void watch_done(struct client_op *op, struct bytes reply)
         c->held = false;
         client_set_stale(c->client, true, max_age_ms);
     }
+    if (!ok) {
+        auth_note(c, op->command, reply);
+    }
     reply = ok ? bytes_str("+OK\r\n") : reply;
     edge_count_op(o, reply);
     conn_reply(c, reply);
@@ -348,7 +364,7 @@ static void watch_submit(struct conn *c, const struct bytes *argv, int argc)
     struct conn_op *o = conn_op_new(c, OP_READ);
 
     o->op.command =
-        command_encode(command_by_name(bytes_str("revs")), 0, argv, argc);
+        auth_encode(c, command_by_name(bytes_str("revs")), 0, argv, argc);
     o->op.done = watch_done;
     o->epoch = c->watch_epoch;
     o->keys = (size_t)argc - 1;
@@ -699,18 +715,18 @@ static const struct command *meant(const struct bytes *argv, int argc)
                                                        : cmd;
 }
 
-static void dispatch_found(struct conn *c,
-                           const struct command *cmd,
-                           const struct bytes *argv,
-                           int argc)
+void dispatch_go(struct conn *c,
+                 const struct command *cmd,
+                 const struct bytes *argv,
+                 int argc)
 {
     struct buf reply = BUF_INIT;
 
-    c->last = cmd;
     edge_monitor(c, cmd, argv, argc);
-    if (subscriber_refuses(c, cmd) || acts_now(c, cmd, argv, argc)) {
+    if (acts_now(c, cmd, argv, argc)) {
         return;
-    } else if (c->multi) {
+    }
+    if (c->multi) {
         queue_command(c, cmd, argv, argc);
     } else if ((cmd->flags & CMD_LOCAL) != 0) {
         answer_in_turn(c, cmd, argv, argc);
@@ -727,12 +743,70 @@ static void dispatch_found(struct conn *c,
     }
 }
 
-void dispatch(struct conn *c, const struct bytes *argv, int argc)
+static void dispatch_found(struct conn *c,
+                           const struct command *cmd,
+                           const struct bytes *argv,
+                           int argc)
+{
+    c->last = cmd;
+    if (!subscriber_refuses(c, cmd) && !auth_begin(c, cmd, argv, argc) &&
+        !auth_gate(c, cmd, argv, argc)) {
+        dispatch_go(c, cmd, argv, argc);
+    }
+}
+
+/* A browser that a stranger's page made talk to this port: what it says after
+ * its headers would be commands. Redis, too, closes at these words. */
+static bool is_http(const struct conn *c, const struct bytes *argv)
+{
+    if (!bytes_ieq(argv[0], "POST") && !bytes_ieq(argv[0], "Host:")) {
+        return false;
+    }
+    if (edge_may_log(c->edge, EDGE_QUOTA_PROTOCOL)) {
+        log_warn(c->edge->log,
+                 "client %" PRIu64
+                 " at %s: speaks HTTP, perhaps to have "
+                 "commands run from a web page; closing",
+                 c->id, c->net->remote);
+    }
+    return !mutant(EDGE_HTTP_RUNS);
+}
+
+/* @reply is what command_find() had to say. EXEC with words ends its
+ * transaction; any other error lets its EXEC fail. */
+static void dispatch_rejected(struct conn *c,
+                              const struct bytes *argv,
+                              int argc,
+                              struct buf *reply)
+{
+    struct edge *e = c->edge;
+
+    c->multi_dirty = c->multi;
+    if (reply->p[0] == '-') {
+        e->now.command = meant(argv, argc);
+        e->now.rejected = true;
+    }
+    if (bytes_ieq(argv[0], "EXEC")) {
+        multi_forget(c);
+        watch_forget(c);
+        buf_clear(reply);
+        resp_error(reply,
+                   "EXECABORT Transaction discarded because of: wrong number "
+                   "of arguments for 'exec' command");
+    }
+    dispatch_answer(c, reply);
+}
+
+static void dispatch_words(struct conn *c, const struct bytes *argv, int argc)
 {
     struct edge *e = c->edge;
     struct buf reply = BUF_INIT;
     const struct command *cmd;
 
+    if (is_http(c, argv)) {
+        conn_doom(c);
+        return;
+    }
     e->counters.commands++;
     e->now = (struct counted){NULL, env_now_us(e->env), false};
     e->now_argv = argv;
@@ -746,14 +820,21 @@ void dispatch(struct conn *c, const struct bytes *argv, int argc)
         dispatch_found(c, cmd, argv, argc);
         tracking_dispatched(c, cmd);
     } else {
-        c->multi_dirty = c->multi;
-        if (reply.p[0] == '-') {
-            e->now.command = meant(argv, argc);
-            e->now.rejected = true;
-        }
-        dispatch_answer(c, &reply);
+        dispatch_rejected(c, argv, argc, &reply);
         tracking_dispatched(c, NULL);
     }
     e->now.command = NULL;
     e->now_argv = NULL;
+}
+
+void dispatch(struct conn *c, const struct bytes *argv, int argc)
+{
+    struct auth_words w;
+
+    if (auth_hash_words(argv, argc, &w)) {
+        dispatch_words(c, w.argv, argc);
+        auth_words_release(&w);
+    } else {
+        dispatch_words(c, argv, argc);
+    }
 }

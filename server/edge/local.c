@@ -30,44 +30,64 @@ static void hello_reply(struct conn *c, struct buf *reply)
     resp_array(reply, 0);
 }
 
+bool hello_parse(const struct conn *c,
+                 const struct bytes *argv,
+                 int argc,
+                 struct hello *h,
+                 struct buf *reply)
+{
+    int64_t version = c->resp3 ? 3 : 2;
+
+    memset(h, 0, sizeof *h);
+    if (argc > 1 && !args_i64(argv[1], &version)) {
+        return args_fail(
+            reply, "ERR Protocol version is not an integer or out of range");
+    }
+    if (version != 2 && version != 3) {
+        return args_fail(reply, "NOPROTO unsupported protocol version");
+    }
+    h->resp3 = version == 3;
+    for (int i = 2; i < argc; i++) {
+        if (bytes_ieq(argv[i], "AUTH") && i + 2 < argc) {
+            h->user = &argv[++i];
+            h->password = &argv[++i];
+        } else if (bytes_ieq(argv[i], "SETNAME") && i + 1 < argc) {
+            h->name = &argv[++i];
+        } else {
+            resp_errorf(reply, "ERR Syntax error in HELLO option '%.*s'",
+                        (int)(argv[i].n < 128 ? argv[i].n : 128),
+                        (const char *)argv[i].p);
+            return false;
+        }
+    }
+    return true;
+}
+
 static void hello(struct conn *c,
                   const struct bytes *argv,
                   int argc,
                   struct buf *reply)
 {
-    const struct bytes *name = NULL;
-    int64_t version = c->resp3 ? 3 : 2;
+    struct hello h;
 
     c->held = false;
-    if (argc > 1 && !args_i64(argv[1], &version)) {
+    if (!hello_parse(c, argv, argc, &h, reply)) {
+        return;
+    }
+    hf_assert(h.user == NULL); /* auth_begin() has taken it out */
+    if (auth_closed(c)) {
         resp_error(reply,
-                   "ERR Protocol version is not an integer or out of range");
+                   "NOAUTH HELLO must be called with the client already "
+                   "authenticated, otherwise the HELLO AUTH <user> <pass> "
+                   "option can be used to authenticate the client and select "
+                   "the RESP protocol version at the same time");
         return;
     }
-    if (version != 2 && version != 3) {
-        resp_error(reply, "NOPROTO unsupported protocol version");
+    if (h.name != NULL &&
+        !conn_set_name(&c->name, *h.name, "Client names", reply)) {
         return;
     }
-    for (int i = 2; i < argc; i++) {
-        if (bytes_ieq(argv[i], "AUTH") && i + 2 < argc) {
-            resp_error(reply,
-                       "ERR AUTH is not supported: this server has no "
-                       "users and no passwords");
-            return;
-        }
-        if (!bytes_ieq(argv[i], "SETNAME") || i + 1 >= argc) {
-            resp_errorf(reply, "ERR Syntax error in HELLO option '%.*s'",
-                        (int)(argv[i].n < 128 ? argv[i].n : 128),
-                        (const char *)argv[i].p);
-            return;
-        }
-        name = &argv[++i];
-    }
-    if (name != NULL &&
-        !conn_set_name(&c->name, *name, "Client names", reply)) {
-        return;
-    }
-    c->resp3 = version == 3;
+    c->resp3 = h.resp3;
     hello_reply(c, reply);
 }
 
@@ -114,17 +134,19 @@ static void reset(struct conn *c, struct buf *reply)
     c->no_touch = false;
     conn_unmonitor(c);
     buf_release(&c->name);
+    auth_forget(c);
     stale_reads(c, false, 0);
     resp_simple(reply, "RESET");
 }
 
 static void select_db(const struct conn *c, struct bytes db, struct buf *reply)
 {
-    int64_t n;
+    int32_t n;
 
-    if (!args_i64(db, &n)) {
-        resp_error(reply, "ERR value is not an integer or out of range");
-    } else if (n == 0) {
+    if (!args_need_i32(db, &n, reply)) {
+        return;
+    }
+    if (n == 0) {
         resp_ok(reply);
     } else if (c->port == EDGE_CLUSTER) {
         resp_error(reply, "ERR SELECT is not allowed in cluster mode");
@@ -145,7 +167,9 @@ void local_run(struct conn *c,
         tracking_command(c, cmd, argv, argc, reply)) {
         return;
     }
-    if (cmd->parent != NULL && strcmp(cmd->parent, "client") == 0) {
+    if (cmd->parent != NULL && strcmp(cmd->parent, "acl") == 0) {
+        auth_local(c, cmd, argv, argc, reply);
+    } else if (cmd->parent != NULL && strcmp(cmd->parent, "client") == 0) {
         client_command(c, cmd, argv, argc, reply);
     } else if (strcmp(name, "hello") == 0) {
         hello(c, argv, argc, reply);

@@ -58,25 +58,17 @@ struct server {
 
 static void log_line(struct logger *l, enum log_level level, const char *text)
 {
+    struct server *v = l->data;
+    char line[LOG_LINE_MAX];
     struct timespec ts;
-    struct tm tm;
-    char line[2304];
-    int n;
+    size_t n;
 
-    (void)l;
     clock_gettime(CLOCK_REALTIME, &ts);
-    gmtime_r(&ts.tv_sec, &tm);
-    n = snprintf(
-        line, sizeof line, "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ %-5s %s\n",
-        tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min,
-        tm.tm_sec, (int)(ts.tv_nsec / 1000000), log_level_name(level), text);
-    if (n >= (int)sizeof line) {
-        n = (int)sizeof line - 1;
-        line[n - 1] = '\n';
-    }
+    n = log_format_line(line, (enum log_format)v->s.log_format, ts, level,
+                        v->node == NULL ? 0 : node_id(v->node), text);
     /* One write: lines of several processes in one file do not mix. Nothing
      * can be said about a log that cannot be written. */
-    if (write(STDERR_FILENO, line, (size_t)n) < 0) {
+    if (write(STDERR_FILENO, line, n) < 0) {
         return;
     }
 }
@@ -187,6 +179,8 @@ static void node_settings_fill(const struct settings *s, struct node_config *c)
     c->snapshot_rate = s->snapshot_rate;
     c->log_budget = s->log_budget;
     c->memory_limit = s->memory_limit;
+    c->history_count = s->history_count;
+    c->history_bytes = s->history_bytes;
 }
 
 static bool hook_config_set(void *data,
@@ -208,6 +202,7 @@ static bool hook_config_set(void *data,
     edge_configure(v->edge, &o);
     node_settings_fill(&v->s, &c);
     node_configure(v->node, &c);
+    node_history_limits(v->node, v->s.history_count, v->s.history_bytes);
     for (size_t i = 0; i < pairs; i++) {
         log_info(&v->log, "CONFIG SET: %.*s is now \"%.*s\"",
                  (int)words[2 * i].n, (const char *)words[2 * i].p,
@@ -329,6 +324,15 @@ static void on_room(void *data)
     }
 }
 
+static void on_users(void *data)
+{
+    struct server *v = data;
+
+    if (v->edge != NULL) {
+        edge_on_users(v->edge);
+    }
+}
+
 /* ---- the start ---- */
 
 static void raise_file_limit(struct server *v)
@@ -437,7 +441,8 @@ static int start_node(struct server *v, struct errmsg *em)
     struct node_cbs cbs = {.data = v,
                            .on_exit = on_exit_cb,
                            .on_ready = on_ready,
-                           .on_room = on_room};
+                           .on_room = on_room,
+                           .on_users = on_users};
     struct node_config c = {
         .join_n = v->s.join_n,
         .election_ms = v->s.election_timeout_ms,
@@ -447,8 +452,6 @@ static int start_node(struct server *v, struct errmsg *em)
         .repair_refuse = strcmp(v->s.repair, "refuse") == 0,
         .cache_bytes = v->s.entry_cache,
         .request_max = v->s.request_max,
-        .history_count = v->s.history_count,
-        .history_bytes = v->s.history_bytes,
         .settings = v->views,
         .settings_n = v->views_n,
         .process = &v->hooks,
@@ -580,6 +583,7 @@ static int serve(struct server *v)
         }
         edge_free(v->edge);
         node_free(v->node);
+        v->node = NULL; /* the log asks it for its id */
     }
     env_uv_free(v->u);
     if (v->disk != NULL) {
@@ -609,5 +613,6 @@ int main(int argc, char **argv)
     }
     v.log.level = (enum log_level)v.s.log_level;
     v.log.line = log_line;
+    v.log.data = &v;
     return serve(&v);
 }

@@ -340,6 +340,22 @@ bool pubsub_subscribed(const struct conn *c)
            0;
 }
 
+void pubsub_each(const struct conn *c,
+                 bool (*fn)(void *ctx,
+                            enum pubsub_kind kind,
+                            struct bytes name),
+                 void *ctx)
+{
+    for (int k = 0; k < PUBSUB_KINDS; k++) {
+        for (struct pubsub_sub *s = c->subs.first[k]; s != NULL;
+             s = s->next_c) {
+            if (!fn(ctx, s->topic->kind, s->topic->name)) {
+                return;
+            }
+        }
+    }
+}
+
 bool pubsub_allows(const struct command *cmd)
 {
     return pubsub_changes(cmd) ||

@@ -69,6 +69,12 @@ bool pubsub_used(const struct edge *e);
 
 /* Does @c listen to anything? In RESP2 it may then send but few commands. */
 bool pubsub_subscribed(const struct conn *c);
+/* Give @fn what it listens to until it returns false. */
+void pubsub_each(const struct conn *c,
+                 bool (*fn)(void *ctx,
+                            enum pubsub_kind kind,
+                            struct bytes name),
+                 void *ctx);
 /* May a RESP2 subscriber send it? */
 bool pubsub_allows(const struct command *cmd);
 /* [P|S]SUBSCRIBE, [P|S]UNSUBSCRIBE: what follows waits for their turn. */

@@ -25,6 +25,7 @@ enum kind {
     BOOL,   /* a flag without value, or =yes, =no */
     INT,    /* min..max; takes k, m, g */
     LEVEL,  /* debug, info, warn, error */
+    FORMAT, /* text, json */
     MICRO,  /* microseconds, or -1 */
     NOTIFY, /* classes of keyspace events */
 };
@@ -112,6 +113,8 @@ static const struct row table[] = {
      "a damaged data directory: repair it from the other nodes, or refuse"},
     {"log-level", LEVEL, AT(log_level), "LEVEL", 0, 0, "info",
      "debug, info, warn or error"},
+    {"log-format", FORMAT, AT(log_format), "FORMAT", 0, 0, "text",
+     "text, or json: one object a line"},
     {"slowlog-log-slower-than", MICRO, AT(slowlog_us), "us", 0, INT64_MAX,
      "10000", "commands that take so long are in SLOWLOG (-1: none is)"},
     {"slowlog-max-len", INT, AT(slowlog_max_len), "", 0, 100000, "128",
@@ -276,6 +279,14 @@ static int row_set(struct settings *s,
                                   "debug, info, warn or error",
                                   where, text);
             }
+            return 0;
+        case FORMAT:
+            if (strcmp(text, "text") != 0 && strcmp(text, "json") != 0) {
+                return errmsg_set(em, HF_EINVAL,
+                                  "%s: \"%.100s\" is neither text nor json",
+                                  where, text);
+            }
+            *(uint64_t *)at = text[0] == 'j' ? LOG_JSON : LOG_TEXT;
             return 0;
         case MICRO:
             if (parse_micro(text, at) != 0) {
@@ -701,6 +712,10 @@ bool settings_row(const struct settings *s,
             snprintf(value, max, "%s",
                      log_level_name((enum log_level) * (const uint64_t *)at));
             break;
+        case FORMAT:
+            snprintf(value, max, "%s",
+                     *(const uint64_t *)at == LOG_JSON ? "json" : "text");
+            break;
         case INT:
             snprintf(value, max, "%" PRIu64, *(const uint64_t *)at);
             break;
@@ -793,6 +808,7 @@ static int refuse_value(const struct row *r,
             break;
         case TEXT:
         case ADDR:
+        case FORMAT:
             return errmsg_set(em, HF_EINVAL, "not a value of this setting");
     }
     if (number && r->kind == MICRO) {

@@ -33,7 +33,8 @@ struct settings {
     bool version;
     bool check_config;
     bool help;
-    uint64_t log_level; /* enum log_level */
+    uint64_t log_level;  /* enum log_level */
+    uint64_t log_format; /* enum log_format */
     uint64_t election_timeout_ms;
     uint64_t heartbeat_ms;
     uint64_t request_timeout_ms;

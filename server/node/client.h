@@ -45,6 +45,9 @@ struct client_op {
      * called; the op is the owner's again and may be freed in the call. */
     void (*local)(struct client_op *op);
 
+    /* READ: linearizable, after client_set_stale(), too. */
+    bool fresh;
+
     /* Private to server/node. */
     struct client *client; /* NULL: cancelled */
     enum client_op_state state;

@@ -188,6 +188,13 @@ const char *node_leader_cluster_address(const struct node *n)
     return m != NULL ? m->cluster : "";
 }
 
+uint64_t node_leaderless_ms(const struct node *n)
+{
+    return n->leaderless_us == 0 || node_ready_leader(n) != 0
+               ? 0
+               : (env_now_us(n->env) - n->leaderless_us) / 1000;
+}
+
 /* ---- garbage, in slices ---- */
 
 void node_garbage(struct node *n)
@@ -302,6 +309,15 @@ static void on_member(void *ctx, uint64_t id, bool gone)
     env_defer(n->env, &n->changed_task);
 }
 
+static void on_users(void *ctx)
+{
+    struct node *n = ctx;
+
+    if (n->cbs.on_users != NULL) {
+        n->cbs.on_users(n->cbs.data);
+    }
+}
+
 static void node_machine_hooks(struct node *n, struct machine *m)
 {
     struct machine_observer o;
@@ -312,6 +328,7 @@ static void node_machine_hooks(struct node *n, struct machine *m)
     o.on_request = on_request;
     o.on_open = on_open;
     o.on_member = on_member;
+    o.on_users = on_users;
     o.on_change = publish_change;
     o.on_notify = publish_notify;
     machine_set_notify(m, n->notify);
@@ -339,6 +356,7 @@ void node_machine_swap(struct node *n, struct machine *m)
         publish_lost(n);
     }
     node_garbage(n);
+    on_users(n);
 }
 
 void node_restored(struct node *n, const struct snap_meta *m)
@@ -690,9 +708,9 @@ static void node_changed_task(struct env_task *t)
     changed = leader != n->seen_leader || term != n->seen_term;
     if (changed) {
         n->leader_changes += leader != 0 ? 1 : 0;
-        if (leader == 0) {
+        if (leader == 0 && n->leaderless_us == 0) {
             n->leaderless_us = env_now_us(n->env);
-        } else if (n->leaderless_us != 0) {
+        } else if (leader != 0 && n->leaderless_us != 0) {
             node_latency(n, "election",
                          (env_now_us(n->env) - n->leaderless_us) / 1000);
             n->leaderless_us = 0;

@@ -156,8 +156,7 @@ static void read_evaluate(struct node *n, struct client_op *op)
     command_read(n->machine, blob_bytes(op->command), &op->reply);
     if (n->cfg.edge != NULL && n->cfg.edge->stats != NULL) {
         command_lookups(n->machine, blob_bytes(op->command),
-                        &n->cfg.edge->stats->hits,
-                        &n->cfg.edge->stats->misses);
+                        &n->cfg.edge->stats->hits, &n->cfg.edge->stats->misses);
     }
     client_op_done(op, driver_applied(&n->driver));
 }
@@ -257,8 +256,9 @@ static bool read_stale(struct node *n, struct client_op *op)
     uint64_t bound_ms;
     uint64_t now = env_now_us(n->env);
 
-    if (op->client == NULL || !client_is_stale(op->client, &bound_ms) ||
-        n->machine == NULL || !n->running || driver_installing(&n->driver)) {
+    if (op->client == NULL || op->fresh ||
+        !client_is_stale(op->client, &bound_ms) || n->machine == NULL ||
+        !n->running || driver_installing(&n->driver)) {
         return false;
     }
     /* An earlier read of the connection may yet show newer data. */
@@ -568,7 +568,8 @@ void read_pass(struct node *n, struct client_op *op)
     struct bytes body = blob_bytes(op->command);
     struct buf b = BUF_INIT;
 
-    if ((leader == 0 || leader == n->id || client_op_blocks(op)) &&
+    if ((leader == 0 || leader == n->id ||
+         (client_op_blocks(op) && !mutant(FEED_PASSED))) &&
         op->kind == OP_READ) {
         op_list_push(&r->waiting, op); /* for a round of its own */
         env_defer(n->env, &r->task);
@@ -695,7 +696,8 @@ static void read_expire_list(struct op_list *l, uint64_t now, const char *text)
             client_op_error(op,
                             "UNKNOWN the leader did not answer before "
                             "the deadline");
-        } else if (op->client != NULL && client_is_stale(op->client, &bound)) {
+        } else if (op->client != NULL && !op->fresh &&
+                   client_is_stale(op->client, &bound)) {
             client_op_error(op, "STALE local data are older than the bound");
         } else {
             client_op_error(op, text);

@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 
+#include "server/command/acl.h"
 #include "server/command/walk.h"
 #include "server/node/node_int.h"
 
@@ -125,6 +126,11 @@ bool walker_take(struct node *n, struct client_op *op)
 
     if (!walk_is(command) || mutant(WALK_ON_LOOP)) {
         return false;
+    }
+    if (!mutant(ACL_WALK_UNSEEN) &&
+        acl_refuses(n->machine, command, &op->reply)) {
+        client_op_done(op, driver_applied(&n->driver));
+        return true;
     }
     s = machine_store(n->machine);
     walk = walk_new(command, map_live_node(store_map(s)), store_time(s));

@@ -5,6 +5,9 @@
 #include "base/rng.h"
 #include "server/store/machine_int.h"
 
+/* A step of the checksum that no record type has. */
+enum { USERS_STEP = 1 << 8 };
+
 /* ---- life ---- */
 
 struct machine *machine_new(void)
@@ -13,6 +16,7 @@ struct machine *machine_new(void)
 
     m->store = store_new();
     m->named = map_new();
+    users_init(&m->users);
     m->base.next_id = 1;
     m->base.once_idle_ms = ONCE_IDLE_DEFAULT_MS;
     return m;
@@ -29,6 +33,8 @@ bool machine_free_sliced(struct machine *m, size_t budget)
     if (!map_free_sliced(m->named, budget)) {
         return false;
     }
+    users_release(&m->users);
+    blob_unref(m->users_image);
     buf_release(&m->reply);
     free(m);
     return true;
@@ -241,12 +247,14 @@ uint64_t machine_session_of_node(const struct machine *m,
 size_t machine_bytes(const struct machine *m)
 {
     return store_bytes(m->store) + map_bytes(m->named) +
-           history_bytes(store_history(m->store));
+           history_bytes(store_history(m->store)) +
+           (m->users.plain ? 0 : m->users.bytes);
 }
 
 size_t machine_bytes_held(const struct machine *m)
 {
-    return store_bytes_held(m->store) + map_bytes_held(m->named);
+    return store_bytes_held(m->store) + map_bytes_held(m->named) +
+           history_bytes_held(store_history(m->store));
 }
 
 void machine_history_limits(struct machine *m, uint64_t count, uint64_t bytes)
@@ -371,6 +379,44 @@ static void apply_open(struct machine *m, const struct entry_view *v)
     if (m->obs.on_open != NULL) {
         m->obs.on_open(m->obs.ctx, id, v->payload.p + 8, session);
     }
+}
+
+/* ---- users ---- */
+
+const struct users *machine_users(const struct machine *m)
+{
+    return &m->users;
+}
+
+static void users_changed(struct machine *m, struct bytes name, uint64_t what)
+{
+    blob_unref(m->users_image);
+    m->users_image = NULL;
+    sum_step(m, USERS_STEP, map_hash(name), what);
+    if (m->obs.on_users != NULL) {
+        m->obs.on_users(m->obs.ctx);
+    }
+}
+
+void machine_user_put(struct machine *m, struct user *u)
+{
+    struct buf b = BUF_INIT;
+    uint64_t hash;
+
+    user_encode(u, &b);
+    hash = map_hash(buf_bytes(&b));
+    buf_release(&b);
+    users_put(&m->users, u);
+    users_changed(m, blob_bytes(u->name), hash);
+}
+
+bool machine_user_delete(struct machine *m, struct bytes name)
+{
+    if (!users_delete(&m->users, name)) {
+        return false;
+    }
+    users_changed(m, name, 0);
+    return true;
 }
 
 /* ---- members ---- */

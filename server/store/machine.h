@@ -20,6 +20,8 @@
 enum { HF_ID_SIZE = 16 }; /* cluster ids, directory ids, nonces */
 
 struct machine;
+struct user;
+struct users;
 
 /* ---- members ---- */
 
@@ -119,6 +121,8 @@ struct machine_observer {
                     uint64_t id);
     /* A member was added, changed or (gone) removed. */
     void (*on_member)(void *ctx, uint64_t id, bool gone);
+    /* A user was made, changed or removed. */
+    void (*on_users)(void *ctx);
     /* A key changed; @key is borrowed, and empty for STORE_CLEAR. */
     void (*on_change)(void *ctx, enum store_event kind, struct bytes key);
     /* An event of a class that machine_set_notify() asked for; "keymiss" also
@@ -315,6 +319,14 @@ void machine_once_end(struct machine *m,
 bool machine_once_close(struct machine *m, uint64_t session);
 /* Idle time after which a named session goes; from each one's next use. */
 void machine_once_set_idle(struct machine *m, uint64_t idle_ms);
+
+/* ---- users ---- */
+
+const struct users *machine_users(const struct machine *m);
+/* For command handlers, inside run. @u is taken; he must fit (users_fit()). */
+void machine_user_put(struct machine *m, struct user *u);
+/* False: there is none. Never the default user (assert). */
+bool machine_user_delete(struct machine *m, struct bytes name);
 
 /* ---- snapshots ---- */
 

@@ -5,6 +5,7 @@
 #include "base/assert.h"
 #include "base/mutant.h"
 #include "server/store/machine.h"
+#include "server/store/users.h"
 
 enum { WARM_RECORDS = 16 }; /* whose keys are looked up together */
 enum { ONCE_IDLE_DEFAULT_MS = 3600 * 1000 };
@@ -35,6 +36,8 @@ struct machine_base {
 struct machine {
     struct store *store;
     struct map *named;
+    struct users users;
+    struct blob *users_image; /* records of a snapshot; NULL: not made yet */
     struct machine_base base;
     uint64_t saved_bytes; /* of all saved replies */
     uint64_t expired;     /* keys removed by time, since the start */

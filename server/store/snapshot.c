@@ -15,6 +15,7 @@ enum snap_record {
     SNAP_REC_NAMED = 5,
     SNAP_REC_END = 6,
     SNAP_REC_HISTORY = 7, /* from version 2 */
+    SNAP_REC_USER = 8,    /* from version 2 on, as all after it */
 };
 enum { REC_HEAD = 5, KEY_HEAD = 28, NAMED_HEAD = 16 };
 /* Bytes of the longest record's payload. */
@@ -36,6 +37,7 @@ struct machine_frozen {
     const struct map_node *named_node;
     uint64_t keys_n;
     uint64_t named_n;
+    struct blob *users; /* records; a digest has no reference of its own */
     uint64_t bytes;
     /* The worker's. */
     enum snap_record stage; /* what comes next; 0: all was given */
@@ -43,6 +45,29 @@ struct machine_frozen {
     const struct item *item;
     uint32_t crc;
 };
+
+static void rec_end(struct buf *out, size_t at);
+static size_t rec_begin(struct buf *out, enum snap_record type);
+
+/* Users are few: their records are kept until the next change. Without any
+ * change ever there are none. */
+static struct blob *users_image(struct machine *m)
+{
+    struct buf b = BUF_INIT;
+
+    if (m->users_image != NULL) {
+        return m->users_image;
+    }
+    for (unsigned i = 0; i < m->users.n && !m->users.plain; i++) {
+        size_t at = rec_begin(&b, SNAP_REC_USER);
+
+        user_encode(m->users.v[i], &b);
+        rec_end(&b, at);
+    }
+    m->users_image = blob_copy(b.p, b.n);
+    buf_release(&b);
+    return m->users_image;
+}
 
 static void frozen_init(struct machine_frozen *f, struct machine *m)
 {
@@ -57,8 +82,9 @@ static void frozen_init(struct machine_frozen *f, struct machine *m)
     f->named_node = map_live_node(m->named);
     f->keys_n = map_count(keys);
     f->named_n = map_count(m->named);
+    f->users = users_image(m);
     f->bytes = map_bytes(keys) + map_bytes(m->named) +
-               history_bytes(store_history(m->store));
+               history_bytes(store_history(m->store)) + f->users->n;
     f->stage = SNAP_REC_HEAD;
 }
 
@@ -70,6 +96,7 @@ struct machine_frozen *machine_freeze(struct machine *m)
     frozen_init(f, m);
     f->keys = map_freeze(store_map(m->store));
     f->named = map_freeze(m->named);
+    blob_ref(f->users);
     f->history = history_freeze(store_history(m->store));
     return f;
 }
@@ -78,6 +105,7 @@ void machine_freeze_release(struct machine *m, struct machine_frozen *f)
 {
     map_release(store_map(m->store), f->keys);
     map_release(m->named, f->named);
+    blob_unref(f->users);
     history_freeze_release(f->history);
     free(f);
 }
@@ -260,6 +288,9 @@ bool machine_snapshot_next(struct machine_frozen *f, struct buf *out)
     if (f->stage == SNAP_REC_HEAD) {
         write_head(f, out);
         write_members(f, out);
+        if (!mutant(MACHINE_SNAP_NO_USERS)) {
+            buf_bytes_append(out, blob_bytes(f->users));
+        }
         f->item = map_iter_first(&f->iter, f->keys_node);
         f->stage = SNAP_REC_KEY;
     }
@@ -316,6 +347,7 @@ struct machine_load {
     unsigned members_n;
     uint64_t revision;
     uint64_t last_named;
+    struct users users; /* n == 0: no record came, and the machine's stay */
     uint32_t crc;
     uint16_t version;
     bool has_head;
@@ -336,6 +368,7 @@ struct machine_load *machine_load_begin(void)
 void machine_load_abort(struct machine_load *l)
 {
     if (l != NULL) {
+        users_release(&l->users);
         machine_free(l->m);
         buf_release(&l->rest);
         free(l);
@@ -506,6 +539,43 @@ static int load_named(struct machine_load *l, struct bytes p, struct errmsg *e)
     return 0;
 }
 
+/* In the order of their names. */
+static int load_user(struct machine_load *l, struct bytes p, struct errmsg *e)
+{
+    struct users *us = &l->users;
+    struct user *u = l->version < 2 ? NULL : user_decode(p);
+
+    if (u == NULL || us->n >= LIM_USERS || u->born > l->m->base.index ||
+        us->bytes + p.n > LIM_USERS_BYTES ||
+        (us->n > 0 && bytes_cmp(blob_bytes(us->v[us->n - 1]->name),
+                                blob_bytes(u->name)) >= 0)) {
+        user_free(u);
+        return damaged(e, "bad user");
+    }
+    us->v = hf_realloc(us->v, (us->n + 1) * sizeof *us->v);
+    us->v[us->n++] = u;
+    us->bytes += p.n;
+    return 0;
+}
+
+/* They take the place of those of a new machine. */
+static bool users_ok(struct machine_load *l)
+{
+    struct users none = {NULL, 0, 0, false, false};
+
+    if (l->users.n == 0) {
+        return true;
+    }
+    if (users_find(&l->users, bytes_str("default")) == NULL) {
+        return false;
+    }
+    users_release(&l->m->users);
+    l->m->users = l->users;
+    l->users = none;
+    users_look(&l->m->users);
+    return true;
+}
+
 /* The first record says where the history begins, the others are changes. */
 static int load_history(struct machine_load *l,
                         struct bytes p,
@@ -539,7 +609,8 @@ static int load_end(struct machine_load *l, struct bytes p, struct errmsg *e)
         return damaged(e, "checksum wrong");
     }
     if (l->keys_n != 0 || l->named_n != 0 || l->m->base.seats_n != l->seats_n ||
-        l->m->base.members_n != l->members_n || !holders_ok(l->m)) {
+        l->m->base.members_n != l->members_n || !holders_ok(l->m) ||
+        !users_ok(l)) {
         return damaged(e, "not what its head announced");
     }
     if (history_last(store_history(l->m->store)).rev != l->revision) {
@@ -577,6 +648,9 @@ static int load_record(struct machine_load *l,
             break;
         case SNAP_REC_NAMED:
             rv = load_named(l, p, e);
+            break;
+        case SNAP_REC_USER:
+            rv = load_user(l, p, e);
             break;
         case SNAP_REC_HISTORY:
             rv = load_history(l, p, e);

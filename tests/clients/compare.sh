@@ -1,45 +1,51 @@
 #!/bin/sh
-# Send the commands of compare.txt to Holdfast and to a redis-server, and show
-# where their replies differ.
-# Usage: compare.sh HOLDFAST-PORT REDIS-PORT; status 1 when replies differ.
+# The same lines to Holdfast and to redis-server 7.0: to a cluster of one node,
+# then to a follower of three. compare.py tells how replies are compared, and
+# docs/PROTOCOL.md which lines may differ.
+# Usage: compare.sh, in a build directory; HF_COMPARE=FILE...: only these.
 set -eu
-dir=$(dirname "$0")
-exec python3 - "$dir/compare.txt" "$1" "$2" <<'PY'
-import socket, sys, time
+. "${srcdir:-.}/tests/fault/process.sh"
 
-def connect(port):
-    s = socket.create_connection(("127.0.0.1", int(port)), 5)
-    return s, s.makefile("rb")
+dir=$HF_ROOT/tests/clients
+version=$(redis-server --version 2>/dev/null | sed -n 's/.* v=\([0-9.]*\).*/\1/p')
+case $version in
+    7.0.*) ;;
+    *) die "redis-server 7.0 is needed; found: ${version:-none} (./dev deps --test)" ;;
+esac
 
-def read(f):
-    line = f.readline()
-    kind, rest = line[:1], line[1:-2]
-    if kind in (b"*", b"~", b">"):
-        return line + b"".join(read(f) for _ in range(max(0, int(rest))))
-    if kind == b"%":
-        return line + b"".join(read(f) for _ in range(2 * int(rest)))
-    if kind in (b"$", b"="):
-        return line + (f.read(int(rest) + 2) if int(rest) >= 0 else b"")
-    return line
+# One database, as Holdfast has; nothing on disk.
+start_redis() {
+    redis_port=$("$build/tests/fault/freeport" 1)
+    mkdir -p "$CL_DIR/redis"
+    redis-server --port "$redis_port" --bind 127.0.0.1 --databases 1 --save '' \
+        --appendonly no --dir "$CL_DIR/redis" >"$CL_DIR/redis.log" 2>&1 &
+    beside=$!
+    i=0
+    until [ "$(redis-cli -p "$redis_port" PING 2>/dev/null)" = PONG ]; do
+        i=$((i + 1))
+        [ "$i" -lt 100 ] || die "redis-server does not start"
+        sleep 0.1
+    done
+}
 
-mine, other = connect(sys.argv[2]), connect(sys.argv[3])
-lines = differ = 0
-for line in open(sys.argv[1]):
-    line = line.rstrip("\n")
-    if not line or line.startswith("#"):
-        continue
-    if line.startswith("!sleep"):
-        time.sleep(int(line.split()[1]) / 1000)
-        continue
-    meant = line.startswith("~")
-    line = line.lstrip("~")
-    for s, f in (mine, other):
-        s.sendall(line.encode() + b"\r\n")
-    a, b = read(mine[1]), read(other[1])
-    lines += 1
-    if (a != b) != meant:
-        differ += 1
-        print(line, "\n    holdfast", a, "\n    redis   ", b)
-print(f"{lines} commands, {differ} replies not as expected")
-sys.exit(1 if differ else 0)
-PY
+# compare NODE WORD...
+compare() {
+    port=$(node_port "$1")
+    shift
+    # shellcheck disable=SC2086  # a list of files
+    python3 "$dir/compare.py" "$port" "$redis_port" \
+        "$HF_ROOT/docs/PROTOCOL.md" "$@" \
+        ${HF_COMPARE:-"$dir"/compare/*.txt}
+}
+
+start_redis
+failed=0
+cluster_up 1 >/dev/null || die "the node did not start"
+echo "== one node"
+compare 1 || failed=1
+cluster_wipe
+cluster_up 3 >/dev/null || die "the cluster did not form"
+echo "== a follower of three"
+leader=$(cluster_leader)
+compare "$((leader % 3 + 1))" --follower || failed=1
+[ "$failed" = 0 ] || die "replies differ"

@@ -63,6 +63,15 @@ async function families(r) {
     await r.set(key('text'), 'abc');
     check('incr of a text', await r.incr(key('text')).catch((e) =>
         /^ERR value is not an integer/.test(e.message)), true);
+    check('getset', await r.getset(key('text'), 'abcdef'), 'abc');
+    check('getrange', await r.getrange(key('text'), 1, 3), 'bcd');
+    check('setrange', await r.setrange(key('text'), 6, 'gh'), 8);
+    check('incrbyfloat', await r.incrbyfloat(key('f'), 10.5), '10.5');
+    check('incrbyfloat again', await r.incrbyfloat(key('f'), 0.1), '10.6');
+    check('object', await r.object('ENCODING', key('text')), 'embstr');
+    const dumped = await r.dumpBuffer(key('text'));
+    check('restore', await r.restore(key('text2'), 0, dumped), 'OK');
+    check('get restored', await r.get(key('text2')), 'abcdefgh');
     // Expiry.
     check('setex', await r.setex(b, 100, 'v'), 'OK');
     check('ttl', [99, 100].includes(await r.ttl(b)), true);
@@ -102,6 +111,13 @@ async function families(r) {
         check('client setname', await r.client('SETNAME', 'one'), 'OK');
         check('client getname', await r.client('GETNAME'), 'one');
         check('client id', (await r.client('ID')) > 0, true);
+        check('client list', /addr=127/.test(await r.client('LIST')), true);
+        check('config set',
+            await r.config('SET', 'slowlog-log-slower-than', 10000), 'OK');
+        check('slowlog', (await r.slowlog('LEN')) >= 0, true);
+        check('memory', (await r.memory('USAGE', key('text'))) > 0, true);
+        check('wait', (await r.wait(1, 1000)) >= 1, true);
+        check('rename', await r.rename(key('text2'), key('text3')), 'OK');
     }
     check('dbsize', (await node.dbsize()) > 100, true);
     // Named requests by the generic call, and its own commands.
@@ -111,8 +127,27 @@ async function families(r) {
     check('once close', await node.call('ONCE', 'CLOSE', s), 1);
     check('txn', await node.call('TXN', 1, key('t'), 0, 1, 3, 'SET', key('t'),
         'v'), ['OK']);
+    await feedAndChannels(r, node, key);
     await bulk(r, a, n);
     await transactions(r, node, key('watched'));
+}
+
+async function feedAndChannels(r, node, key) {
+    await r.set(key('feed'), '1');
+    const feed = '__changes__:' + key('feed');
+    const [[id, fields]] =
+        await node.xrevrange(feed, '+', '-', 'COUNT', 1);
+    check('xrevrange', fields.slice(0, 2), ['type', 'set']);
+    await r.set(key('feed'), '2');
+    check('xread', (await node.xread('STREAMS', feed, id))[0][1].length, 1);
+    const listener = quiet(mode === 'plain' ? r.duplicate() : make());
+    const heard = new Promise((resolve) => {
+        listener.on('message', (channel, text) => resolve(text));
+    });
+    await listener.subscribe(key('channel'));
+    await r.publish(key('channel'), 'hello');
+    check('message', await heard, 'hello');
+    listener.disconnect();
 }
 
 // Big values and long pipelines.

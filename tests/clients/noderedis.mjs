@@ -7,6 +7,7 @@ const [, , name, verb, mode, seedList, file] = process.argv;
 const require = createRequire(process.cwd() + '/');
 const { createClient, createCluster } = require(name);
 const major = Number(require(name + '/package.json').version.split('.')[0]);
+let resp;
 const seeds = seedList.split(',').map((s) => ({ url: `redis://${s}` }));
 
 async function connect(more) {
@@ -76,6 +77,12 @@ async function families(r, tag) {
     await r.set(key('text'), 'abc');
     check('incr of a text', await r.incr(key('text')).catch((e) =>
         /^ERR value is not an integer/.test(e.message)), true);
+    check('getset', await r.getSet(key('text'), 'abcdef'), 'abc');
+    check('getrange', await r.getRange(key('text'), 1, 3), 'bcd');
+    check('setrange', await r.setRange(key('text'), 6, 'gh'), 8);
+    check('incrbyfloat', Number(await r.incrByFloat(key('f'), 10.5)), 10.5);
+    check('incrbyfloat again', Number(await r.incrByFloat(key('f'), 0.1)), 10.6);
+    check('touch', await r.touch(key('f')), 1);
     // Expiry.
     check('setex', await r.setEx(b, 100, 'v'), 'OK');
     check('ttl', [99, 100].includes(await r.ttl(b)), true);
@@ -106,8 +113,32 @@ async function families(r, tag) {
     if (mode === 'plain') {
         await server(r, key, want);
     }
+    await channels(r, key);
     await bulk(r, a, n);
     await transactions(r, key('watched'));
+}
+
+async function feed(r, key) {
+    await r.set(key('feed'), '1');
+    const name = '__changes__:' + key('feed');
+    const [first] = await r.xRevRange(name, '+', '-', { COUNT: 1 });
+    check('xrevrange', first.message.value, '1');
+    await r.set(key('feed'), '2');
+    const [more] = await r.xRead({ key: name, id: first.id }, { COUNT: 1 });
+    check('xread', more.messages[0].message.value, '2');
+}
+
+async function channels(r, key) {
+    const listener = mode === 'plain' ? quiet(r.duplicate()) : r;
+    if (mode === 'plain') {
+        await listener.connect();
+    }
+    let resolve;
+    const heard = new Promise((r) => { resolve = r; });
+    await listener.subscribe(key('channel'), (text) => resolve(text));
+    await r.publish(key('channel'), 'hello');
+    check('message', await heard, 'hello');
+    await listener.unsubscribe(key('channel'));
 }
 
 // What is asked of one node only.
@@ -124,6 +155,16 @@ async function server(r, key, want) {
     check('client setname', await r.clientSetName('one'), 'OK');
     check('client getname', await r.clientGetName(), 'one');
     check('client id', (await r.clientId()) > 0, true);
+    check('client list', (await r.clientList()).length > 0, true);
+    check('config set',
+        await r.configSet('slowlog-log-slower-than', '10000'), 'OK');
+    check('memory', (await r.memoryUsage(key('text'))) > 0, true);
+    check('wait', (await r.wait(1, 1000)) >= 1, true);
+    check('rename', await r.rename(key('text'), key('text3')), 'OK');
+    // Version 5 refuses to read streams in RESP3.
+    if (!(major === 5 && resp === 3)) {
+        await feed(r, key);
+    }
     check('dbsize', (await r.dbSize()) > 100, true);
     check('time', (await call(r, '', true, 'TIME')).length, 2);
 }
@@ -162,6 +203,7 @@ if (verb === 'families') {
     const patient = { commandOptions: { timeout: 60000 } };
     await families(await connect(patient), tag);
     if (major === 5) {
+        resp = 3;
         await families(await connect({ RESP: 3, ...patient }), tag + '3');
     } else if (major === 6) {
         await families(await connect({ RESP: 2, ...patient }), tag + '2');

@@ -97,6 +97,11 @@ def families(r, tag):
         check("incr of a text", "no error", "an error")
     except redis.ResponseError as e:
         check("incr of a text", "not an integer" in str(e), True)
+    check("getset", r.getset(key("text"), "abcdef"), b"abc")
+    check("getrange", r.getrange(key("text"), 1, 3), b"bcd")
+    check("setrange", r.setrange(key("text"), 6, "gh"), 8)
+    check("incrbyfloat", r.incrbyfloat(key("f"), 10.5), 10.5)
+    check("incrbyfloat again", r.incrbyfloat(key("f"), 0.1), 10.6)
     # Expiry.
     check("setex", r.setex(b, 100, "v"), True)
     check("ttl", r.ttl(b) in (99, 100), True)
@@ -112,7 +117,12 @@ def families(r, tag):
         r.set(key(f"scan:{i:03}"), i)
     want = {key(f"scan:{i:03}").encode() for i in range(100)}
     check("scan", set(r.scan_iter(match=key("scan:*"), count=7)), want)
+    check("touch", r.touch(a), 1)
     check("delete", r.delete(a), 1)
+    check("object", r.object("encoding", key("text")), b"embstr")
+    dumped = r.dump(key("text"))
+    check("restore", r.restore(key("text2"), 0, dumped) in (True, b"OK"), True)
+    check("get restored", r.get(key("text2")), b"abcdefgh")
     check("mset", r.mset({f"{{{tag}}}:1": "x", f"{{{tag}}}:2": "y"}), True)
     check("mget", r.mget(f"{{{tag}}}:1", f"{{{tag}}}:2"), [b"x", b"y"])
     # About the server.
@@ -126,6 +136,14 @@ def families(r, tag):
         check("client id", r.client_id() > 0, True)
         check("dbsize", r.dbsize() > 100, True)
         check("time", len(r.time()), 2)
+        check("client list", r.client_list()[0]["addr"].startswith("127."), True)
+        check("config set", r.config_set("slowlog-log-slower-than", 10000), True)
+        check("slowlog", r.slowlog_len() >= 0, True)
+        check("memory usage", r.memory_usage(key("text")) > 0, True)
+        check("wait", r.wait(1, 1000) >= 1, True)
+        check("rename", bool(r.rename(key("text2"), key("text3"))), True)
+        check("command", r.command_count() > 100, True)
+        feed_and_channels(r, key)
         check("role", len(r.execute_command("ROLE")) > 0, True)
     # Named requests by the generic call, and its own commands.
     if mode == "plain":
@@ -146,6 +164,30 @@ def families(r, tag):
     check("pipeline", p.execute()[-1], 41 + 10000)
     if mode == "plain":
         transactions(r, key)
+
+
+def feed_and_channels(r, key):
+    r.set(key("feed"), "1")
+    feed = "__changes__:" + key("feed")
+    (last, fields), = r.xrevrange(feed, count=1)
+    check("xrevrange", (fields[b"type"], fields[b"value"]), (b"set", b"1"))
+    r.set(key("feed"), "2")
+    reply = r.xread({feed: last}, count=1)
+    # A map in RESP3; of one list more in some versions.
+    entries = list(reply.values())[0] if isinstance(reply, dict) else reply[0][1]
+    fields = entries[0][1] if len(entries[0]) == 2 else entries[0][0][1]
+    check("xread", fields[b"value"], b"2")
+    p = r.pubsub(ignore_subscribe_messages=True)
+    p.subscribe(key("channel"))
+    p.psubscribe(key("chan?*"))
+    # Its reply to the subscription comes before what is published.
+    p.get_message(timeout=1)
+    p.get_message(timeout=1)
+    check("publish", r.publish(key("channel"), "hello"), 2)
+    heard = [p.get_message(timeout=5) for _ in range(2)]
+    check("heard", sorted(m["type"] for m in heard), ["message", "pmessage"])
+    check("message", heard[0]["data"], b"hello")
+    p.close()
 
 
 def transactions(r, key):

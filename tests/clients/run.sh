@@ -4,7 +4,8 @@
 # directory, as the tests of tests/fault. The rows of the table are in
 # clients/rows there; the last line counts.
 #   HF_FAULTS=L   which: kill (the leader is gone for 3 s), restart (for
-#                 0.3 s), stop (says nothing for 3 s), transfer ("kill")
+#                 0.3 s), stop (says nothing for 3 s), cut (clients reach it,
+#                 the other nodes do not, for 8 s; as root), transfer ("kill")
 #   HF_MODES=L    plain (a live node's plain port), cluster (the library's
 #                 defaults), tuned, once (tuned, nothing sent twice by the
 #                 library) ("plain tuned once")
@@ -47,22 +48,23 @@ bad() {
 drive() {
     drive_lib=$1
     shift
+    in=$(client_in)
     case $drive_lib in
         redis-py-*)
             PYTHONPATH=$libs/$drive_lib/usr/lib/python3/dist-packages \
-                exec /usr/bin/python3 "$here/redispy.py" "$@"
+                exec $in /usr/bin/python3 "$here/redispy.py" "$@"
             ;;
         ioredis-*)
             cd "$libs/node" &&
-                exec node "$here/ioredis.mjs" "ioredis${drive_lib##*-}" "$@"
+                exec $in node "$here/ioredis.mjs" "ioredis${drive_lib##*-}" "$@"
             ;;
         node-redis-*)
             cd "$libs/node" &&
-                exec node "$here/noderedis.mjs" "redis${drive_lib##*-}" "$@"
+                exec $in node "$here/noderedis.mjs" "redis${drive_lib##*-}" "$@"
             ;;
-        hiredis) exec "$libs/hiredis" "$@" "$here/commands.txt" ;;
+        hiredis) exec $in "$libs/hiredis" "$@" "$here/commands.txt" ;;
         *-cli)
-            exec /usr/bin/python3 "$here/cli.py" "$drive_lib" "$@" \
+            exec $in /usr/bin/python3 "$here/cli.py" "$drive_lib" "$@" \
                 "$here/commands.txt"
             ;;
     esac
@@ -163,10 +165,10 @@ round() {
     live=$((leader % 3 + 1))
     mkdir -p "$dir"
     pids=
-    /usr/bin/python3 "$here/probe.py" "$(node_at "$live")" "$dir/probe" \
+    $(client_in) /usr/bin/python3 "$here/probe.py" "$(node_at "$live")" "$dir/probe" \
         >"$dir/probe.out" 2>&1 &
     pids=$!
-    /usr/bin/python3 "$here/rules.py" "$(seeds cluster "$live")" "$dir/rules" \
+    $(client_in) /usr/bin/python3 "$here/rules.py" "$(seeds cluster "$live")" "$dir/rules" \
         >"$dir/rules.out" 2>&1 &
     pids="$pids $!"
     wanted=2
@@ -210,6 +212,13 @@ round() {
             sleep 3
             node_signal "$leader" CONT
             ;;
+        cut)
+            down=8000
+            net_cut "$leader"
+            sleep 8
+            [ "$(net_dropped)" -gt 0 ] || die "the cut swallowed no packet"
+            net_heal
+            ;;
         transfer)
             kv member transfer >"$CL_DIR/transfer" 2>&1 ||
                 die "transfer: $(cat "$CL_DIR/transfer")"
@@ -227,7 +236,7 @@ round() {
     node_wait_ready "$leader" 30 || die "node $leader did not start"
     kv --timeout 30s status --wait >/dev/null ||
         die "node $leader did not come back"
-    if /usr/bin/python3 "$here/judge.py" "$fault" "$dir" \
+    if $(client_in) /usr/bin/python3 "$here/judge.py" "$fault" "$dir" \
         "$(node_at "$live")" "$down" >"$dir.judged" 2>&1; then :; fi
     cat "$dir.judged"
     grep '^| ' "$dir.judged" >>"$rows" || true
@@ -246,9 +255,18 @@ round() {
 
 sh "$here/install.sh" "$libs"
 : >"$rows"
+case " $faults " in
+    *' cut '*)
+        # With networks of its own: from its clients nothing is cut.
+        CL_NET=hf$$
+        net_up 3 || die "network namespaces and iptables are not to be had here"
+        ;;
+esac
 cluster_up 3 >/dev/null || die "the cluster did not form"
-families
-tools
+if [ -z "$CL_NET" ]; then
+    families
+    tools
+fi
 n=0
 while [ "$n" -lt "$rounds" ]; do
     n=$((n + 1))

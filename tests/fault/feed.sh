@@ -43,6 +43,12 @@ status=0
 wait "$writer" || status=$?
 writer=
 [ "$status" = 0 ] || die "$(cat "$CL_DIR/feed")"
+# The bounds may be changed while it runs, and only when they are named.
+kept=$(node_cli 1 XLEN __changes__)
+node_cli 1 CONFIG SET slowlog-max-len 99 >/dev/null
+[ "$(node_cli 1 XLEN __changes__)" = "$kept" ] || die "changes were dropped"
+node_cli 1 CONFIG SET history-count 7 >/dev/null
+[ "$(node_cli 1 XLEN __changes__)" = 7 ] || die "history-count was not taken"
 [ "$kills" = "${HF_KILLS:-2}" ] || die "only $kills leaders were killed"
 echo "$(cat "$CL_DIR/feed"); $kills leaders killed," \
     "$((($(now_ms) - began) / 1000)) s"

@@ -370,6 +370,15 @@ static void on_node_room(void *data)
     }
 }
 
+static void on_node_users(void *data)
+{
+    struct machine_slot *m = data;
+
+    if (m->edge != NULL) {
+        edge_on_users(m->edge);
+    }
+}
+
 /* ---- the start of one ---- */
 
 static void log_line(struct logger *l, enum log_level level, const char *text)
@@ -426,7 +435,8 @@ static void process_main(void *data)
     struct machine_slot *m = data;
     struct check *c = m->cl->cfg.c;
     struct node_config nc;
-    struct node_cbs cbs = {m, on_node_exit, on_node_ready, on_node_room};
+    struct node_cbs cbs = {m, on_node_exit, on_node_ready, on_node_room,
+                           on_node_users};
     struct edge_options eo = EDGE_OPTIONS_DEFAULT;
     struct errmsg em = {{0}};
 

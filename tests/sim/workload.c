@@ -426,6 +426,55 @@ static void do_watch_burst(struct client *c)
     pair_exec(c, key, K_WATCH_EXEC, EXPECT_SAW);
 }
 
+/* Writes that no history follows: what they leave must be the same on every
+ * node, which is compared at every index. */
+static void do_scribble(struct client *c)
+{
+    static const char dump[] = "\0\x05hello\n\0cr\xdfve4 \n";
+    static const char *const floats[] = {"5.6", "5e3", "1e-17", "-3.3e3",
+                                         "0x1.8p3"};
+    struct workload *w = c->w;
+    unsigned a = (unsigned)pick(w, 6), b = (unsigned)pick(w, 6);
+    struct bytes argv[5] = {bytes_str("RESTORE"), bytes_str("free:0"),
+                            bytes_str("300"), bytes_of(dump, sizeof dump - 1),
+                            bytes_str("REPLACE")};
+    char line[96];
+
+    switch (pick(w, 9)) {
+        case 0:
+        case 1:
+            snprintf(line, sizeof line, "INCRBYFLOAT free:f%u %s", a,
+                     floats[pick(w, 5)]);
+            break;
+        case 2:
+            snprintf(line, sizeof line, "SETRANGE free:%u %u abc", a, 7 * b);
+            break;
+        case 3:
+            snprintf(line, sizeof line, "RENAME free:%u free:%u", a, b);
+            break;
+        case 4:
+            snprintf(line, sizeof line, "COPY free:%u free:%u REPLACE", a, b);
+            break;
+        case 5:
+            snprintf(line, sizeof line, "MSETEX 2 free:%u 1 free:%u 22 NX%s", a,
+                     b, w->cfg.timed ? " PX 500" : "");
+            break;
+        case 6:
+            snprintf(line, sizeof line, "DELEX free:%u IFNE 22", a);
+            break;
+        case 7:
+            snprintf(line, sizeof line,
+                     "SET free:%u %u IFDNE 2d06800538d394c2 KEEPTTL", a, b);
+            break;
+        default:
+            argv[2] = w->cfg.timed ? argv[2] : bytes_str("0");
+            mini_command(&c->out, 5, argv);
+            expect(c, (struct pend){.kind = K_PLAIN});
+            return;
+    }
+    plain(c, line);
+}
+
 static void one(struct client *c)
 {
     struct workload *w = c->w;
@@ -433,6 +482,8 @@ static void one(struct client *c)
 
     if (c->nature == STALE && x >= 10) {
         get(c, K_LIST_GET, w->lists[pick(w, LISTS)]);
+    } else if (pick(w, 16) == 0) {
+        do_scribble(c);
     } else if (c->nature == CLUSTERED && pick(w, 12) == 0) {
         mini_line(&c->out, "CLUSTER SLOTS");
         expect(c, (struct pend){.kind = K_SLOTS});

@@ -146,12 +146,14 @@ struct client {
 struct node {
     struct env *env;
     struct machine *m;
-    bool held;    /* answers wait */
-    bool late;    /* reads are evaluated, and their replies wait */
-    bool cut_off; /* from the leader */
+    struct machine *behind; /* what this node has applied; NULL: all of @m */
+    bool held;              /* answers wait */
+    bool late;              /* reads are evaluated, and their replies wait */
+    bool cut_off;           /* from the leader */
     struct client *changing;
     bool leads;
     bool full;
+    uint64_t leaderless_ms;
     const char *leader;
     const char *garbage; /* given instead of replies; NULL: not */
     char kinds[512];     /* of operations run: r w n, R for a stale read */
@@ -169,6 +171,11 @@ bool node_is_leader(const struct node *n)
 const char *node_leader_cluster_address(const struct node *n)
 {
     return n->leader;
+}
+
+uint64_t node_leaderless_ms(const struct node *n)
+{
+    return n->leaderless_ms;
 }
 
 void node_set_hooks(struct node *n, const struct node_hooks *h)
@@ -202,6 +209,11 @@ void node_publish(struct node *n,
                (const char *)message.p);
 }
 
+struct machine *node_machine(struct node *n)
+{
+    return n->behind != NULL ? n->behind : n->m;
+}
+
 bool node_full(const struct node *n)
 {
     return n->full;
@@ -223,7 +235,7 @@ static inline void answer(struct client *c, struct client_op *op)
         store_end(s);
         n->changing = NULL;
     } else if (op->kind == OP_READ) {
-        kind = c->stale ? 'R' : 'r';
+        kind = c->stale && !op->fresh ? 'R' : 'r';
         command_read(n->m, blob_bytes(op->command), &reply);
     } else {
         admin_run(&view, blob_bytes(op->command), &reply);

@@ -231,9 +231,11 @@ static void run_scan(struct fake *f, struct buf *out)
     }
 }
 
-static void run_status(struct buf *out)
+static void run_status(struct fake *f, struct buf *out)
 {
-    resp_map(out, 5);
+    resp_map(out, 6);
+    resp_bulk_str(out, "leader_id");
+    resp_int(out, f->leader);
     resp_bulk_str(out, "cluster_id");
     resp_bulk_str(out, "c0ffee");
     resp_bulk_str(out, "a_field_of_tomorrow");
@@ -272,7 +274,9 @@ static void run(struct fake *f, const struct resp_args *a, struct buf *out)
         resp_bulk(out, buf_bytes(&k->value));
         resp_int(out, (int64_t)k->created);
         resp_int(out, (int64_t)k->revision);
-    } else if (is(a->argv[0], "GETV")) {
+    } else if (is(a->argv[0], "GET") && k != NULL) {
+        resp_bulk(out, buf_bytes(&k->value));
+    } else if (is(a->argv[0], "GETV") || is(a->argv[0], "GET")) {
         resp_null(out);
     } else if (is(a->argv[0], "PTTL")) {
         resp_int(out, k == NULL ? -2 : -1);
@@ -281,7 +285,7 @@ static void run(struct fake *f, const struct resp_args *a, struct buf *out)
     } else if (is(a->argv[0], "RANGE")) {
         run_range(f, a, out);
     } else if (is(a->argv[0], "STATUS")) {
-        run_status(out);
+        run_status(f, out);
     } else if (is(a->argv[0], "PING")) {
         resp_simple(out, "PONG");
     } else {
@@ -295,6 +299,9 @@ static enum fake_on kind_of(const struct resp_args *a)
 {
     if (is(a->argv[0], "HELLO") || is(a->argv[0], "READONLY")) {
         return FAKE_ON_HELLO;
+    }
+    if (is(a->argv[0], "STATUS")) {
+        return FAKE_ON_STATUS;
     }
     return is(a->argv[0], "ONCE") && a->argc == 2 ? FAKE_ON_OPEN
                                                   : FAKE_ON_COMMAND;
@@ -347,8 +354,8 @@ static bool serve(struct fake_node *n,
                  act.what == FAKE_APPLY_HALF || act.what == FAKE_APPLY_SAY ||
                  act.what == FAKE_APPLY_HANG;
     bool hang = act.what == FAKE_HANG || act.what == FAKE_APPLY_HANG;
-    bool stays = act.what == FAKE_SERVE || hang || act.what == FAKE_SAY ||
-                 act.what == FAKE_APPLY_SAY;
+    bool stays = act.what == FAKE_SERVE || hang || act.what == FAKE_STALL ||
+                 act.what == FAKE_SAY || act.what == FAKE_APPLY_SAY;
     struct buf out = BUF_INIT;
 
     if (apply && kind_of(a) == FAKE_ON_COMMAND) {
@@ -368,6 +375,7 @@ static bool serve(struct fake_node *n,
     } else if (act.what != FAKE_SERVE) {
         buf_clear(&out);
     }
+    n->mute = n->mute || hang;
     if (out.n > 0) {
         (void)send(c->fd, out.p, out.n, MSG_NOSIGNAL);
     }
@@ -416,6 +424,9 @@ static void accept_conn(struct fake_node *n)
     for (size_t i = 0; fd >= 0 && i < FAKE_CONNS; i++) {
         if (n->conns[i].fd < 0) {
             n->conns[i].fd = fd;
+            pthread_mutex_lock(&n->fake->lock);
+            n->dials++;
+            pthread_mutex_unlock(&n->fake->lock);
             resp_parser_init(&n->conns[i].parser, LIM_REQUEST);
             return;
         }
@@ -433,6 +444,17 @@ static bool stopping(struct fake *f)
     return stop;
 }
 
+/* A stopped process: its kernel goes on. */
+static bool is_mute(struct fake_node *n)
+{
+    bool mute;
+
+    pthread_mutex_lock(&n->fake->lock);
+    mute = n->mute;
+    pthread_mutex_unlock(&n->fake->lock);
+    return mute;
+}
+
 static void *node_main(void *arg)
 {
     struct fake_node *n = arg;
@@ -445,6 +467,10 @@ static void *node_main(void *arg)
         for (size_t i = 0; i < FAKE_CONNS; i++) {
             p[i].fd = n->conns[i].fd; /* negative ones are skipped */
             p[i].events = POLLIN;
+        }
+        if (is_mute(n)) {
+            (void)poll(NULL, 0, 5);
+            continue;
         }
         if (poll(p, FAKE_CONNS + 1, 20) <= 0) {
             continue;
@@ -487,6 +513,7 @@ static void start_node(struct fake *f, struct fake_node *n)
 void fake_start(struct fake *f)
 {
     memset(f, 0, sizeof(*f));
+    f->leader = 1;
     pthread_mutex_init(&f->lock, NULL);
     for (size_t i = 0; i < FAKE_NODES; i++) {
         start_node(f, &f->nodes[i]);
@@ -527,6 +554,30 @@ void fake_script(struct fake *f, size_t node, struct fake_action a)
     pthread_mutex_lock(&f->lock);
     hf_assert(n->script_len < FAKE_SCRIPT);
     n->script[n->script_len++] = a;
+    pthread_mutex_unlock(&f->lock);
+}
+
+void fake_mute(struct fake *f, size_t node, bool mute)
+{
+    pthread_mutex_lock(&f->lock);
+    f->nodes[node].mute = mute;
+    pthread_mutex_unlock(&f->lock);
+}
+
+size_t fake_dials(struct fake *f, size_t node)
+{
+    size_t n;
+
+    pthread_mutex_lock(&f->lock);
+    n = f->nodes[node].dials;
+    pthread_mutex_unlock(&f->lock);
+    return n;
+}
+
+void fake_leader(struct fake *f, int64_t id)
+{
+    pthread_mutex_lock(&f->lock);
+    f->leader = id;
     pthread_mutex_unlock(&f->lock);
 }
 

@@ -26,12 +26,18 @@ enum fake_what {
     FAKE_APPLY_HALF, /* apply, send half of the reply, close */
     FAKE_SAY,        /* reply @text, not applied */
     FAKE_APPLY_SAY,  /* apply, reply @text */
-    FAKE_HANG,       /* no reply, not applied */
-    FAKE_APPLY_HANG, /* apply, no reply */
+    FAKE_HANG,       /* no reply, not applied; the node is mute from then on */
+    FAKE_APPLY_HANG, /* apply, no reply; the same */
+    FAKE_STALL,      /* no reply to this one, not applied; the node lives */
     FAKE_LATE        /* close; apply it at the next command of any node */
 };
 
-enum fake_on { FAKE_ON_COMMAND, FAKE_ON_OPEN, FAKE_ON_HELLO };
+enum fake_on {
+    FAKE_ON_COMMAND,
+    FAKE_ON_OPEN,
+    FAKE_ON_HELLO,
+    FAKE_ON_STATUS /* which the library asks by itself */
+};
 
 struct fake_action {
     enum fake_on on;
@@ -55,6 +61,8 @@ struct fake_node {
     struct fake_action script[FAKE_SCRIPT]; /* used in order */
     size_t script_next;
     size_t script_len;
+    bool mute;    /* as if stopped: connections are made, nothing is read */
+    size_t dials; /* connections taken */
 };
 
 struct fake_key {
@@ -79,6 +87,7 @@ struct fake {
     size_t nsessions;
     uint64_t revision;
     uint64_t applied; /* writes */
+    int64_t leader;   /* in STATUS */
     struct buf late;  /* a request that will be applied later */
     bool stop;
     char endpoints[128]; /* of all nodes, for hf_open() */
@@ -88,6 +97,11 @@ void fake_start(struct fake *f);
 void fake_stop(struct fake *f);
 /* Add a step to the script of node @node. */
 void fake_script(struct fake *f, size_t node, struct fake_action a);
+/* Stop or wake up node @node. */
+void fake_mute(struct fake *f, size_t node, bool mute);
+size_t fake_dials(struct fake *f, size_t node);
+/* What all nodes answer to STATUS as leader_id. */
+void fake_leader(struct fake *f, int64_t id);
 /* All sessions expire. */
 void fake_expire_sessions(struct fake *f);
 uint64_t fake_applied(struct fake *f);

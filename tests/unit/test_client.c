@@ -165,6 +165,7 @@ static void lost_answer_is_resolved(void **state)
         for (size_t node = 0; node < FAKE_NODES; node++) {
             x->fake.nodes[node].script_len = 0; /* none is connected */
             x->fake.nodes[node].script_next = 0;
+            fake_mute(&x->fake, node, false);
             plan(x, node, node < 2 ? faults[i] : FAKE_SERVE, NULL);
         }
         assert_int_equal(incr(x, 0, &sum), HF_OK);
@@ -400,6 +401,136 @@ static void dead_and_silent_nodes(void **state)
     hf_close(c);
 }
 
+/* With a password each connection begins with it; when every node refuses it
+ * that is the answer, at once and not at the timeout. */
+static void refused_password(void **state)
+{
+    struct fixture *x = *state;
+    struct hf_options opt = {.user = "u", .password = "wrong"};
+    struct fake_action wrong = {FAKE_ON_HELLO, FAKE_SAY,
+                                "-WRONGPASS invalid\r\n", true};
+    int64_t start = now_ms();
+    struct hf *c;
+
+    for (size_t i = 1; i < FAKE_NODES; i++) {
+        fake_script(&x->fake, i, wrong);
+    }
+    assert_int_equal(hf_open(x->fake.endpoints, &opt, &c), HF_OK);
+    assert_int_equal(hf_set(c, hf_str("k"), hf_str("v"), NULL, 0), HF_OK);
+    hf_close(c);
+    fake_script(&x->fake, 0, wrong);
+    assert_int_equal(hf_open(x->fake.endpoints, &opt, &c), HF_OK);
+    assert_int_equal(hf_set(c, hf_str("k"), hf_str("v"), NULL, 0), HF_EREFUSED);
+    assert_non_null(strstr(hf_error(c), "WRONGPASS"));
+    assert_in_range(now_ms() - start, 0, HF_TIMEOUT_DEFAULT / 2);
+    hf_close(c);
+}
+
+/* A node that was silent is not dialled again while others are good, though
+ * they send the client on at each call. */
+static void silent_node_is_skipped(void **state)
+{
+    struct fixture *x = *state;
+    struct hf_node_info info[HF_ENDPOINTS_MAX];
+    int64_t start;
+    int64_t sum;
+
+    fake_mute(&x->fake, 0, true);
+    assert_int_equal(incr(x, 0, &sum), HF_OK);
+    assert_int_equal(hf_nodes(x->c, info, HF_ENDPOINTS_MAX), FAKE_NODES);
+    assert_int_equal(info[0].state, HF_NODE_SKIPPED);
+    assert_int_equal(info[0].failures, 1);
+    assert_in_range(info[0].skipped_ms, 1, HF_SKIP_FIRST_MS);
+    assert_int_equal(info[1].state, HF_NODE_GOOD);
+    x->c->nodes.list[0].until_ms += 60000; /* this machine may be slow */
+    start = now_ms();
+    for (int i = 0; i < 6; i++) {
+        plan(x, x->c->node, FAKE_DROP, NULL);
+        assert_int_equal(incr(x, 0, &sum), HF_OK);
+        assert_int_equal(sum, i + 2);
+    }
+    assert_in_range(now_ms() - start, 0, HF_CONNECT_TIMEOUT - 100);
+}
+
+/* The states of one node: skipped at once when silent, ever longer; after
+ * three refusals in a row; good again with one answer; and if all are bad,
+ * the one that is due first. */
+static void breaker_states(void **state)
+{
+    struct nodes s;
+
+    (void)state;
+    assert_int_equal(nodes_parse(&s, "a,b,c:1"), HF_OK);
+    for (int64_t at = 0, skip = HF_SKIP_FIRST_MS; skip < HF_SKIP_MAX_MS;
+         skip *= 2) {
+        s.next = 0;
+        assert_int_equal(nodes_pick(&s, at), 0);
+        nodes_luck(&s, 0, NODE_FAILED, at);
+        s.next = 0;
+        assert_int_equal(nodes_pick(&s, at + skip - 1), 1);
+        at += skip;
+    }
+    nodes_luck(&s, 0, NODE_ANSWERED, 0);
+    for (int i = 0; i < NODES_SOFT_MAX; i++) {
+        s.next = 0;
+        assert_int_equal(nodes_pick(&s, 0), 0);
+        nodes_luck(&s, 0, NODE_TURNED_AWAY, 0);
+    }
+    s.next = 0;
+    assert_int_equal(nodes_pick(&s, 1), 1);
+    nodes_luck(&s, 1, NODE_FAILED, 5);
+    nodes_luck(&s, 2, NODE_FAILED, 3);
+    s.next = 1;
+    assert_int_equal(nodes_pick(&s, 6), 0);
+    assert_int_equal(s.list[0].state, HF_NODE_TRIED);
+    /* While it is tried, nobody else takes it. */
+    s.next = 0;
+    assert_int_equal(nodes_pick(&s, HF_SKIP_FIRST_MS + 4), 2);
+    nodes_luck(&s, 7, NODE_FAILED, 0);
+}
+
+/* A node that lives is waited for: its own word is certain. */
+static void living_node_is_waited_for(void **state)
+{
+    static const int64_t leaders[] = {1, 0};
+    struct fixture *x = *state;
+    int64_t sum;
+
+    for (int i = 0; i < 2; i++) {
+        int64_t start = now_ms();
+
+        fake_leader(&x->fake, leaders[i]);
+        hf_close(x->c);
+        assert_int_equal(hf_open(x->fake.endpoints, NULL, &x->c), HF_OK);
+        plan(x, 0, FAKE_STALL, NULL);
+        /* Only node 0 gets it: the others would have answered. */
+        assert_int_equal(incr(x, HF_SILENCE_TIMEOUT + 500, &sum), HF_EUNKNOWN);
+        assert_int_equal(fake_applied(&x->fake), 0);
+        assert_in_range(now_ms() - start, HF_SILENCE_TIMEOUT + 400,
+                        HF_SILENCE_TIMEOUT + 1000);
+    }
+}
+
+/* A node that turned a write away for want of a leader is followed by one
+ * that says it knows one: what was certain does not turn into a doubt. */
+static void certain_stays_certain(void **state)
+{
+    struct fixture *x = *state;
+    int64_t sum;
+
+    fake_leader(&x->fake, 0);
+    plan(x, 0, FAKE_SAY, "-CLUSTERDOWN no leader\r\n");
+    plan(x, 1, FAKE_STALL, NULL);
+    plan(x, 2, FAKE_STALL, NULL);
+    assert_int_equal(incr(x, 300, &sum), HF_ENOLEADER);
+    assert_non_null(strstr(hf_error(x->c), "leader"));
+    fake_leader(&x->fake, 1);
+    hf_close(x->c);
+    assert_int_equal(hf_open(x->fake.endpoints, NULL, &x->c), HF_OK);
+    assert_int_equal(incr(x, 300, &sum), HF_OK);
+    assert_int_equal(sum, 1);
+}
+
 /* Without any node the call ends at its timeout, certainly not done. */
 static void no_node_at_all(void **state)
 {
@@ -456,9 +587,18 @@ static void stale_nodes(void **state)
 /* Endpoints of the wrong form are refused before anything is sent. */
 static void endpoints_are_checked(void **state)
 {
-    static const char *const bad[] = {
-        "", ",", "a:1,", ":1", "a:", "a,b,c,d,e,f,g,h,i,j,k,l,m,n,o,p,q"};
-    static const char *const good[] = {"a", "a:1,b:2", "[::1]", "[::1]:2"};
+    static const char *const bad[] = {"",
+                                      ",",
+                                      "a:1,",
+                                      ":1",
+                                      "a:",
+                                      "a:0",
+                                      "a:65536",
+                                      "a:99999",
+                                      "a:1x",
+                                      "a:-1",
+                                      "a,b,c,d,e,f,g,h,i,j,k,l,m,n,o,p,q"};
+    static const char *const good[] = {"a", "a:1,b:65535", "[::1]", "[::1]:2"};
     struct hf *c = NULL;
 
     (void)state;
@@ -510,11 +650,106 @@ static void random_faults(void **state)
 
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
+/* ---- following changes ---- */
+
+struct followed {
+    char ids[256];
+    int quiet; /* calls without a change */
+    int left;
+};
+
+static bool follow(void *ctx, const struct hf_change *c)
+{
+    struct followed *f = ctx;
+
+    if (c == NULL) {
+        f->quiet++;
+        return true;
+    }
+    snprintf(f->ids + strlen(f->ids), sizeof f->ids - strlen(f->ids),
+             "%s%s:%d:%.*s=%.*s", f->ids[0] != '\0' ? " " : "", c->id,
+             (int)c->type, (int)c->key.n, (const char *)c->key.p,
+             (int)c->value.n, (const char *)c->value.p);
+    return --f->left > 0;
+}
+
+#define ENTRY_SET(id, key)                               \
+    "*2\r\n$3\r\n" id                                    \
+    "\r\n*8\r\n$4\r\ntype\r\n$3\r\nset\r\n$3\r\nkey\r\n" \
+    "$1\r\n" key "\r\n$5\r\nvalue\r\n$1\r\n1\r\n$8\r\nrevision\r\n$1\r\n5\r\n"
+#define STREAM(n) "%1\r\n$11\r\n__changes__\r\n*" n "\r\n"
+
+/* A watch begins where the history ends, and goes on at another node when
+ * its own is lost or has nothing to say. */
+static void watch_goes_on(void **state)
+{
+    struct fixture *x = *state;
+    struct followed f = {.left = 3};
+
+    plan(x, 0, FAKE_SAY, "%1\r\n$17\r\nlast-generated-id\r\n$3\r\n4-0\r\n");
+    plan(x, 0, FAKE_SAY, "_\r\n");
+    plan(x, 0, FAKE_SAY,
+         STREAM("2") ENTRY_SET("5-0", "a") ENTRY_SET("5-1", "b"));
+    plan(x, 0, FAKE_DROP, NULL);
+    plan(x, 1, FAKE_SAY, "-CLUSTERDOWN no leader\r\n");
+    plan(x, 2, FAKE_SAY, STREAM("1") ENTRY_SET("6-0", "c"));
+    assert_int_equal(hf_watch(x->c, hf_str(""), NULL, 0, follow, &f), HF_OK);
+    assert_string_equal(f.ids, "5-0:1:a=1 5-1:1:b=1 6-0:1:c=1");
+    assert_int_equal(f.quiet, 1);
+}
+
+/* That changes were missed is a result of its own, and names where to go
+ * on. */
+static void watch_is_told_of_a_gap(void **state)
+{
+    struct fixture *x = *state;
+    struct followed f = {.left = 3};
+
+    plan_all(x,
+             "-TRIMMED the changes up to 7-0 are no longer kept: read the "
+             "keys, then go on from 9-0\r\n");
+    assert_int_equal(hf_watch(x->c, hf_str("p"), "1", 0, follow, &f),
+                     HF_ETRIMMED);
+    assert_non_null(strstr(hf_error(x->c), "go on from 9-0"));
+    assert_int_equal(f.left, 3);
+}
+
+/* A change that was seen is not given again, whatever a node says. */
+static void watch_goes_not_back(void **state)
+{
+    struct fixture *x = *state;
+    struct followed f = {.left = 9};
+
+    plan(x, 0, FAKE_SAY, STREAM("1") ENTRY_SET("5-1", "a"));
+    plan(x, 0, FAKE_SAY, STREAM("1") ENTRY_SET("5-1", "a"));
+    plan(x, 0, FAKE_SAY, STREAM("1") ENTRY_SET("4-7", "a"));
+    assert_int_equal(hf_watch(x->c, hf_str(""), "5-0", 0, follow, &f),
+                     HF_EPROTOCOL);
+    assert_string_equal(f.ids, "5-1:1:a=1");
+}
+
+/* What is no position is refused before anything is sent. */
+static void watch_refuses_positions(void **state)
+{
+    static const char *const bad[] = {"", "x", "-1", "5-", "5-x", "5x", " 5"};
+    struct fixture *x = *state;
+    struct followed f = {.left = 1};
+
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        assert_int_equal(hf_watch(x->c, hf_str(""), bad[i], 0, follow, &f),
+                         HF_EARGUMENT);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         T(set_and_get),
         T(set_conditions),
+        T(watch_goes_on),
+        T(watch_is_told_of_a_gap),
+        T(watch_goes_not_back),
+        T(watch_refuses_positions),
         T(other_calls),
         T(cas_by_revision),
         T(lost_answer_is_resolved),
@@ -531,6 +766,11 @@ int main(void)
         T(unnamed_is_sent_once),
         T(read_is_repeated),
         T(dead_and_silent_nodes),
+        T(refused_password),
+        T(silent_node_is_skipped),
+        cmocka_unit_test(breaker_states),
+        T(living_node_is_waited_for),
+        T(certain_stays_certain),
         cmocka_unit_test(no_node_at_all),
         T(moved_is_followed),
         T(stale_nodes),

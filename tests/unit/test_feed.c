@@ -152,6 +152,8 @@ static void history_frozen(void **state)
     for (uint64_t i = 10; i <= 3000; i++) {
         add(h, i, "k", i);
     }
+    assert_int_equal(history_chunks(h), 1);
+    assert_in_range(history_bytes_held(h), HISTORY_CHUNK, 2 * HISTORY_CHUNK);
     history_frozen_head(f, &head);
     history_reset(copy, 9);
     assert_true(history_load(copy, buf_bytes(&head)));
@@ -162,6 +164,7 @@ static void history_frozen(void **state)
     assert_int_equal(history_floor(copy).rev, 4);
     assert_int_equal(history_added(copy), 9);
     history_freeze_release(f);
+    assert_int_equal(history_bytes_held(h), 0);
     buf_release(&head);
     history_free(copy);
     history_free(h);
@@ -481,7 +484,7 @@ static void feed_errors(void **state)
         {"XREAD STREAMS __changes__ 1-",
          "-ERR Invalid stream ID specified as stream command argument"},
         {"XREAD STREAMS __changes__ __changes__ 1",
-         "-ERR Unbalanced 'xread' list of streams: for each stream key an ID "
+         "-ERR Unbalanced XREAD list of streams: for each stream key an ID "
          "or '$' must be specified."},
         {"XREAD BLOCK x STREAMS __changes__ 1",
          "-ERR timeout is not an integer or out of range"},
@@ -503,7 +506,10 @@ static void feed_errors(void **state)
         {"XRANGE __changes__x - +",
          "-ERR no such stream: there are __changes__ and __changes__:<prefix>"},
         {"XRANGE __changes__ - + LIMIT 1", "-ERR syntax error"},
-        {"XRANGE __changes__ (+ +", "-ERR invalid start ID for the interval"},
+        {"XRANGE __changes__ (+ +",
+         "-ERR Invalid stream ID specified as stream command argument"},
+        {"XRANGE __changes__ (18446744073709551615-4294967295 +",
+         "-ERR invalid start ID for the interval"},
         {"XRANGE __changes__ 0 (0-0", "-ERR invalid end ID for the interval"},
         {"XLEN", "-ERR wrong number of arguments for 'xlen' command"},
         {"XINFO STREAM",

@@ -232,7 +232,7 @@ static void request_errors(void **state)
     refused(S("*0000000000000000000000000000000001\r\n"),
             "Protocol error: invalid multibulk length");
     refused(S("*1\r\n+GET\r\n"), "Protocol error: expected '$', got '+'");
-    refused(S("*1\r\n\r\n"), "Protocol error: expected '$', got '\\x0d'");
+    refused(S("*1\r\n\r\n"), "Protocol error: expected '$', got ' '");
     refused(S("*1\r\n$-1\r\n"), "Protocol error: invalid bulk length");
     refused(S("*1\r\n$abc\r\n"), "Protocol error: invalid bulk length");
     refused(S("*1\r\n$4\r\nPINGxx"),

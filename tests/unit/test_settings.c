@@ -69,12 +69,12 @@ static void defaults(void **state)
 static void values(void **state)
 {
     (void)state;
-    assert_int_equal(
-        parse("--data-dir=/a/b --listen [::1]:1000 --insecure "
-              "--join=127.0.0.1:1,localhost:2 --request-max 16M "
-              "--log-level=debug --memory-limit 2g --announce-peer h:5 "
-              "--bind-source 127.0.0.2"),
-        0);
+    assert_int_equal(parse("--data-dir=/a/b --listen [::1]:1000 --insecure "
+                           "--join=127.0.0.1:1,localhost:2 --request-max 16M "
+                           "--log-level=debug --log-format json --memory-limit "
+                           "2g --announce-peer h:5 "
+                           "--bind-source 127.0.0.2"),
+                     0);
     assert_string_equal(s.listen, "[::1]:1000");
     assert_string_equal(s.cluster_listen, "[::1]:2000");
     assert_string_equal(s.peer_listen, "[::1]:11000");
@@ -84,6 +84,7 @@ static void values(void **state)
     assert_int_equal(s.request_max, 16 << 20);
     assert_int_equal(s.memory_limit, 2LL << 30);
     assert_int_equal(s.log_level, LOG_DEBUG);
+    assert_int_equal(s.log_format, LOG_JSON);
     assert_string_equal(s.announce_peer, "h:5");
     assert_string_equal(s.bind_source, "127.0.0.2");
 }
@@ -128,6 +129,7 @@ static void mistakes(void **state)
         {"--data-dir a --segment-size 128m --log-budget 128m", "--log-budget"},
         {"--data-dir a --insecure=maybe", "yes or no"},
         {"--data-dir a --log-level loud", "--log-level"},
+        {"--data-dir a --log-format xml", "--log-format"},
         {"--data-dir a --config /no/such/file", "/no/such/file"},
     };
 
