@@ -30,6 +30,8 @@ enum kind {
     NOTIFY, /* classes of keyspace events */
 };
 
+#define MICRO_WRONG "is not a number of microseconds, or -1"
+#define NOTIFY_WRONG "Invalid event class character. Use 'Ag$lshzxeKEtmdn'."
 #define KIB UINT64_C(1024)
 #define MIB (UINT64_C(1024) * 1024)
 #define GIB (UINT64_C(1024) * 1024 * 1024)
@@ -297,21 +299,14 @@ static int row_set(struct settings *s,
             *(uint64_t *)at = text[0] == 'j' ? LOG_JSON : LOG_TEXT;
             return 0;
         case MICRO:
-            if (parse_micro(text, at) != 0) {
-                return errmsg_set(em, HF_EINVAL,
-                                  "%s: \"%.100s\" is not a number of "
-                                  "microseconds, or -1",
-                                  where, text);
-            }
-            return 0;
+            return parse_micro(text, at) == 0
+                       ? 0
+                       : errmsg_set(em, HF_EINVAL,
+                                    "%s: \"%.100s\" " MICRO_WRONG, where, text);
         case NOTIFY:
-            if (settings_notify(text, at) != 0) {
-                return errmsg_set(em, HF_EINVAL,
-                                  "%s: Invalid event class character. Use "
-                                  "'Ag$lshzxeKEtmdn'.",
-                                  where);
-            }
-            return 0;
+            return settings_notify(text, at) == 0
+                       ? 0
+                       : errmsg_set(em, HF_EINVAL, "%s: " NOTIFY_WRONG, where);
         case INT:
             break;
     }
@@ -808,9 +803,7 @@ static int refuse_value(const struct row *r,
                               "debug, info, warn, error, verbose, notice, "
                               "warning");
         case NOTIFY:
-            return errmsg_set(em, HF_EINVAL,
-                              "Invalid event class character. Use "
-                              "'Ag$lshzxeKEtmdn'.");
+            return errmsg_set(em, HF_EINVAL, NOTIFY_WRONG);
         case INT:
         case MICRO:
             break;
