@@ -203,6 +203,7 @@ tests_fault_rude_LDADD =
 tests_fault_damage_LDADD = base/libbase.a
 tests_unit_test_check_LDADD = $(CHECK_LIBS) $(CMOCKA_LIBS)
 EXTRA_DIST += tests/sim/seeds.txt tests/sim/raft_seeds.txt tests/fault/jepsen.sh \
+	tests/fault/tracking.sh \
 	tests/fault/cutoff.sh \
 	tests/jepsen \
 	tests/golden/command-user.hex \
