@@ -114,6 +114,12 @@ bool attempts_keep_session(int code)
     return code == HF_OK || mutant(CLIENT_REUSES_NUMBER);
 }
 
+bool attempts_shut_out(struct bytes reply)
+{
+    return reply.n > 10 && (memcmp(reply.p, "-NOAUTH", 7) == 0 ||
+                            memcmp(reply.p, "-WRONGPASS", 10) == 0);
+}
+
 enum probe probe_read(struct bytes reply)
 {
     const struct hf_reply *leader;

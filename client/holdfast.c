@@ -469,9 +469,7 @@ static int decide(struct call *k, enum verdict v, bool opening, int *code)
 /* Every node wants a password, or another one: another try is no use. */
 static bool shut_out(struct call *k, int rv)
 {
-    k->ungreeted = rv == CONN_EGARBAGE && k->reply.n > 3 &&
-                   (memcmp(k->reply.p, "-NOAUTH", 7) == 0 ||
-                    memcmp(k->reply.p, "-WRONGPASS", 10) == 0) &&
+    k->ungreeted = rv == CONN_EGARBAGE && attempts_shut_out(k->reply) &&
                    ++k->denied >= k->c->nodes.n;
     return k->ungreeted;
 }

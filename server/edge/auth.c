@@ -717,8 +717,8 @@ void auth_local(struct conn *c,
     } else if (argc > 3) {
         resp_errorf(reply,
                     "ERR unknown subcommand or wrong number of arguments for "
-                    "'%s'. Try ACL HELP.",
-                    cmd->name);
+                    "'%.*s'. Try ACL HELP.",
+                    (int)argv[1].n, (const char *)argv[1].p);
     } else if (strcmp(cmd->name, "cat") == 0) {
         acl_cat(argv, argc, reply);
     } else if (strcmp(cmd->name, "genpass") == 0) {
