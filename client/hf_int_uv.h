@@ -82,7 +82,6 @@ void huv_hold(struct hf_uv *h);
 void huv_drop(struct hf_uv *h);
 void huv_link_gone(struct hf_uv *h, struct link *l);
 
-int64_t huv_greeting_ms(const struct hf_uv *h);
 /* A node wants a password, or another one. */
 void huv_denied(struct hf_uv *h, struct bytes reply);
 

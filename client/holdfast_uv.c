@@ -449,11 +449,6 @@ static void pump(struct hf_uv *h)
 
 /* ---- replies ---- */
 
-int64_t huv_greeting_ms(const struct hf_uv *h)
-{
-    return h->opt.password != NULL ? HF_AUTH_TIMEOUT : HF_CONNECT_TIMEOUT;
-}
-
 /* When all nodes want another password another try is no use. */
 void huv_denied(struct hf_uv *h, struct bytes reply)
 {
@@ -748,7 +743,8 @@ static void tick_cb(uv_timer_t *t)
 
             /* It has as long for its answer as for all before it. */
             link_tick(l, now);
-            if (h->probes[i] == l && now - l->start_ms >= huv_greeting_ms(h)) {
+            if (h->probes[i] == l &&
+                now - l->start_ms >= hf_greeting_ms(&h->opt)) {
                 link_lost(l, NODE_FAILED, "no answer");
             }
         }
@@ -821,10 +817,7 @@ int hf_uv_open(uv_loop_t *loop,
     ignore_sigpipe();
     opt = opt != NULL ? opt : &none;
     h->loop = loop;
-    h->opt = opt->common;
-    h->opt.user = h->opt.user != NULL ? hf_strdup(h->opt.user) : NULL;
-    h->opt.password =
-        h->opt.password != NULL ? hf_strdup(h->opt.password) : NULL;
+    hf_options_copy(&h->opt, &opt->common);
     h->calls_max = opt->calls_max > 0 ? opt->calls_max : HF_UV_CALLS;
     h->sessions_max =
         opt->sessions_max > 0 ? opt->sessions_max : HF_UV_SESSIONS;
@@ -856,8 +849,7 @@ void huv_drop(struct hf_uv *h)
     if (h->close_cb != NULL) {
         h->close_cb(h->close_data);
     }
-    free((char *)(uintptr_t)h->opt.user);
-    free((char *)(uintptr_t)h->opt.password);
+    hf_options_release(&h->opt);
     free(h->slots);
     free(h);
 }

@@ -349,7 +349,7 @@ void link_tick(struct link *l, int64_t now_ms)
         lost(l, NODE_FAILED, uv_strerror(l->failed));
     } else if (l->state != LINK_UP &&
                now_ms - l->start_ms >= (l->state == LINK_GREETING
-                                            ? huv_greeting_ms(l->h)
+                                            ? hf_greeting_ms(huv_options(l->h))
                                             : HF_CONNECT_TIMEOUT)) {
         lost(l, NODE_FAILED,
              l->state == LINK_GREETING ? "does not greet" : "not reached");

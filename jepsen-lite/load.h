@@ -40,7 +40,7 @@ struct load;
 
 struct workload {
     const char *name;
-    int clients;    /* of 30; more or fewer clients are dealt out alike */
+    int clients;    /* of 44; more or fewer clients are dealt out alike */
     bool resp_only; /* needs what the library has not */
     void *(*setup)(struct load *l); /* state shared by its clients */
     void (*begin)(struct client *c,

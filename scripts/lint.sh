@@ -115,7 +115,7 @@ check_tour() {
 check_scripts() {
     shellcheck -S warning -x -P SCRIPTDIR dev scripts/*.sh tests/fault/*.sh \
         tests/clients/haproxy.sh tests/clients/install.sh \
-        tests/clients/run.sh || true
+        tests/clients/push.sh tests/clients/run.sh || true
 }
 
 # The page shows the code that the tests run.

@@ -207,6 +207,14 @@ int settings_notify(const char *text, char *out)
         return HF_EINVAL;
     }
     notify_format(classes, out);
+    /* Redis 7.0 leaves "n" out beside "A", but knows it: here the text is all
+     * that is kept. */
+    if ((classes & NOTIFY_NEW) != 0 && strchr(out, 'n') == NULL) {
+        size_t n = strlen(out);
+
+        out[n] = 'n';
+        out[n + 1] = '\0';
+    }
     return 0;
 }
 
