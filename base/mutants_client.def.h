@@ -12,6 +12,7 @@
     M(CLIENT_RESENDS_UNNAMED, "an unnamed command is sent again")           \
     M(CLIENT_NO_BREAKER, "a silent node is tried again each time")          \
     M(CLIENT_IMPATIENT, "a living node is left before its own deadline")    \
+    M(CLIENT_UV_RENUMBERS, "uv: a write on a broken link gets a new name")  \
     M(LOG_UNESCAPED, "a quote in a log line ends its JSON string")          \
     M(RESP_LIMIT_IGNORED, "a request over the limit is waited for")         \
     M(RESP_ERROR_UNCUT, "the text of an error can end its line")

@@ -18,6 +18,7 @@
     M(EDGE_DIRTY_EXEC, "EXEC runs although a command was refused")           \
     M(WATCH_STALE, "WATCH after READONLY takes stale revisions")             \
     M(SLOTS_PLAIN, "CLUSTER SLOTS names the plain ports")                    \
+    M(SLOTS_ALONE, "a node that is cut off names itself for ever")           \
     M(EXEC_PIECEWISE, "EXEC sends its commands one by one")                  \
     M(EDGE_EVICTS_ALL, "CLIENT NO-EVICT protects nobody")                    \
     M(EDGE_CLOSE_UNREAD, "closed with unread bytes after a protocol error")  \

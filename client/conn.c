@@ -64,10 +64,7 @@ static int fail(struct conn *c, int status, const char *fmt, ...)
     return status;
 }
 
-/* "host:port" apart; brackets around an IPv6 address are removed. */
-static bool split_addr(const char *addr,
-                       char host[LIM_ADDR],
-                       char port[LIM_ADDR])
+bool conn_split_addr(const char *addr, char host[LIM_ADDR], char port[LIM_ADDR])
 {
     const char *colon = strrchr(addr, ':');
     size_t n;
@@ -150,7 +147,7 @@ int conn_dial(struct conn *c, const char *addr, int64_t deadline_ms)
 
     hf_assert(c->fd < 0);
     snprintf(c->addr, sizeof(c->addr), "%s", addr);
-    if (!split_addr(addr, host, port)) {
+    if (!conn_split_addr(addr, host, port)) {
         return fail(c, CONN_EDIAL, "not an address of the form host:port");
     }
     rv = getaddrinfo(host, port, &hints, &list);

@@ -36,6 +36,11 @@ struct conn {
 /* Milliseconds of a clock that only goes forward. */
 int64_t conn_now_ms(void);
 
+/* "host:port" apart; brackets around an IPv6 address are removed. */
+bool conn_split_addr(const char *addr,
+                     char host[LIM_ADDR],
+                     char port[LIM_ADDR]);
+
 void conn_init(struct conn *c);
 
 /* Connect to @addr, "host:port" or "[host]:port", until @deadline_ms. */

@@ -31,13 +31,19 @@ struct hf {
 int hf_fail(struct hf *c, int code, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* What a connection begins with: HELLO 3; with opt->stale also READONLY, as
- * a request of its own. */
+/* What a connection begins with: HELLO 3, with a password that, too; with
+ * opt->stale also READONLY, as a request of its own. */
 void hf_greeting(const struct hf_options *opt, struct buf *b);
 void hf_greeting_stale(const struct hf_options *opt, struct buf *b);
 
 /* HF_OK: @argv may be sent. Else *@error says why not. */
 int hf_check(const struct hf_bytes *argv, size_t argc, const char **error);
+
+/* The begin of a request, to be followed by its @argc words as bulks. */
+void hf_request_head(struct buf *b,
+                     uint64_t session,
+                     uint64_t number,
+                     size_t argc);
 
 /* Append the request: as it is, or with its name if @session is not 0. */
 void hf_request(struct buf *b,

@@ -122,6 +122,7 @@ const char *hf_result_name(int code)
         {HF_EFULL, "full"},
         {HF_ESTALE, "stale"},
         {HF_ETRIMMED, "no longer kept"},
+        {HF_EBUSY, "busy"},
         {HF_EUNKNOWN, "outcome unknown"},
         {HF_EPROTOCOL, "protocol error"},
     };

@@ -7,10 +7,14 @@
 
 void hf_greeting(const struct hf_options *opt, struct buf *b)
 {
-    (void)opt;
-    resp_array(b, 2);
+    resp_array(b, opt->password != NULL ? 5 : 2);
     resp_bulk_str(b, "HELLO");
     resp_bulk_str(b, "3");
+    if (opt->password != NULL) {
+        resp_bulk_str(b, "AUTH");
+        resp_bulk_str(b, opt->user != NULL ? opt->user : "default");
+        resp_bulk_str(b, opt->password);
+    }
 }
 
 void hf_greeting_stale(const struct hf_options *opt, struct buf *b)
@@ -55,11 +59,10 @@ static void put_number(struct buf *b, uint64_t v)
     resp_bulk_str(b, text);
 }
 
-void hf_request(struct buf *b,
-                uint64_t session,
-                uint64_t number,
-                const struct hf_bytes *argv,
-                size_t argc)
+void hf_request_head(struct buf *b,
+                     uint64_t session,
+                     uint64_t number,
+                     size_t argc)
 {
     resp_array(b, argc + (session != 0 ? 3 : 0));
     if (session != 0) {
@@ -67,6 +70,15 @@ void hf_request(struct buf *b,
         put_number(b, session);
         put_number(b, number);
     }
+}
+
+void hf_request(struct buf *b,
+                uint64_t session,
+                uint64_t number,
+                const struct hf_bytes *argv,
+                size_t argc)
+{
+    hf_request_head(b, session, number, argc);
     for (size_t i = 0; i < argc; i++) {
         resp_bulk(b, bytes_of(argv[i].p, argv[i].n));
     }

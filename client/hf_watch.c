@@ -12,8 +12,8 @@
 
 /* A node that blocks says something well before HF_SILENCE_TIMEOUT. */
 #define BLOCK_MS "500"
-
-enum { WATCH_BATCH = 1000 };
+/* Changes of one answer. */
+#define BATCH "1000"
 
 struct watch {
     struct hf *c;
@@ -199,15 +199,12 @@ static int give(struct watch *w, const struct hf_reply *r)
 
 static int step(struct watch *w)
 {
-    char count[16];
     struct hf_bytes argv[] = {
-        hf_str("XREAD"),  hf_str("COUNT"),   hf_str(count), hf_str("BLOCK"),
+        hf_str("XREAD"),  hf_str("COUNT"),   hf_str(BATCH), hf_str("BLOCK"),
         hf_str(BLOCK_MS), hf_str("STREAMS"), stream_of(w),  hf_str(w->id)};
     struct hf_reply *r;
     int rv;
 
-    snprintf(count, sizeof count, "%d", WATCH_BATCH);
-    argv[2] = hf_str(count);
     rv = hf_call(w->c, HF_CALL_READ, argv, 8, w->timeout_ms, &r);
     if (rv == HF_EREFUSED && r != NULL && r->str != NULL &&
         strncmp(r->str, "TRIMMED ", 8) == 0) {

@@ -35,6 +35,8 @@ struct call {
     int64_t deadline_ms;
     uint32_t pace_ms;
     size_t tries;       /* nodes given up in this call */
+    size_t denied;      /* greetings that were refused for want of a password */
+    bool ungreeted;     /* ... the last one was: the connection is no use */
     bool turned_away;   /* by the node before, for want of a leader */
     int64_t sent_ms;    /* begin of the last attempt */
     struct buf request; /* empty: to be written */
@@ -66,6 +68,9 @@ int hf_open(const char *endpoints,
     c->node = c->nodes.n;
     if (opt != NULL) {
         c->opt = *opt;
+        c->opt.user = opt->user != NULL ? hf_strdup(opt->user) : NULL;
+        c->opt.password =
+            opt->password != NULL ? hf_strdup(opt->password) : NULL;
     }
     *out = c;
     return HF_OK;
@@ -75,6 +80,8 @@ void hf_close(struct hf *c)
 {
     if (c != NULL) {
         conn_close(&c->conn);
+        free((char *)c->opt.user);
+        free((char *)c->opt.password);
         free(c);
     }
 }
@@ -140,8 +147,8 @@ static int ask(struct conn *conn,
                struct bytes *reply)
 {
     bool sent;
-    int rv = conn_exchange(conn, buf_bytes(b), until_ms, HF_CONNECT_TIMEOUT,
-                           &sent, reply);
+    int rv = conn_exchange(conn, buf_bytes(b), until_ms, HF_AUTH_TIMEOUT, &sent,
+                           reply);
 
     buf_clear(b);
     return rv;
@@ -179,6 +186,11 @@ static int64_t sooner(int64_t a, int64_t b)
     return a < b ? a : b;
 }
 
+static int64_t greeting_ms(const struct hf *c)
+{
+    return c->opt.password != NULL ? HF_AUTH_TIMEOUT : HF_CONNECT_TIMEOUT;
+}
+
 /* One try to have a connection. */
 static int connect_once(struct call *k)
 {
@@ -203,6 +215,7 @@ static int connect_once(struct call *k)
     if (rv != CONN_OK) {
         return hf_fail(c, rv, "%s", c->conn.error);
     }
+    until_ms = sooner(conn_now_ms() + greeting_ms(c), k->deadline_ms);
     rv = greet(c, &c->conn, until_ms, &k->reply);
     if (rv == CONN_EGARBAGE && k->reply.n > 0) {
         note_reply(k);
@@ -237,7 +250,10 @@ static enum probe probe(struct call *k, const char *addr)
 
     conn_init(&conn);
     if (conn_dial(&conn, addr, until_ms) == CONN_OK) {
-        int rv = greet(k->c, &conn, until_ms, &reply);
+        int rv;
+
+        until_ms = sooner(conn_now_ms() + greeting_ms(k->c), k->deadline_ms);
+        rv = greet(k->c, &conn, until_ms, &reply);
 
         if (rv == CONN_OK) {
             rv = ask_status(&conn, until_ms, &reply);
@@ -458,6 +474,16 @@ static int decide(struct call *k, enum verdict v, bool opening, int *code)
     return 0;
 }
 
+/* Every node wants a password, or another one: another try is no use. */
+static bool shut_out(struct call *k, int rv)
+{
+    k->ungreeted = rv == CONN_EGARBAGE && k->reply.n > 3 &&
+                   (memcmp(k->reply.p, "-NOAUTH", 7) == 0 ||
+                    memcmp(k->reply.p, "-WRONGPASS", 10) == 0) &&
+                   ++k->denied >= k->c->nodes.n;
+    return k->ungreeted;
+}
+
 static int run(struct call *k)
 {
     int code = HF_EPROTOCOL;
@@ -467,6 +493,9 @@ static int run(struct call *k)
         bool opening;
         int rv = connect_once(k);
 
+        if (rv != CONN_OK && shut_out(k, rv)) {
+            return k->at.doubt ? HF_EUNKNOWN : HF_EREFUSED;
+        }
         if (rv != CONN_OK) {
             next_node(k, rv == CONN_EGARBAGE || rv == CONN_ELOST
                              ? NODE_TURNED_AWAY
@@ -543,6 +572,9 @@ int hf_call(struct hf *c,
             code =
                 hf_fail(c, HF_EPROTOCOL, "%s: senseless reply", c->conn.addr);
         }
+    }
+    if (k.ungreeted) {
+        conn_close(&c->conn);
     }
     buf_release(&k.request);
     if (reply_out != NULL) {

@@ -48,6 +48,7 @@ enum hf_result {
     HF_ETRIMMED = -109,  /* watch: changes behind the position are no longer
                             kept; hf_error() names an id to go on from, after
                             the keys were read */
+    HF_EBUSY = -110,     /* holdfast_uv.h: too many calls under way */
 
     /* Not known: */
     HF_EUNKNOWN = -107, /* sent, no answer: done now, later or never. Never
@@ -60,6 +61,8 @@ enum {
     HF_PORT_DEFAULT = 7379,
     HF_TIMEOUT_DEFAULT = 5000, /* ms; longer than a node's deadline */
     HF_CONNECT_TIMEOUT = 500,  /* ms per node, greeting included */
+    HF_AUTH_TIMEOUT = 2000,    /* instead, with a password: a node may have to
+                                  ask others about it */
     HF_SILENCE_TIMEOUT = 1000, /* ms without a byte: the node is asked over
                                   another connection whether it lives */
     HF_ANSWER_TIMEOUT = 4500,  /* ms without a byte: next node, if it lives or
@@ -127,6 +130,10 @@ struct hf;
 struct hf_options {
     bool stale;          /* reads may be answered from a node's own data */
     uint32_t max_age_ms; /* of such data; 0: any age */
+    /* Each connection authenticates with them first; copied. NULL: with no
+     * password; no @user: as "default". */
+    const char *user;
+    const char *password;
 };
 
 /* Make a handle for the nodes @endpoints, "host:port,host:port,..."; a port

@@ -93,6 +93,9 @@ static const char global_help[] =
     "  --endpoints A,B,C  nodes, host[:port]; also KV_ENDPOINTS; default\n"
     "                     " ENDPOINTS_DEFAULT
     "\n"
+    "  --user NAME        authenticate as NAME; also HOLDFAST_USER\n"
+    "  --password-file F  with the first line of file F; else with what\n"
+    "                     HOLDFAST_PASSWORD says; without: no password\n"
     "  --output FORM      text or json; default: text, raw when piped\n"
     "  --stale            read what the node has, even if it is behind\n"
     "  --max-age MS       with --stale: at most this old\n"
@@ -164,6 +167,25 @@ static const struct {
      "again"},
 };
 
+/* A better one where the error says more. */
+static const char *hint_for(const char *why, const char *hint)
+{
+    if (strstr(why, ": NOAUTH ") != NULL) {
+        return "the cluster wants a password: set HOLDFAST_USER and "
+               "HOLDFAST_PASSWORD, or use --user and --password-file";
+    }
+    if (strstr(why, ": WRONGPASS ") != NULL) {
+        return "no such user, or another password (HOLDFAST_USER, "
+               "HOLDFAST_PASSWORD, --user, --password-file), or the user is "
+               "off";
+    }
+    if (strstr(why, ": NOPERM ") != NULL) {
+        return "another user may: see 'kv call ACL WHOAMI', 'kv call ACL "
+               "GETUSER NAME'";
+    }
+    return hint;
+}
+
 int kv_result(const struct kv *kv, int rv, const char *no)
 {
     if (rv == HF_OK) {
@@ -178,7 +200,8 @@ int kv_result(const struct kv *kv, int rv, const char *no)
             const char *why = hf_error(kv->c);
 
             fprintf(stderr, "kv: %s%s%s\nhint: %s\n", hf_result_name(rv),
-                    why[0] == '\0' ? "" : ": ", why, results[i].hint);
+                    why[0] == '\0' ? "" : ": ", why,
+                    hint_for(why, results[i].hint));
             return results[i].status;
         }
     }
@@ -213,6 +236,8 @@ static const struct option {
 } options[] = {
     {"--endpoints", TEXT, FIELD(endpoints), true},
     {"--output", OUTPUT, FIELD(output), true},
+    {"--user", TEXT, FIELD(user), true},
+    {"--password-file", TEXT, FIELD(password_file), true},
     {"--stale", FLAG, FIELD(stale), true},
     {"--max-age", AGE, FIELD(max_age_ms), true},
     {"--timeout", AGE, FIELD(timeout_ms), true},
@@ -399,11 +424,86 @@ static int parse_line(struct kv *kv, int argc, char **argv, const char **args)
     return KV_DONE;
 }
 
+/* The first line of a file, without its end. NULL: it cannot be read, or is
+ * too long. */
+static char *first_line(const char *path)
+{
+    enum { LINE_MAX_BYTES = 4096 };
+    FILE *f = fopen(path, "r");
+    char *line;
+
+    if (f == NULL) {
+        return NULL;
+    }
+    line = hf_calloc(1, LINE_MAX_BYTES);
+    if (fgets(line, LINE_MAX_BYTES, f) == NULL ||
+        strlen(line) == LINE_MAX_BYTES - 1) {
+        free(line);
+        line = NULL;
+    } else {
+        line[strcspn(line, "\r\n")] = '\0';
+    }
+    fclose(f);
+    return line;
+}
+
+static const char *from_env(const char *name)
+{
+    const char *value = getenv(name);
+
+    return value != NULL && value[0] != '\0' ? value : NULL;
+}
+
+/* False: said why. *@own is to be freed. */
+static bool credentials(struct kv *kv, struct hf_options *opt, char **own)
+{
+    *own = NULL;
+    opt->user = kv->user != NULL ? kv->user : from_env("HOLDFAST_USER");
+    opt->password = from_env("HOLDFAST_PASSWORD");
+    if (kv->password_file != NULL) {
+        *own = first_line(kv->password_file);
+        opt->password = *own;
+        if (*own == NULL) {
+            fprintf(stderr,
+                    "kv: no password in %s: %s\nhint: its first line is it\n",
+                    kv->password_file, strerror(errno));
+            return false;
+        }
+    }
+    if (opt->user != NULL && opt->password == NULL) {
+        fprintf(stderr,
+                "kv: a user, but no password\nhint: set HOLDFAST_PASSWORD, or "
+                "use --password-file\n");
+        return false;
+    }
+    return true;
+}
+
+static int run_verb(struct kv *kv)
+{
+    struct hf_options opt = {.stale = kv->stale, .max_age_ms = kv->max_age_ms};
+    char *own;
+    int status = KV_USAGE;
+
+    if (!credentials(kv, &opt, &own)) {
+        return KV_USAGE;
+    }
+    if (hf_open(kv->endpoints, &opt, &kv->c) == HF_OK) {
+        status = kv->verb->run(kv);
+        hf_close(kv->c);
+    } else {
+        kv->verb = NULL;
+        status = kv_usage(kv,
+                          "endpoints '%s': write host:port,host:port,... (at "
+                          "most %d)",
+                          kv->endpoints, HF_ENDPOINTS_MAX);
+    }
+    free(own);
+    return status;
+}
+
 static int run(struct kv *kv)
 {
-    struct hf_options opt = {kv->stale, kv->max_age_ms};
-    int status;
-
     if (kv->version) {
         printf("kv %s\n", HF_VERSION);
         return KV_DONE;
@@ -416,16 +516,7 @@ static int run(struct kv *kv)
         print_verb_help(kv->verb);
         return KV_DONE;
     }
-    if (hf_open(kv->endpoints, &opt, &kv->c) != HF_OK) {
-        kv->verb = NULL;
-        return kv_usage(kv,
-                        "endpoints '%s': write host:port,host:port,... (at "
-                        "most %d)",
-                        kv->endpoints, HF_ENDPOINTS_MAX);
-    }
-    status = kv->verb->run(kv);
-    hf_close(kv->c);
-    return status;
+    return run_verb(kv);
 }
 
 int main(int argc, char **argv)

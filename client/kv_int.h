@@ -38,6 +38,8 @@ struct kv {
     uint32_t timeout_ms; /* 0: the verb's own */
     bool stale;
     uint32_t max_age_ms;
+    const char *user;
+    const char *password_file;
     /* options of single verbs */
     uint64_t ttl_ms;
     uint64_t limit;

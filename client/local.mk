@@ -19,6 +19,16 @@ client_libholdfast_a_SOURCES = \
 	$(base_libbase_a_SOURCES) \
 	$(resp_libresp_a_SOURCES)
 
+# On a loop of libuv; it goes before libholdfast in a link line.
+include_HEADERS += client/holdfast_uv.h
+nodist_pkgconfig_DATA += client/holdfast_uv.pc
+lib_LIBRARIES += client/libholdfast_uv.a
+client_libholdfast_uv_a_SOURCES = \
+	client/hf_int_uv.h \
+	client/holdfast_uv.c \
+	client/holdfast_uv.h \
+	client/link_uv.c
+
 bin_PROGRAMS += kv
 kv_SOURCES = \
 	client/kv.c \

@@ -236,7 +236,8 @@ static void check_void(struct check *c)
 {
     /* Locks and stale reads have none, and a bank may be closed. */
     static const enum workload last[] = {
-        W_REGISTER, W_APPEND, W_SET, W_COUNTER, W_IDS, W_TTL, W_STATE};
+        W_REGISTER, W_APPEND, W_SET,      W_COUNTER, W_IDS,
+        W_TTL,      W_FEED,   W_TRACKING, W_WATCH,   W_STATE};
     uint64_t ok = 0;
 
     if (!c->h->summary) {
@@ -281,7 +282,9 @@ int check_run(struct check *c)
         [W_SET] = check_set,           [W_COUNTER] = check_counter,
         [W_BANK] = check_bank,         [W_IDS] = check_ids,
         [W_LOCK] = check_lock,         [W_STALE] = check_stale,
-        [W_TTL] = check_ttl,           [W_STATE] = check_state,
+        [W_TTL] = check_ttl,           [W_FEED] = check_feed,
+        [W_TRACKING] = check_tracking, [W_WATCH] = check_watch,
+        [W_STATE] = check_state,
     };
 
     for (size_t i = 0; i < c->h->n_ops; i++) {

@@ -14,6 +14,7 @@ enum { NOBODY = UINT32_MAX };
 
 struct stale {
     struct check *c;
+    enum workload w;
     const struct group *g;
     struct pair_map writes; /* value: number */
     uint32_t *acked;        /* acknowledged writes, by end */
@@ -60,8 +61,8 @@ static void stale_writes(struct stale *s)
             continue;
         }
         if (!stale_number(s, s->g->ops[k])) {
-            undecided(s->c, W_STALE, "line %u: %lld is not a new number",
-                      o->line, (long long)number_of(o));
+            undecided(s->c, s->w, "line %u: %lld is not a new number", o->line,
+                      (long long)number_of(o));
         }
         if (o->end == OP_OK) {
             s->acked[s->n++] = s->g->ops[k];
@@ -111,18 +112,18 @@ static void stale_read(struct stale *s, uint32_t i)
     if (v != 0) {
         const uint32_t *w = pair_map_get(&s->writes, (uint64_t)v, 0);
         if (w == NULL) {
-            found1(s->c, W_STALE, "phantom", i,
+            found1(s->c, s->w, "phantom", i,
                    "Key %s held %lld, which nobody wrote.", key_of(s->c, o),
                    (long long)v);
             return;
         }
         if (op_of(s->c, *w)->end == OP_FAIL) {
-            found2(s->c, W_STALE, "lie", *w, i,
+            found2(s->c, s->w, "lie", *w, i,
                    "The write of %lld to key %s was answered \"certainly not "
                    "applied\", but it was there.",
                    (long long)v, key_of(s->c, o));
         } else if (op_of(s->c, *w)->t0 > o->t1) {
-            found2(s->c, W_STALE, "read of the future", *w, i,
+            found2(s->c, s->w, "read of the future", *w, i,
                    "Key %s held %lld before its write began.", key_of(s->c, o),
                    (long long)v);
         }
@@ -132,7 +133,7 @@ static void stale_read(struct stale *s, uint32_t i)
     }
     newest = stale_newest(s, o->t0 - o->maxage * MS);
     if (newest != NOBODY && number_of(op_of(s->c, newest)) > v) {
-        found2(s->c, W_STALE, "too old", newest, i,
+        found2(s->c, s->w, "too old", newest, i,
                "A read of key %s that allowed an age of %lld ms found %lld; "
                "%lld had been acknowledged %.6f s before it began.",
                key_of(s->c, o), (long long)o->maxage, (long long)v,
@@ -178,7 +179,7 @@ static void stale_sessions(struct stale *s)
         if (top != NULL && number_of(op_of(s->c, *top)) > number_of(o)) {
             const struct op *a = op_of(s->c, *top);
             found2(
-                s->c, W_STALE,
+                s->c, s->w,
                 a->f == F_WRITE ? "own write not seen" : "session going back",
                 *top, s->g->ops[k],
                 "Session %lld had %s %lld in key %s and then read %lld.",
@@ -191,28 +192,55 @@ static void stale_sessions(struct stale *s)
     free(ends);
 }
 
+/* A read that is neither bounded nor from a cache is not stale at all. */
+static void fresh_read(struct stale *s, uint32_t i)
+{
+    const struct op *o = op_of(s->c, i);
+    uint32_t newest = stale_newest(s, o->t0);
+
+    if (newest != NOBODY && number_of(op_of(s->c, newest)) > number_of(o)) {
+        found2(s->c, s->w, "stale read", newest, i,
+               "A read of key %s found %lld; %lld had been acknowledged %.6f s "
+               "before it began.",
+               key_of(s->c, o), (long long)number_of(o),
+               (long long)number_of(op_of(s->c, newest)),
+               seconds(o->t0 - op_of(s->c, newest)->t1));
+    }
+}
+
+size_t check_numbers(struct check *c, enum workload w, const struct group *g)
+{
+    struct stale s = {.c = c, .w = w, .g = g};
+    size_t reads = 0;
+
+    s.acked = hf_calloc(g->n + 1, sizeof(*s.acked));
+    s.top = hf_calloc(g->n + 1, sizeof(*s.top));
+    stale_writes(&s);
+    stale_tops(&s);
+    for (size_t k = 0; k < g->n; k++) {
+        const struct op *o = op_of(c, g->ops[k]);
+        if (o->f == F_READ && o->end == OP_OK) {
+            stale_read(&s, g->ops[k]);
+            if (w == W_TRACKING && !o->cached) {
+                fresh_read(&s, g->ops[k]);
+            }
+            reads++;
+        }
+    }
+    stale_sessions(&s);
+    pair_map_free(&s.writes);
+    free(s.acked);
+    free(s.top);
+    return reads;
+}
+
 void check_stale(struct check *c)
 {
     struct groups g = groups_of(c, W_STALE);
     size_t reads = 0;
 
     for (size_t i = 0; i < g.n; i++) {
-        struct stale s = {.c = c, .g = &g.of[i]};
-        s.acked = hf_calloc(s.g->n + 1, sizeof(*s.acked));
-        s.top = hf_calloc(s.g->n + 1, sizeof(*s.top));
-        stale_writes(&s);
-        stale_tops(&s);
-        for (size_t k = 0; k < s.g->n; k++) {
-            const struct op *o = op_of(c, s.g->ops[k]);
-            if (o->f == F_READ && o->end == OP_OK) {
-                stale_read(&s, s.g->ops[k]);
-                reads++;
-            }
-        }
-        stale_sessions(&s);
-        pair_map_free(&s.writes);
-        free(s.acked);
-        free(s.top);
+        reads += check_numbers(c, W_STALE, &g.of[i]);
     }
     looked_at(c, W_STALE, "%zu keys, %zu reads", g.n, reads);
     groups_free(&g);

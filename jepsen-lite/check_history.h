@@ -29,6 +29,9 @@ enum {
     W(LOCK, "lock")         \
     W(STALE, "stale")       \
     W(TTL, "ttl")           \
+    W(FEED, "feed")         \
+    W(TRACKING, "tracking") \
+    W(WATCH, "watch")       \
     W(STATE, "state")
 
 #define CHECK_FUNCTIONS(F)  \
@@ -44,6 +47,10 @@ enum {
     F(RELEASE, "release")   \
     F(GUARD, "guard")       \
     F(SET, "set")           \
+    F(WATCH, "watch")       \
+    F(EXEC, "exec")         \
+    F(POLL, "poll")         \
+    F(TOLD, "told")         \
     F(STATE, "state")
 
 enum workload {
@@ -103,6 +110,7 @@ struct op {
     uint8_t end;   /* enum op_end */
     uint8_t node;
     bool final;
+    bool cached; /* a read that asked nobody */
 };
 
 /* A fault, from its start to its stop, or a leader seen (node, term). */

@@ -87,6 +87,10 @@ enum { SLEW_PER_MILLION = 500 };
  * time was then set anew by wall clocks, and no deadline can be judged. */
 bool cold_start(const struct check *c, int64_t from, int64_t to);
 
+/* One key whose only writer counts up, of stale or tracking: bounds of age,
+ * sessions that do not go back. Returns how many reads it has. */
+size_t check_numbers(struct check *c, enum workload w, const struct group *g);
+
 void check_register(struct check *c);
 void check_append(struct check *c);
 void check_set(struct check *c);
@@ -96,6 +100,9 @@ void check_ids(struct check *c);
 void check_lock(struct check *c);
 void check_stale(struct check *c);
 void check_ttl(struct check *c);
+void check_feed(struct check *c);
+void check_tracking(struct check *c);
+void check_watch(struct check *c);
 void check_state(struct check *c);
 
 #endif

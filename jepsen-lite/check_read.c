@@ -376,6 +376,7 @@ enum shape {
     S_THREE = 128, /* three numbers */
     S_LIST = 256,  /* any */
     S_ANY = 512,
+    S_STRS = 1024, /* an even number of strings */
 };
 
 static const struct {
@@ -403,6 +404,15 @@ static const struct {
     {W_STALE, F_READ, S_ANY, S_INT | S_NULL},
     {W_TTL, F_SET, S_STR, S_ANY},
     {W_TTL, F_READ, S_ANY, S_STR | S_NULL},
+    {W_FEED, F_WRITE, S_STRS, S_ANY},
+    {W_FEED, F_POLL, S_STR, S_INTS | S_LIST},
+    {W_FEED, F_READ, S_ANY, S_STR | S_NULL},
+    {W_TRACKING, F_WRITE, S_INT, S_ANY},
+    {W_TRACKING, F_READ, S_ANY, S_INT | S_NULL},
+    {W_TRACKING, F_TOLD, S_ANY, S_INTS},
+    {W_WATCH, F_SET, S_STR, S_ANY},
+    {W_WATCH, F_WATCH, S_ANY, S_STR | S_NULL},
+    {W_WATCH, F_EXEC, S_PAIR, S_ANY},
     {W_STATE, F_STATE, S_ANY, S_STR},
 };
 
@@ -434,6 +444,16 @@ static bool is_txn(const struct history *h, const struct val *v)
     return true;
 }
 
+static bool is_strings(const struct val *v)
+{
+    bool all = v->type == V_LIST && v->n % 2 == 0;
+
+    for (uint32_t i = 0; all && i < v->n; i++) {
+        all = v->u.list[i].type == V_STR;
+    }
+    return all;
+}
+
 static bool has_shape(const struct history *h, const struct val *v, int shape)
 {
     const struct val *l = v->u.list;
@@ -450,6 +470,7 @@ static bool has_shape(const struct history *h, const struct val *v, int shape)
             l[0].type != V_INT && l[1].type == V_STR) ||
            ((shape & S_GUARD) != 0 && two && l[0].type == V_INT &&
             l[1].type == V_STR) ||
+           ((shape & S_STRS) != 0 && is_strings(v)) ||
            ((shape & S_TXN) != 0 && is_txn(h, v));
 }
 
@@ -516,6 +537,9 @@ static int op_members(struct history *h,
     }
     if (rv == 0) {
         rv = get_str(h, at, j, "id", &o->id);
+    }
+    if (rv == 0) {
+        rv = get_bool(at, j, "cached", &o->cached);
     }
     return rv == 0 ? get_bool(at, j, "final", &o->final) : rv;
 }

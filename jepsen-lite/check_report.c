@@ -111,7 +111,8 @@ void op_words(const struct history *h,
         o->ended == OP_NEVER ? "no answer" : end_words[o->end]);
     if (o->end == OP_OK && o->f != F_TXN &&
         (o->f == F_READ || o->f == F_GEN || o->f == F_STATE ||
-         o->f == F_ACQUIRE || (o->f == F_ADD && o->out.type == V_INT))) {
+         o->f == F_ACQUIRE || o->f == F_POLL || o->f == F_TOLD ||
+         o->f == F_WATCH || (o->f == F_ADD && o->out.type == V_INT))) {
         put(out, size, " ");
         put_val(h, &o->out, out, size);
     }
@@ -126,6 +127,9 @@ void op_words(const struct history *h,
     }
     if (o->session >= 0) {
         put(out, size, ", session %" PRId64, o->session);
+    }
+    if (o->cached) {
+        put(out, size, ", from its cache");
     }
     if (o->index >= 0) {
         put(out, size, ", index %" PRId64, o->index);

@@ -278,6 +278,60 @@ enum outcome rconn_exchange(struct rconn *c,
     return OUT_OK;
 }
 
+bool rconn_send(struct rconn *c, struct bytes request, int64_t deadline_ms)
+{
+    if (c->fd < 0) {
+        snprintf(c->error, sizeof(c->error), "not connected");
+        return false;
+    }
+    if (send_all(c, request, deadline_ms) < request.n) {
+        rconn_close(c);
+        return false;
+    }
+    return true;
+}
+
+/* A byte, an end or an error may be there. */
+static bool readable(struct rconn *c)
+{
+    struct pollfd p = {.fd = c->fd, .events = POLLIN};
+
+    return poll(&p, 1, 0) != 0;
+}
+
+int rconn_next(struct rconn *c, int64_t deadline_ms, struct answer *a)
+{
+    struct resp_scan scan = {0};
+    size_t len = 0;
+    int rv;
+
+    answer_clear(a);
+    if (c->fd < 0) {
+        return -1;
+    }
+    while ((rv = resp_scan_reply(&scan, c->in.p, c->in.n, RCONN_REPLY_MAX,
+                                 &len)) == 0) {
+        if (!readable(c) && (deadline_ms <= rconn_now_ms() ||
+                             !wait_for(c, POLLIN, deadline_ms))) {
+            return 0;
+        }
+        if (!receive(c, rconn_now_ms() + 1)) {
+            rconn_close(c);
+            return -1;
+        }
+    }
+    if (rv == 1) {
+        buf_append(&a->raw, c->in.p, len);
+        buf_consume(&c->in, len);
+    }
+    if (rv < 0 || !answer_parse(a, 1)) {
+        snprintf(c->error, sizeof(c->error), "not the protocol");
+        rconn_close(c);
+        return -1;
+    }
+    return 1;
+}
+
 /* ---- errors ---- */
 
 enum outcome rconn_judge(const struct resp_value *v)

@@ -65,6 +65,14 @@ enum outcome rconn_exchange(struct rconn *c,
                             int64_t deadline_ms,
                             struct answer *a);
 
+/* For connections that are told things unasked (pushes). Send @request until
+ * @deadline_ms; false: the connection is closed, and it may have arrived. */
+bool rconn_send(struct rconn *c, struct bytes request, int64_t deadline_ms);
+/* The next reply or push to @a, waited for until @deadline_ms (0: only what
+ * has arrived). 1: there is one; 0: not in time, and the connection stays; -1:
+ * it is closed. */
+int rconn_next(struct rconn *c, int64_t deadline_ms, struct answer *a);
+
 /* What the reply @v says about its request. Unknown words are OUT_INFO. */
 enum outcome rconn_judge(const struct resp_value *v);
 

@@ -15,7 +15,7 @@
 #include "base/err.h"
 
 enum {
-    WORKLOADS = 9,
+    WORKLOADS = 12,
     RATE_DEFAULT = 600, /* operations a second, of all clients */
     QUIET_DEFAULT = 5,  /* s */
     EMPTY_MS = 30000,   /* for the first request of all */
@@ -23,8 +23,9 @@ enum {
 };
 
 static const struct workload *const all[WORKLOADS] = {
-    &work_register, &work_append, &work_set,   &work_counter, &work_bank,
-    &work_ids,      &work_lock,   &work_stale, &work_ttl};
+    &work_register, &work_append, &work_set,      &work_counter,
+    &work_bank,     &work_ids,    &work_lock,     &work_stale,
+    &work_ttl,      &work_feed,   &work_tracking, &work_watch};
 
 struct options {
     const char *nodes, *workload, *history;

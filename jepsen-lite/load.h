@@ -50,8 +50,9 @@ struct workload {
     bool (*final)(struct client *c, void *shared);
 };
 
-extern const struct workload work_append, work_bank, work_counter, work_ids,
-    work_lock, work_register, work_set, work_stale, work_ttl;
+extern const struct workload work_append, work_bank, work_counter, work_feed,
+    work_ids, work_lock, work_register, work_set, work_stale, work_tracking,
+    work_ttl, work_watch;
 
 /* ---- the run ---- */
 

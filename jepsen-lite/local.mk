@@ -46,12 +46,15 @@ holdfast_load_SOURCES = \
 	jepsen-lite/work_append.c \
 	jepsen-lite/work_bank.c \
 	jepsen-lite/work_counter.c \
+	jepsen-lite/work_feed.c \
 	jepsen-lite/work_ids.c \
 	jepsen-lite/work_lock.c \
 	jepsen-lite/work_register.c \
 	jepsen-lite/work_set.c \
 	jepsen-lite/work_stale.c \
-	jepsen-lite/work_ttl.c
+	jepsen-lite/work_tracking.c \
+	jepsen-lite/work_ttl.c \
+	jepsen-lite/work_watch.c
 holdfast_load_LDADD = client/libholdfast.a
 
 # holdfast-check: the judge
@@ -61,6 +64,7 @@ jepsen_lite_libcheck_a_SOURCES = \
 	jepsen-lite/check.h \
 	jepsen-lite/check_append.c \
 	jepsen-lite/check_clock.c \
+	jepsen-lite/check_feed.c \
 	jepsen-lite/check_graph.c \
 	jepsen-lite/check_graph.h \
 	jepsen-lite/check_history.h \
@@ -73,6 +77,8 @@ jepsen_lite_libcheck_a_SOURCES = \
 	jepsen-lite/check_sums.c \
 	jepsen-lite/check_tally.c \
 	jepsen-lite/check_timeline.c \
+	jepsen-lite/check_tracking.c \
+	jepsen-lite/check_watch.c \
 	jepsen-lite/check_wgl.c \
 	jepsen-lite/check_wgl.h
 CHECK_LIBS = jepsen-lite/libcheck.a base/libbase.a $(JANSSON_LIBS)

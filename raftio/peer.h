@@ -199,8 +199,8 @@ struct peer_stats {
     uint32_t silent_ms;  /* since the last frame of it, either connection */
     uint64_t sent_bytes, received_bytes;
     uint64_t sent_messages, received_messages;
-    uint64_t dropped;  /* messages not taken or lost with a connection */
-    uint64_t connects; /* times the own connection came up */
+    uint64_t dropped;     /* messages not taken or lost with a connection */
+    uint64_t connects;    /* times the own connection came up */
     uint64_t up_since_ms; /* env_now_ms() of the last of them */
     size_t bulk_pending;
     char refused[PEER_REASON_MAX]; /* last refusal; empty since up */

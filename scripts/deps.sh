@@ -18,7 +18,8 @@ case "${1:-}" in
         ;;
     --test)
         packages="$packages iproute2 iptables clang strace xfsprogs e2fsprogs
-            redis-server python3 libhiredis-dev haproxy valkey-tools"
+            redis-server python3 libhiredis-dev haproxy valkey-tools
+            prometheus-redis-exporter curl"
         # Node.js may have come from elsewhere, with an npm of its own.
         command -v node >/dev/null || packages="$packages nodejs"
         command -v npm >/dev/null || packages="$packages npm"

@@ -37,10 +37,14 @@ likely() {
         log) echo "test_wal test_vote test_snap test_identity test_formats" ;;
         peer) echo "test_peer test_snapxfer test_message" ;;
         store) echo "test_machine test_store test_map test_strings" ;;
-        node) echo "test_node test_bounds" ;;
+        node) echo "test_node test_push test_bounds" ;;
         feed) echo "test_feed test_node test_client" ;;
-        edge) echo "test_conn test_bounds test_command test_machine" ;;
+        edge)
+            echo "test_conn test_pubsub test_tracking test_push" \
+                "test_bounds test_command test_machine"
+            ;;
         client) echo "test_client test_resp test_kv" ;;
+        server) echo "test_server test_node" ;;
         jepsen) find "$dir/tests/unit" -type f -perm -u+x \
             \( -name 'test_check*' -o -name 'test_history_out' \) |
             sed 's,.*/,,' ;;

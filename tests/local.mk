@@ -11,6 +11,7 @@ UNIT_TESTS = \
 	tests/unit/test_conn \
 	tests/unit/test_crc32c \
 	tests/unit/test_driver \
+	tests/unit/test_holdfast_uv \
 	tests/unit/test_kv \
 	tests/unit/test_load \
 	tests/unit/test_log_line \
@@ -30,8 +31,10 @@ UNIT_TESTS = \
 	tests/unit/test_pace \
 	tests/unit/test_peer \
 	tests/unit/test_pubsub \
+	tests/unit/test_push \
 	tests/unit/test_repair \
 	tests/unit/test_resp \
+	tests/unit/test_server \
 	tests/unit/test_settings \
 	tests/unit/test_snap \
 	tests/unit/test_snapxfer \
@@ -62,7 +65,9 @@ PROCESS_TESTS = \
 	tests/fault/seat.sh \
 	tests/fault/stale.sh \
 	tests/fault/stalled_disk.sh \
-	tests/fault/syscalls.sh
+	tests/fault/syscalls.sh \
+	tests/clients/tools.sh \
+	tests/fault/uv_client.sh
 FAULT_TOOLS = \
 	tests/fault/damage \
 	tests/fault/feed_watch \
@@ -70,7 +75,8 @@ FAULT_TOOLS = \
 	tests/fault/godown \
 	tests/fault/powercut \
 	tests/fault/rude \
-	tests/fault/stale_read
+	tests/fault/stale_read \
+	tests/fault/uv_load
 check_DATA = tests/fault/undo.so
 tests/fault/cold_start.log: tests/fault/big_start.log
 tests/fault/gaps.log: tests/fault/cold_start.log
@@ -88,7 +94,9 @@ tests/fault/stalled_disk.log: tests/fault/loopcut.log
 tests/fault/readonly_disk.log: tests/fault/stalled_disk.log
 tests/fault/syscalls.log: tests/fault/readonly_disk.log
 tests/fault/lossy.log: tests/fault/load.log
-tests/clients/acl.log: tests/fault/lossy.log
+tests/clients/tools.log: tests/fault/uv_client.log
+tests/fault/uv_client.log: tests/fault/lossy.log
+tests/clients/acl.log: tests/clients/tools.log
 
 # Preloaded into nodes, so without sanitizers and with nothing of ours in it.
 tests/fault/undo.so: $(srcdir)/tests/fault/undo.c $(srcdir)/tests/fault/undo.h
@@ -117,10 +125,15 @@ FAKE_CLUSTER = tests/unit/fake_cluster.c tests/unit/fake_cluster.h
 CLIENT_LDADD = client/libholdfast.a $(CMOCKA_LIBS) -lm
 tests_unit_test_client_SOURCES = tests/unit/test_client.c $(FAKE_CLUSTER)
 tests_unit_test_client_LDADD = $(CLIENT_LDADD)
+tests_unit_test_holdfast_uv_SOURCES = tests/unit/test_holdfast_uv.c \
+	$(FAKE_CLUSTER)
+tests_unit_test_holdfast_uv_LDADD = client/libholdfast_uv.a \
+	$(CLIENT_LDADD) $(UV_LIBS)
 tests_unit_test_kv_SOURCES = tests/unit/test_kv.c $(FAKE_CLUSTER)
 tests_unit_test_kv_LDADD = $(CLIENT_LDADD)
 DISK_SIM = tests/sim/disk_sim.c tests/sim/disk_sim.h tests/unit/wal_env.h
 tests_unit_test_command_SOURCES = tests/unit/test_command.c tests/unit/ask.h
+tests_unit_test_server_SOURCES = tests/unit/test_server.c tests/unit/ask.h
 tests_unit_test_strings_SOURCES = tests/unit/test_strings.c tests/unit/ask.h
 tests_unit_test_disk_sim_SOURCES = tests/unit/test_disk_sim.c $(DISK_SIM)
 tests_unit_test_formats_SOURCES = tests/unit/test_formats.c $(DISK_SIM)
@@ -166,6 +179,15 @@ tests_unit_test_node_SOURCES = tests/unit/test_node.c \
 	tests/sim/rot.c tests/sim/rot.h
 tests_unit_test_node_LDADD = server/libserver_edge.a $(NODE_LIBS) \
 	$(NODE_SYSTEM_LIBS) $(CMOCKA_LIBS)
+tests_unit_test_push_SOURCES = tests/unit/test_push.c \
+	tests/sim/check.c tests/sim/check.h \
+	tests/sim/cluster.c tests/sim/cluster.h \
+	tests/sim/disk_sim.c tests/sim/disk_sim.h \
+	tests/sim/env_sim.c tests/sim/env_sim.h \
+	tests/sim/mini.c tests/sim/mini.h \
+	tests/sim/rot.c tests/sim/rot.h
+tests_unit_test_push_LDADD = server/libserver_edge.a $(NODE_LIBS) \
+	$(NODE_SYSTEM_LIBS) $(CMOCKA_LIBS)
 tests_unit_test_repair_SOURCES = tests/unit/test_repair.c $(DISK_SIM)
 tests_fault_feed_watch_LDADD = client/libholdfast.a
 tests_fault_freeport_LDADD =
@@ -173,12 +195,15 @@ tests_fault_powercut_SOURCES = tests/fault/powercut.c tests/fault/undo.h
 tests_fault_powercut_LDADD =
 tests_fault_godown_LDADD =
 tests_fault_stale_read_LDADD =
+tests_fault_uv_load_LDADD = client/libholdfast_uv.a client/libholdfast.a \
+	$(UV_LIBS)
 tests_fault_rude_LDADD =
 tests_fault_damage_LDADD = base/libbase.a
 tests_unit_test_check_LDADD = $(CHECK_LIBS) $(CMOCKA_LIBS)
 EXTRA_DIST += tests/sim/seeds.txt tests/sim/raft_seeds.txt tests/fault/jepsen.sh \
 	tests/fault/cutoff.sh \
 	tests/jepsen \
+	tests/golden/command-user.hex \
 	tests/golden/entry.hex \
 	tests/golden/hello.hex \
 	tests/golden/identity.hex \
@@ -186,12 +211,15 @@ EXTRA_DIST += tests/sim/seeds.txt tests/sim/raft_seeds.txt tests/fault/jepsen.sh
 	tests/golden/segment.hex \
 	tests/golden/snapshot.hex \
 	tests/golden/snapshot-2.hex \
+	tests/golden/user.hex \
 	tests/golden/vote.hex \
 	tests/fuzz/corpus \
 	tests/clients/acl.py \
 	tests/clients/compare.sh \
 	tests/clients/compare.py \
 	tests/clients/compare \
+	tests/clients/compare-cluster.txt \
+	tests/clients/tools.sh \
 	tests/clients/cli.py \
 	tests/clients/commands.txt \
 	tests/clients/debs.txt \

@@ -140,6 +140,30 @@ bool admin_need_master(const struct ask *a)
     return false;
 }
 
+/* Has this node been without a leader for longer than an election takes? Then
+ * it is cut off, or the majority is lost. */
+static bool is_alone(const struct node_view *v)
+{
+    return v->leader_id == 0 && v->leaderless_ms >= ADMIN_ALONE_MS &&
+           !mutant(SLOTS_ALONE);
+}
+
+/* A map to give to a client? While an election lasts this node is the master
+ * of its own map, since the request that follows waits here. One that is alone
+ * has none: else a client that asks it would not look for the others. */
+static bool need_map(const struct ask *a)
+{
+    if (!admin_need_master(a)) {
+        return false;
+    }
+    if (is_alone(a->v)) {
+        resp_error(a->reply,
+                   "CLUSTERDOWN this node knows no leader; ask another one");
+        return false;
+    }
+    return true;
+}
+
 static void slots_node(const struct ask *a, const struct member_view *m)
 {
     char host[LIM_ADDR], hex[41];
@@ -168,7 +192,7 @@ static void cluster_slots(const struct ask *a)
 {
     const struct node_view *v = a->v;
 
-    if (!admin_need_master(a)) {
+    if (!need_map(a)) {
         return;
     }
     resp_array(a->reply, 1);
@@ -206,17 +230,18 @@ static void shards_node(const struct ask *a, const struct member_view *m)
     admin_field_int(a->reply, "port", port);
     admin_field_str(a->reply, "ip", host);
     admin_field_str(a->reply, "endpoint", host);
-    admin_field_str(a->reply, "role", m == admin_master(a->v) ? "master" : "replica");
+    admin_field_str(a->reply, "role",
+                    m == admin_master(a->v) ? "master" : "replica");
     admin_field_int(a->reply, "replication-offset", offset_of(a->v, m));
     admin_field_str(a->reply, "health",
-              m->self && a->v->loading ? "loading" : "online");
+                    m->self && a->v->loading ? "loading" : "online");
 }
 
 static void cluster_shards(const struct ask *a)
 {
     const struct node_view *v = a->v;
 
-    if (!admin_need_master(a)) {
+    if (!need_map(a)) {
         return;
     }
     resp_array(a->reply, 1);
@@ -247,12 +272,11 @@ void admin_nodes_line(const struct node_view *v,
 
     admin_member_hex(v, m->id, hex);
     admin_member_hex(v, master->id, of);
-    buf_printf(text, "%s %s:%u@%u %s%s%s %s 0 0 %" PRIu64 " %s%s", hex, host,
-               port, bus, m->self ? "myself," : "",
-               m == master ? "master" : "slave", up ? "" : ",fail",
-               m == master ? "-" : of, v->term,
-               up ? "connected" : "disconnected",
-               m == master ? " 0-16383" : "");
+    buf_printf(
+        text, "%s %s:%u@%u %s%s%s %s 0 0 %" PRIu64 " %s%s", hex, host, port,
+        bus, m->self ? "myself," : "", m == master ? "master" : "slave",
+        up ? "" : ",fail", m == master ? "-" : of, v->term,
+        up ? "connected" : "disconnected", m == master ? " 0-16383" : "");
 }
 
 static void cluster_nodes(const struct ask *a)
@@ -303,7 +327,7 @@ static void cluster_info(const struct ask *a)
                "cluster_stats_messages_received:%" PRIu64
                "\r\n"
                "total_cluster_links_buffer_limit_exceeded:0\r\n",
-               v->init ? "ok" : "fail", slots, slots, v->n_members, v->term,
+               v->init && !is_alone(v) ? "ok" : "fail", slots, slots, v->n_members, v->term,
                v->term, sent, received);
     resp_verbatim(a->reply, buf_bytes(&text));
     buf_release(&text);
@@ -582,7 +606,8 @@ static bool wait_words(const struct command_words *w,
         return false;
     }
     if (!args_i64(w->argv[2], &ms)) {
-        return args_fail(reply, "ERR timeout is not an integer or out of range");
+        return args_fail(reply,
+                         "ERR timeout is not an integer or out of range");
     }
     if (ms < 0) {
         return args_fail(reply, "ERR timeout is negative");
@@ -591,6 +616,9 @@ static bool wait_words(const struct command_words *w,
         return args_fail(reply, "ERR timeout is out of range");
     }
     a->timeout_ms = (uint64_t)ms;
+    if ((w->marks & COMMAND_IN_MULTI) != 0 && !mutant(WAIT_IN_MULTI)) {
+        a->count = 0; /* what there is now */
+    }
     return true;
 }
 

@@ -65,8 +65,8 @@ struct edge_counters {
     uint64_t tracking_total_keys;
     uint64_t tracking_total_items;    /* pairs of key and client */
     uint64_t tracking_total_prefixes; /* of all clients */
-    uint64_t reads;        /* of sockets */
-    uint64_t unsent_bytes; /* replies that wait for their clients */
+    uint64_t reads;                   /* of sockets */
+    uint64_t unsent_bytes;            /* replies that wait for their clients */
     uint16_t plain_port;
     uint16_t cluster_port;
     struct stats *stats; /* of commands; NULL: not counted */
@@ -111,6 +111,9 @@ struct link_view {
 };
 
 /* Everything in it is borrowed during one call. */
+/* A node that has known no leader for so long gives clients no map. */
+enum { ADMIN_ALONE_MS = 2000 };
+
 struct node_view {
     /* identity */
     uint8_t cluster_id[16]; /* zero: none yet */
@@ -131,6 +134,7 @@ struct node_view {
     uint64_t election_ms; /* the election timeout in force */
     uint64_t quorum_ms;   /* a leader's, without a majority */
     bool loading;         /* reading its data */
+    uint64_t leaderless_ms; /* for how long none is known; 0: one is */
     bool init;            /* belongs to a cluster */
     int tolerates_loss;   /* voters that may fail now; <0: unknown */
     uint64_t seats;       /* of the cluster, vacant ones included */
@@ -172,7 +176,7 @@ struct node_view {
     const char *os;
     uint64_t system_memory;
     uint64_t clients_bytes; /* held for clients */
-    uint64_t avg_ttl_ms;    /* of keys that have a deadline, by a sample */
+    uint64_t avg_ttl_ms;    /* of keys that have a deadline */
     double cpu_user_s;
     double cpu_system_s;
     /* members, self included (on a blank node: with id 0), in order of id */

@@ -17,8 +17,8 @@ static void unknown_node(const struct ask *a)
 {
     struct bytes s = a->argv[2];
 
-    resp_errorf(a->reply, "ERR Unknown node %.*s",
-                (int)(s.n < 128 ? s.n : 128), (const char *)s.p);
+    resp_errorf(a->reply, "ERR Unknown node %.*s", (int)(s.n < 128 ? s.n : 128),
+                (const char *)s.p);
 }
 
 void admin_cluster_replicas(const struct ask *a)
@@ -100,16 +100,21 @@ void admin_cluster_refused(const struct ask *a)
         const char *reason;
     } reasons[] = {
         {"meet", "ERR members are not introduced: start a node with --join"},
-        {"reset", "ERR a member does not leave by itself: use CLUSTER FORGET "
-                  "or kv member remove"},
-        {"replicate", "ERR the cluster decides who follows whom: use CLUSTER "
-                      "FAILOVER to lead"},
-        {"set-config-epoch", "ERR the epoch is the term of the leader, which "
-                             "only elections change"},
-        {"bumpepoch", "ERR the epoch is the term of the leader, which only "
-                      "elections change"},
-        {"saveconfig", "ERR there is no nodes.conf: membership is in the log, "
-                       "which is always saved"},
+        {"reset",
+         "ERR a member does not leave by itself: use CLUSTER FORGET "
+         "or kv member remove"},
+        {"replicate",
+         "ERR the cluster decides who follows whom: use CLUSTER "
+         "FAILOVER to lead"},
+        {"set-config-epoch",
+         "ERR the epoch is the term of the leader, which "
+         "only elections change"},
+        {"bumpepoch",
+         "ERR the epoch is the term of the leader, which only "
+         "elections change"},
+        {"saveconfig",
+         "ERR there is no nodes.conf: membership is in the log, "
+         "which is always saved"},
     };
 
     if (!bytes_ieq(a->argv[0], "cluster")) {

@@ -138,6 +138,7 @@ enum { COMMAND_HEADER = 8, COMMAND_WORDS_FEW = 8 };
 enum command_mark {
     COMMAND_CLUSTER_PORT = 1, /* came in by the cluster port: INFO, HELLO */
     COMMAND_USER = 2,         /* behind the words: u64 born, u32 length, name */
+    COMMAND_IN_MULTI = 4,     /* of an EXEC: it must not wait */
 };
 struct acl_who;
 

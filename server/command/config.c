@@ -1,21 +1,52 @@
 /* CONFIG. Settings have names of their own; the names that Redis has for the
  * same thing work as well, and what tools ask Redis for is answered by what
  * is true here. */
-#include <inttypes.h>
+#include <ctype.h>
 #include <stdio.h>
 
 #include "resp/resp.h"
 #include "server/command/admin_int.h"
 #include "server/command/command.h"
 
-static bool wanted(const struct ask *a, const char *name)
+static bool is_pattern(struct bytes s)
 {
-    for (int i = 2; i < a->argc; i++) {
-        if (command_glob(a->argv[i], bytes_str(name))) {
+    for (size_t i = 0; i < s.n; i++) {
+        if (strchr("*?[\\", s.p[i]) != NULL && s.p[i] != 0) {
             return true;
         }
     }
     return false;
+}
+
+/* In any case of letters: all names are in lower case. */
+static bool matches(struct bytes pattern, const char *name)
+{
+    uint8_t low[128];
+
+    if (pattern.n > sizeof low) {
+        return false;
+    }
+    for (size_t i = 0; i < pattern.n; i++) {
+        low[i] = (uint8_t)tolower(pattern.p[i]);
+    }
+    return command_glob(bytes_of(low, pattern.n), bytes_str(name));
+}
+
+/* The words that ask for @name; -1: none. A name is preferred to a pattern,
+ * as it is answered in the letters in which it was asked. */
+static int wanted(const struct ask *a, const char *name)
+{
+    int by = -1;
+
+    for (int i = 2; i < a->argc; i++) {
+        if (bytes_ieq(a->argv[i], name)) {
+            return i;
+        }
+        if (by < 0 && is_pattern(a->argv[i]) && matches(a->argv[i], name)) {
+            by = i;
+        }
+    }
+    return by;
 }
 
 static const char *own(const struct node_view *v, const char *name)
@@ -74,7 +105,6 @@ static const struct config_view fixed[] = {
     {"enable-module-command", "no"},
 };
 
-
 /* Names of Redis for settings of ours. */
 static const struct {
     const char *redis;
@@ -121,9 +151,16 @@ struct out {
 
 static void give(struct out *o, const char *name, const char *value)
 {
-    if (value != NULL && wanted(o->a, name) &&
+    int by = value == NULL ? -1 : wanted(o->a, name);
+
+    if (by >= 0 &&
         (own(o->a->v, name) == NULL || own(o->a->v, name) == value)) {
-        admin_field_str(&o->body, name, value);
+        if (is_pattern(o->a->argv[by])) {
+            resp_bulk_str(&o->body, name);
+        } else {
+            resp_bulk(&o->body, o->a->argv[by]);
+        }
+        resp_bulk_str(&o->body, value);
         o->n++;
     }
 }
@@ -146,9 +183,9 @@ static void give_derived(struct out *o)
     give(o, "min-slaves-to-write", text);
     give(o, "cluster-enabled", o->a->cluster_port ? "yes" : "no");
     if (v->edge != NULL) {
-        snprintf(text, sizeof text, "%u",
-                 o->a->cluster_port ? v->edge->cluster_port
-                                    : v->edge->plain_port);
+        snprintf(
+            text, sizeof text, "%u",
+            o->a->cluster_port ? v->edge->cluster_port : v->edge->plain_port);
         give(o, "port", text);
     }
     if (listen != NULL) {
@@ -202,8 +239,7 @@ void admin_config_set(const struct ask *a)
         resp_error(a->reply, "ERR syntax error");
     } else if (need_process(a) &&
                a->v->process->config_set(a->v->process->data, a->argv + 2,
-                                         (size_t)(a->argc - 2) / 2,
-                                         a->reply)) {
+                                         (size_t)(a->argc - 2) / 2, a->reply)) {
         resp_ok(a->reply);
     }
 }

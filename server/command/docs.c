@@ -433,6 +433,8 @@ static void command_docs(const struct bytes *argv, int argc, struct buf *reply)
 
 struct key_list {
     const struct command *command;
+    const struct bytes *argv;
+    int argc;
     bool flags;
     struct buf text;
     size_t n;
@@ -450,6 +452,12 @@ static void key_flags(const struct key_list *k, size_t i, struct buf *reply)
     if (*text == 0) {
         text = command_has(k->command, CMD_WRITE) ? "RW access update"
                                                   : "RO access";
+    }
+    if (strstr(text, "variable_flags") != NULL) {
+        text = "OW update";
+        for (int w = 3; w < k->argc; w++) {
+            text = bytes_ieq(k->argv[w], "GET") ? "RW access update" : text;
+        }
     }
     words_reply(text, spec_flags_end(text), resp_simple, reply);
 }
@@ -499,13 +507,12 @@ static void command_getkeys(const struct bytes *argv,
                             bool flags,
                             struct buf *reply)
 {
-    struct key_list keys = {NULL, flags, BUF_INIT, 0};
     const struct command *c = with_words(argv + 2, argc - 2, reply);
+    struct key_list keys = {c, argv + 2, argc - 2, flags, BUF_INIT, 0};
 
     if (c == NULL) {
         return;
     }
-    keys.command = c;
     command_each_key(c, argv + 2, argc - 2, key_add, &keys);
     if (keys.n == 0) {
         resp_error(reply, "ERR Invalid arguments specified for command");

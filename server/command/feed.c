@@ -14,7 +14,7 @@
 #define FEED_NAME "__changes__"
 #define ERR_ID "ERR Invalid stream ID specified as stream command argument"
 
-enum { COPY_SHIFT = 10, ID_TEXT = 40 };
+enum { COPY_SHIFT = 6, ID_TEXT = 40 };
 
 enum feed_kind { FEED_READ, FEED_RANGE, FEED_LEN, FEED_INFO };
 
@@ -535,6 +535,11 @@ bool feed_empty(const struct feed *f)
         }
     }
     return true;
+}
+
+bool feed_is_large(const struct feed *f)
+{
+    return f->kind == FEED_RANGE;
 }
 
 uint64_t feed_block_ms(const struct feed *f)

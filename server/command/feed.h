@@ -35,6 +35,8 @@ void feed_free(struct feed *f); /* NULL is allowed */
 bool feed_step(struct feed *f, const struct history *h, uint64_t units);
 /* An XREAD that has found nothing, and is not in error. */
 bool feed_empty(const struct feed *f);
+/* Its reply may have REPLY_MAX bytes (XRANGE): one at a time. */
+bool feed_is_large(const struct feed *f);
 /* Of BLOCK; 0: for ever. */
 uint64_t feed_block_ms(const struct feed *f);
 /* Append the reply of what was found. */

@@ -82,7 +82,6 @@ static void section_clients(const struct node_view *v,
                             bool cluster,
                             struct buf *b)
 {
-    const struct stats *s = counters(v)->stats;
     size_t links = 0;
 
     (void)cluster;
@@ -93,7 +92,7 @@ static void section_clients(const struct node_view *v,
     line_u64(b, "cluster_connections", links);
     line_u64(b, "maxclients", counters(v)->maxclients);
     line_u64(b, "blocked_clients", v->blocked);
-    line_u64(b, "tracking_clients", s == NULL ? 0 : s->tracking_clients);
+    line_u64(b, "tracking_clients", counters(v)->tracking_clients);
     line_u64(b, "parked_requests", v->parked);
 }
 
@@ -227,9 +226,12 @@ static void section_stats(const struct node_view *v,
     line_u64(b, "evicted_clients", c->slow_closed);
     line_u64(b, "keyspace_hits", c->stats == NULL ? 0 : c->stats->hits);
     line_u64(b, "keyspace_misses", c->stats == NULL ? 0 : c->stats->misses);
-    line_u64(b, "pubsub_channels", 0);
-    line_u64(b, "pubsub_patterns", 0);
-    line_u64(b, "pubsubshard_channels", 0);
+    line_u64(b, "pubsub_channels", c->pubsub_channels);
+    line_u64(b, "pubsub_patterns", c->pubsub_patterns);
+    line_u64(b, "pubsubshard_channels", c->pubsubshard_channels);
+    line_u64(b, "tracking_total_keys", c->tracking_total_keys);
+    line_u64(b, "tracking_total_items", c->tracking_total_items);
+    line_u64(b, "tracking_total_prefixes", c->tracking_total_prefixes);
     line_u64(b, "latest_fork_usec", 0);
     line_u64(b, "total_forks", 0);
     line_u64(b, "migrate_cached_sockets", 0);

@@ -34,8 +34,7 @@ void admin_slowlog_get(const struct ask *a)
         return;
     }
     if (a->argc == 3 && (!args_i64(a->argv[2], &n) || n < -1)) {
-        resp_error(a->reply,
-                   "ERR count should be greater than or equal to -1");
+        resp_error(a->reply, "ERR count should be greater than or equal to -1");
         return;
     }
     if (n == -1 || (uint64_t)n > have) {
@@ -143,8 +142,8 @@ void admin_latency_graph(const struct ask *a)
         high = ms > high ? ms : high;
     }
     buf_printf(&t,
-               "%s - high %" PRIu64 " ms, low %" PRIu64 " ms (all time high %"
-               PRIu64 " ms)\n",
+               "%s - high %" PRIu64 " ms, low %" PRIu64
+               " ms (all time high %" PRIu64 " ms)\n",
                e->name, high, low, e->max_ms);
     for (uint64_t row = GRAPH_ROWS; row-- > 0;) {
         for (unsigned i = 0; i < e->n; i++) {
@@ -152,9 +151,7 @@ void admin_latency_graph(const struct ask *a)
             uint64_t top =
                 high == low ? 0 : (ms - low) * (GRAPH_ROWS - 1) / (high - low);
 
-            buf_u8(&t, top > row    ? '|'
-                       : top == row ? '#'
-                                    : ' ');
+            buf_u8(&t, top > row ? '|' : top == row ? '#' : ' ');
         }
         buf_u8(&t, '\n');
     }
@@ -167,13 +164,16 @@ static const struct {
     const char *meaning;
 } meanings[] = {
     {"command", "a client waited so long for its reply: see SLOWLOG"},
-    {"log-fsync", "a write to the log and its fsync: every write of every "
-                  "client waits for it. A faster disk, or one that nothing "
-                  "else uses, is what helps"},
-    {"snapshot", "a snapshot was written, beside the clients: only if other "
-                 "events come at the same time does it matter"},
-    {"loop-turn", "this node answered nobody meanwhile: the processor was "
-                  "taken away from it, or a request was very large"},
+    {"log-fsync",
+     "a write to the log and its fsync: every write of every "
+     "client waits for it. A faster disk, or one that nothing "
+     "else uses, is what helps"},
+    {"snapshot",
+     "a snapshot was written, beside the clients: only if other "
+     "events come at the same time does it matter"},
+    {"loop-turn",
+     "this node answered nobody meanwhile: the processor was "
+     "taken away from it, or a request was very large"},
     {"election", "so long no leader was heard, and writes waited"},
 };
 
@@ -291,9 +291,8 @@ void admin_memory_stats(const struct ask *a)
     const struct node_view *v = a->v;
     const struct stats *s = stats_of(a);
     uint64_t peak = s == NULL ? 0 : s->memory_peak;
-    uint64_t rest = v->rss_bytes > v->memory_bytes
-                        ? v->rss_bytes - v->memory_bytes
-                        : 0;
+    uint64_t rest =
+        v->rss_bytes > v->memory_bytes ? v->rss_bytes - v->memory_bytes : 0;
 
     peak = peak > v->memory_bytes ? peak : v->memory_bytes;
     resp_map(a->reply, 14);
@@ -417,8 +416,7 @@ void admin_debug(const struct ask *a)
              (int)(a->argv[2].n < 31 ? a->argv[2].n : 31),
              (const char *)a->argv[2].p);
     seconds = strtod(text, &end);
-    if (end == text || *end != 0 || !(seconds >= 0) ||
-        seconds > SLEEP_MAX_S) {
+    if (end == text || *end != 0 || !(seconds >= 0) || seconds > SLEEP_MAX_S) {
         resp_error(a->reply, "ERR value is not a valid float");
         return;
     }
@@ -486,16 +484,19 @@ void admin_lolwut(const struct ask *a)
             } else if (row < 4 && col > mast && col <= mast + 1 + row * 2) {
                 buf_u8(&t, col == mast + 1 + row * 2 ? '\\' : ' ');
             } else if (row == 4 && col >= mast - 6 && col <= mast + 8) {
-                buf_u8(&t, col == mast - 6 ? '\\' : col == mast + 8 ? '/' : '_');
+                buf_u8(&t, col == mast - 6   ? '\\'
+                           : col == mast + 8 ? '/'
+                                             : '_');
             } else if (row > 4) {
-                buf_u8(&t, (uint8_t)"~~~-. "[x >> 61 < 6 ? x >> 61 : 0]);
+                buf_u8(&t, (uint8_t) "~~~-. "[x >> 61 < 6 ? x >> 61 : 0]);
             } else {
                 buf_u8(&t, ' ');
             }
         }
         buf_u8(&t, '\n');
     }
-    buf_printf(&t, "Holdfast ver. %s, %" PRIu64 " entries since it was moored\n",
+    buf_printf(&t,
+               "Holdfast ver. %s, %" PRIu64 " entries since it was moored\n",
                a->v->version, a->v->applied_index);
     resp_verbatim(a->reply, buf_bytes(&t));
     buf_release(&t);

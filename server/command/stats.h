@@ -101,7 +101,6 @@ struct stats {
 
     uint64_t hits; /* keys looked up by reads of this node, and found */
     uint64_t misses;
-    uint64_t tracking_clients; /* of those who count them */
 };
 
 struct stats *stats_new(void);
@@ -116,9 +115,7 @@ void stats_call(struct stats *s,
                 uint64_t us,
                 struct bytes reply);
 /* Refused before it was begun; @c NULL: it is no command. */
-void stats_reject(struct stats *s,
-                  const struct command *c,
-                  struct bytes reply);
+void stats_reject(struct stats *s, const struct command *c, struct bytes reply);
 /* An error that belongs to no command. */
 void stats_error(struct stats *s, struct bytes reply);
 /* The calls in percent @p (0..100) took at most so many us; 0: no calls. */
@@ -128,8 +125,7 @@ uint64_t stats_bucket_top(unsigned i);
 
 static inline bool stats_is_slow(const struct stats *s, uint64_t us)
 {
-    return s->slow_us >= 0 && us >= (uint64_t)s->slow_us &&
-           s->slow_max_len > 0;
+    return s->slow_us >= 0 && us >= (uint64_t)s->slow_us && s->slow_max_len > 0;
 }
 struct stats_slow_call {
     const struct command *command;

@@ -252,17 +252,17 @@
       "subcommand", "Facts on a stream of changes.")
 
 #define COMMANDS_PUBSUB(X)                                                     \
-    X(140, subscribe, -2, CMD_LOCAL | CMD_CONN | CMD_OPEN | CMD_NOMULTI, 0, 0, 0, "pubsub", \
+    X(140, subscribe, -2, CMD_LOCAL | CMD_CONN | CMD_OPEN, 0, 0, 0, "pubsub", \
       NULL, "channel [channel ...]", "Listen to channels.")                    \
-    X(141, unsubscribe, -1, CMD_LOCAL | CMD_CONN | CMD_OPEN | CMD_NOMULTI, 0, 0, 0, \
+    X(141, unsubscribe, -1, CMD_LOCAL | CMD_CONN | CMD_OPEN, 0, 0, 0, \
       "pubsub", NULL, "[channel ...]", "Stop listening to channels, or all.")  \
-    X(142, psubscribe, -2, CMD_LOCAL | CMD_CONN | CMD_OPEN | CMD_NOMULTI, 0, 0, 0, "pubsub", \
+    X(142, psubscribe, -2, CMD_LOCAL | CMD_CONN | CMD_OPEN, 0, 0, 0, "pubsub", \
       NULL, "pattern [pattern ...]", "Listen to channels that match.")         \
-    X(143, punsubscribe, -1, CMD_LOCAL | CMD_CONN | CMD_OPEN | CMD_NOMULTI, 0, 0, 0, \
+    X(143, punsubscribe, -1, CMD_LOCAL | CMD_CONN | CMD_OPEN, 0, 0, 0, \
       "pubsub", NULL, "[pattern ...]", "Stop listening to patterns, or all.")  \
-    X(144, ssubscribe, -2, CMD_LOCAL | CMD_CONN | CMD_OPEN | CMD_NOMULTI, 0, 0, 0, "pubsub", \
+    X(144, ssubscribe, -2, CMD_LOCAL | CMD_CONN | CMD_OPEN, 0, 0, 0, "pubsub", \
       NULL, "channel [channel ...]", "Listen to shard channels.")              \
-    X(145, sunsubscribe, -1, CMD_LOCAL | CMD_CONN | CMD_OPEN | CMD_NOMULTI, 0, 0, 0, \
+    X(145, sunsubscribe, -1, CMD_LOCAL | CMD_CONN | CMD_OPEN, 0, 0, 0, \
       "pubsub", NULL, "[channel ...]",                                         \
       "Stop listening to shard channels, or all.")                             \
     X(146, publish, 3, CMD_LOCAL | CMD_OPEN, 0, 0, 0, "pubsub", NULL,          \

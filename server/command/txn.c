@@ -33,9 +33,9 @@ static bool arity_fits(const struct command *c, int argc)
 static const struct command *nested_row(const struct bytes *argv, int argc)
 {
     const struct command *c = command_by_name(argv[0]);
-    const struct command *sub =
-        c != NULL && c->handler == NULL && argc > 1 ? command_sub(c, argv[1])
-                                                    : NULL;
+    const struct command *sub = c != NULL && c->handler == NULL && argc > 1
+                                    ? command_sub(c, argv[1])
+                                    : NULL;
 
     return sub != NULL ? sub : c;
 }

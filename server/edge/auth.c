@@ -387,15 +387,16 @@ bool auth_begin(struct conn *c,
 
 /* ---- may it run? ---- */
 
-/* Shows and changes nothing but the connection and where the nodes are, or
+/* Shows and changes nothing but the connection and how the nodes are, or
  * is a read that is decided later: by what this node knows. Cluster-aware
  * clients need these while there is no leader. */
 static bool mild(const struct command *cmd)
 {
     static const char *const names[] = {
-        "ping",  "echo", "select",  "readonly", "readwrite",  "command",
-        "multi", "exec", "discard", "watch",    "unwatch",    "asking",
-        "wait",  "time", "acl|cat", "acl|help", "acl|whoami", "acl|genpass"};
+        "ping",     "echo",       "select",      "readonly", "readwrite",
+        "command",  "multi",      "exec",        "discard",  "watch",
+        "unwatch",  "asking",     "wait",        "time",     "acl|cat",
+        "acl|help", "acl|whoami", "acl|genpass", "status"};
     char name[48];
 
     if (cmd->parent != NULL && strcmp(cmd->parent, "cluster") == 0) {
@@ -499,6 +500,13 @@ static void gate_ask(struct conn *c, const struct bytes *argv, int argc)
     ask(c, o);
 }
 
+/* The connection's user was made, or made again, later than what this node
+ * has applied, or is gone. */
+static bool unheard_of(const struct conn *c, const struct acl_denial *d)
+{
+    return c->user != NULL && d->why == ACL_NOAUTH;
+}
+
 bool auth_gate(struct conn *c,
                const struct command *cmd,
                const struct bytes *argv,
@@ -511,16 +519,16 @@ bool auth_gate(struct conn *c,
         return false;
     }
     c->leaving |= cmd->handler == cmd_acl_deluser;
-    /* A read is decided where it is evaluated, and costs no more there. */
-    if (cmd->handler != NULL && !command_has(cmd, CMD_WRITE) && !c->multi &&
-        !mutant(ACL_AT_DISPATCH_ONLY)) {
-        return false;
-    }
+    /* What reads or writes data is decided where it is evaluated. Only what
+     * would be refused as far as is known is asked for before: so it is
+     * refused for that, whatever else is wrong with it, and does not fill the
+     * log. */
     if (known_to_allow(c, cmd, argv, argc, &d)) {
         if (cmd->handler != NULL || mild(cmd) || mutant(ACL_AT_DISPATCH_ONLY)) {
             return false;
         }
-    } else if (m != NULL && mutant(ACL_AT_DISPATCH_ONLY)) {
+    } else if (m != NULL && ((mild(cmd) && !unheard_of(c, &d)) ||
+                             mutant(ACL_AT_DISPATCH_ONLY))) {
         deny(c, &d);
         return true;
     }

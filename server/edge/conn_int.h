@@ -200,6 +200,10 @@ void conn_hold_reads(struct conn *c);
 /* @reply was given to what dispatch() is at, or to @o. */
 void edge_count_now(struct conn *c, struct bytes reply);
 void edge_count_op(struct conn_op *o, struct bytes reply);
+/* ... to an EXEC that was not one operation. */
+void edge_count_exec(struct conn *c,
+                     const struct counted *k,
+                     struct bytes reply);
 /* Is a line of this kind to be written now? */
 bool edge_may_log(struct edge *e, enum edge_quota kind);
 /* Output of @c has grown: no more than output_total in all. */

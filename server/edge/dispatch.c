@@ -116,11 +116,13 @@ void dispatch_op(struct conn *c,
                  void (*done)(struct client_op *op, struct bytes reply))
 {
     struct conn_op *o = conn_op_new(c, kind);
+    int marks = 0;
 
-    o->op.command = auth_encode(
-        c, cmd,
-        c->port == EDGE_CLUSTER && kind == OP_NODE ? COMMAND_CLUSTER_PORT : 0,
-        argv, argc);
+    if (kind == OP_NODE) {
+        marks |= c->port == EDGE_CLUSTER ? COMMAND_CLUSTER_PORT : 0;
+        marks |= c->chain != NULL ? COMMAND_IN_MULTI : 0;
+    }
+    o->op.command = auth_encode(c, cmd, (uint8_t)marks, argv, argc);
     o->op.done = done;
     o->track = tracking_begin(c, cmd, argv, argc);
     conn_op_submit(o);
@@ -137,7 +139,8 @@ static void submit(struct conn *c,
 
 /* On the cluster port of a node that does not lead, whatever names a key or
  * writes is sent to the leader; reads stay after READONLY. While no leader is
- * known it is parked here like on the plain port. */
+ * known it is parked here like on the plain port; but not at a node that is
+ * cut off: this client knows of others. */
 static bool moved(struct conn *c,
                   const struct command *cmd,
                   const struct bytes *argv,
@@ -157,8 +160,17 @@ static bool moved(struct conn *c,
     leader = node_leader_cluster_address(c->edge->node);
     writes = command_writes(cmd, argv, argc);
     keyed = command_first_key(cmd, argv, argc, &key);
-    if (leader[0] == 0 || (!writes && (!keyed || c->stale))) {
+    if (!writes && (!keyed || c->stale)) {
         return false;
+    }
+    if (leader[0] == 0) {
+        if (node_leaderless_ms(c->edge->node) < ADMIN_ALONE_MS ||
+            mutant(SLOTS_ALONE)) {
+            return false;
+        }
+        resp_error(reply,
+                   "CLUSTERDOWN this node knows no leader; ask another one");
+        return true;
     }
     port = admin_split(leader, host);
     resp_errorf(reply, "MOVED %u %s:%u", keyed ? command_key_slot(key) : 0,

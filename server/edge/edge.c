@@ -155,7 +155,14 @@ void edge_reset_stats(struct edge *e)
 /* Those that wait because they were asked to do not count the time. */
 static bool waits(const struct command *c)
 {
-    return strcmp(c->name, "wait") == 0 || strcmp(c->name, "xread") == 0;
+    static const char *const names[] = {"wait", "xread", "save", "init"};
+
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        if (strcmp(c->name, names[i]) == 0) {
+            return true;
+        }
+    }
+    return false;
 }
 
 static void slow(struct conn *c,
@@ -228,6 +235,22 @@ void edge_count_now(struct conn *c, struct bytes reply)
     us = count_call(c, &k, reply, &keep);
     if (keep && e->now_argv != NULL) {
         slow(c, k.command, e->now_argv, e->now_argc, us);
+    }
+}
+
+void edge_count_exec(struct conn *c,
+                     const struct counted *k,
+                     struct bytes reply)
+{
+    struct bytes name = bytes_str("exec");
+    uint64_t us;
+    bool keep;
+
+    if (k->command != NULL) {
+        us = count_call(c, k, reply, &keep);
+        if (keep) {
+            slow(c, k->command, &name, 1, us);
+        }
     }
 }
 

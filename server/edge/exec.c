@@ -17,6 +17,7 @@ struct exec_chain {
     struct buf data; /* replies of the TXN */
     size_t at;
     struct buf out;
+    struct counted counted;
     struct track_op *track; /* of the TXN: ends with the whole reply */
 };
 
@@ -36,6 +37,7 @@ static void chain_end(struct exec_chain *x, struct bytes reply)
     struct conn *c = x->conn;
 
     c->chain = NULL;
+    edge_count_exec(c, &x->counted, reply);
     conn_reply(c, reply);
     tracking_end(x->track);
     x->track = NULL;
@@ -157,6 +159,8 @@ void exec_chain(struct conn *c,
     struct exec_chain *x = hf_calloc(1, sizeof *x);
 
     x->conn = c;
+    x->counted = c->edge->now;
+    c->edge->now.command = NULL;
     x->queue = c->queue;
     buf_init(&c->queue);
     x->r = reader_of(buf_bytes(&x->queue));

@@ -129,33 +129,11 @@ static void admin_message(struct node *n,
     }
 }
 
-/* The mean of a sample, in the order of hashes. */
-struct ttl_sample {
-    uint64_t now;
-    uint64_t sum;
-    uint64_t n;
-};
-
-static void ttl_add(void *ctx, const struct item *it)
+static uint64_t admin_avg_ttl(struct store *s)
 {
-    struct ttl_sample *t = ctx;
-    uint64_t deadline = item_deadline(it);
+    uint64_t mean = map_deadline_mean(store_map(s));
 
-    if (deadline > t->now) {
-        t->sum += deadline - t->now;
-        t->n++;
-    }
-}
-
-static uint64_t admin_avg_ttl(const struct store *s)
-{
-    enum { LOOKED_AT = 64 };
-    struct ttl_sample t = {store_time(s), 0, 0};
-
-    if (store_count_volatile(s) > 0) {
-        (void)store_scan(s, 0, LOOKED_AT, ttl_add, &t);
-    }
-    return t.n == 0 ? 0 : t.sum / t.n;
+    return mean > store_time(s) ? mean - store_time(s) : 0;
 }
 
 static void admin_sizes(struct node *n, struct node_view *v)
@@ -188,8 +166,8 @@ static void admin_sizes(struct node *n, struct node_view *v)
     v->cpu_system_s = use.cpu_system_s;
     v->system_memory =
         (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
-    v->clients_bytes = n->reply_bytes +
-                       (n->cfg.edge != NULL ? n->cfg.edge->unsent_bytes : 0);
+    v->clients_bytes =
+        n->reply_bytes + (n->cfg.edge != NULL ? n->cfg.edge->unsent_bytes : 0);
 }
 
 static void admin_snapshots(struct node *n, struct node_view *v)
@@ -208,9 +186,8 @@ static void admin_snapshots(struct node *n, struct node_view *v)
     v->snapshot_failed = s->failed;
     v->snapshot_taking = s->taking != NULL;
     v->snapshot_taking_s =
-        s->taking != NULL
-            ? (int64_t)((now - s->taking->started_us) / 1000000)
-            : -1;
+        s->taking != NULL ? (int64_t)((now - s->taking->started_us) / 1000000)
+                          : -1;
     v->snapshot_installing = s->installing != NULL;
 }
 
@@ -248,10 +225,10 @@ static void admin_links(struct node *n, struct node_view *v)
             .sent_bytes = p[i].sent_bytes,
             .received_bytes = p[i].received_bytes,
             .queued_bytes = p[i].bulk_pending,
-            .since_ms = p[i].up_since_ms == 0
-                            ? 0
-                            : v->cluster_ms - (node_now_ms(n) -
-                                               p[i].up_since_ms),
+            .since_ms =
+                p[i].up_since_ms == 0
+                    ? 0
+                    : v->cluster_ms - (node_now_ms(n) - p[i].up_since_ms),
         };
     }
     free(p);
@@ -272,6 +249,7 @@ unsigned node_view_fill(struct node *n,
     v->node_id = n->id;
     v->version = PACKAGE_VERSION;
     v->loading = n->loading;
+    v->leaderless_ms = node_leaderless_ms(n);
     v->init = n->machine != NULL && machine_initialized(n->machine);
     v->uptime_s = (now - n->started_us) / 1000000;
     v->pid = (uint32_t)getpid();
@@ -465,8 +443,7 @@ static bool admin_rename(struct node *n,
         return false;
     }
     if (m != NULL && m->self && !mutant(FORGET_SELF)) {
-        client_op_error(op,
-                        "ERR I tried hard but I can't forget myself...");
+        client_op_error(op, "ERR I tried hard but I can't forget myself...");
         return false;
     }
     snprintf(text, sizeof text, "%llu",

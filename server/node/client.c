@@ -26,7 +26,7 @@ struct client {
     bool tracks;
     uint64_t max_age_ms;
     uint64_t write_index; /* of the last write answered */
-    uint64_t min_index; /* local reads wait until this is applied */
+    uint64_t min_index;   /* local reads wait until this is applied */
 };
 
 /* Replies of one connection that wait for their turn: more reads are not

@@ -142,6 +142,28 @@ static void feed_timer(struct env_timer *t)
 
 /* ---- looking ---- */
 
+static void step_later(struct node *n, struct client_op *op)
+{
+    if (n->feeds.stepping.n >= FEED_STEPPING_MAX) {
+        client_op_error(op, "TRYAGAIN too many requests go through changes");
+        return;
+    }
+    op_list_push(&n->feeds.stepping, op);
+    env_defer(n->env, &n->feeds.task);
+}
+
+/* Is a large one under way? Others wait for it with empty hands. */
+static bool large_runs(const struct node *n)
+{
+    for (const struct client_op *op = n->feeds.stepping.head; op != NULL;
+         op = op->list_next) {
+        if (feed_is_large(op->feed->feed)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static void look(struct node *n, struct client_op *op)
 {
     struct feed_op *w = op->feed;
@@ -154,8 +176,7 @@ static void look(struct node *n, struct client_op *op)
         return;
     }
     if (!feed_step(w->feed, history_of(n), FEED_STEP)) {
-        op_list_push(&n->feeds.stepping, op);
-        env_defer(n->env, &n->feeds.task);
+        step_later(n, op);
         return;
     }
     if (feed_empty(w->feed) && w->blocks && !w->last && op->client != NULL) {
@@ -189,7 +210,11 @@ bool feed_take(struct node *n, struct client_op *op)
         }
         op->feed = w;
     }
-    look(n, op);
+    if (feed_is_large(w->feed) && large_runs(n)) {
+        step_later(n, op);
+    } else {
+        look(n, op);
+    }
     return true;
 }
 
@@ -232,16 +257,24 @@ void feed_applied(struct node *n)
 static void feed_task(struct env_task *t)
 {
     struct node *n = t->data;
+    bool large = false; /* one was looked at */
 
     if (!may_look(n)) {
         /* Requests end with the node, or go on behind the install. */
         return;
     }
     for (size_t left = n->feeds.stepping.n; left > 0; left--) {
+        struct client_op *op = op_list_pop(&n->feeds.stepping);
+
+        /* All of them are taken in turn, which keeps their order. */
         if (!read_reply_room(n)) {
-            return;
+            op_list_push(&n->feeds.stepping, op); /* until some were taken */
+        } else if (large && feed_is_large(op->feed->feed)) {
+            step_later(n, op);
+        } else {
+            large |= feed_is_large(op->feed->feed);
+            look(n, op);
         }
-        look(n, op_list_pop(&n->feeds.stepping));
     }
 }
 

@@ -25,8 +25,10 @@ struct client_op;
 struct node;
 
 enum {
-    FEED_PARKED_MAX = 1000, /* requests that wait for a change, of one node;
-                               beyond: -TRYAGAIN */
+    FEED_PARKED_MAX = 1000,  /* requests that wait for a change, of one node;
+                                beyond: -TRYAGAIN */
+    FEED_STEPPING_MAX = 256, /* requests that are looked through changes for
+                                in steps; beyond: -TRYAGAIN */
 };
 
 struct feeds {

@@ -188,6 +188,13 @@ const char *node_leader_cluster_address(const struct node *n)
     return m != NULL ? m->cluster : "";
 }
 
+uint64_t node_leaderless_ms(const struct node *n)
+{
+    return n->leaderless_us == 0 || node_ready_leader(n) != 0
+               ? 0
+               : (env_now_us(n->env) - n->leaderless_us) / 1000;
+}
+
 /* ---- garbage, in slices ---- */
 
 void node_garbage(struct node *n)
@@ -701,9 +708,9 @@ static void node_changed_task(struct env_task *t)
     changed = leader != n->seen_leader || term != n->seen_term;
     if (changed) {
         n->leader_changes += leader != 0 ? 1 : 0;
-        if (leader == 0) {
+        if (leader == 0 && n->leaderless_us == 0) {
             n->leaderless_us = env_now_us(n->env);
-        } else if (n->leaderless_us != 0) {
+        } else if (leader != 0 && n->leaderless_us != 0) {
             node_latency(n, "election",
                          (env_now_us(n->env) - n->leaderless_us) / 1000);
             n->leaderless_us = 0;

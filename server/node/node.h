@@ -127,6 +127,8 @@ bool node_is_leader(const struct node *n); /* and ready to serve */
 uint64_t node_id(const struct node *n);    /* 0: blank */
 /* Cluster address of the leader ("" when unknown or not announced yet). */
 const char *node_leader_cluster_address(const struct node *n);
+/* For how long no leader has been known; 0: one is. */
+uint64_t node_leaderless_ms(const struct node *n);
 bool node_full(const struct node *n); /* stop reading client sockets */
 bool node_draining(const struct node *n);
 struct machine *node_machine(struct node *n); /* NULL while loading */
@@ -184,8 +186,7 @@ void node_publish(struct node *n,
                   struct bytes channel,
                   struct bytes message);
 /* Settings that were changed: of @cfg are taken request_timeout_ms,
- * snapshot_rate, snapshot_floor, log_budget, memory_limit, and the bounds of
- * the history. */
+ * snapshot_rate, snapshot_floor, log_budget and memory_limit. */
 void node_configure(struct node *n, const struct node_config *cfg);
 /* @event took @ms: for LATENCY. */
 void node_latency(struct node *n, const char *event, uint64_t ms);

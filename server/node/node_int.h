@@ -133,9 +133,9 @@ struct node {
     struct waits waits;
     struct link_view links[LIM_NODES]; /* as last asked for */
     char os[200];                      /* uname */
-    struct quota foreign;       /* lines about what peers send */
-    size_t internal_ops;        /* other nodes' reads answered here */
-    size_t internal_bytes;      /* of their commands */
+    struct quota foreign;              /* lines about what peers send */
+    size_t internal_ops;               /* other nodes' reads answered here */
+    size_t internal_bytes;             /* of their commands */
     size_t reply_bytes; /* of replies that no connection has taken yet */
     uint64_t applying;  /* index being applied, for observers */
     uint64_t stall_us;  /* when a stalled disk was last acted on */

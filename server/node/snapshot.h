@@ -67,15 +67,15 @@ struct snapshotter {
     uint32_t file_crc;               /* snap_file.hash */
     uint64_t index;                  /* of the newest durable one; 0: none */
     uint64_t term;
-    uint64_t retry_us; /* not before */
-    uint64_t taken_n;        /* since the start */
-    uint64_t taken_unix_s;   /* when the last one was durable; 0: none was */
-    uint64_t taken_us;       /* the same by env_now_us() */
-    uint64_t taken_ms;       /* what it took */
+    uint64_t retry_us;     /* not before */
+    uint64_t taken_n;      /* since the start */
+    uint64_t taken_unix_s; /* when the last one was durable; 0: none was */
+    uint64_t taken_us;     /* the same by env_now_us() */
+    uint64_t taken_ms;     /* what it took */
     uint64_t sent_n;
-    bool failed;             /* the last try */
-    bool unreadable;   /* it, or the log behind it: another is due */
-    bool received;     /* a fetched, verified file is at hand */
+    bool failed;     /* the last try */
+    bool unreadable; /* it, or the log behind it: another is due */
+    bool received;   /* a fetched, verified file is at hand */
     uint64_t received_index;
     uint64_t received_term;
     struct snapshot_sent sent[LIM_NODES];

@@ -140,9 +140,8 @@ static void save_begin(struct node *n, struct client_op *op, bool wait)
         client_op_done(op, 0);
     } else {
         op->number = WAIT_FOR_SNAPSHOT;
-        op->term = n->snapshot.taking != NULL
-                       ? n->snapshot.taking->meta.index
-                       : n->snapshot.index;
+        op->term = n->snapshot.taking != NULL ? n->snapshot.taking->meta.index
+                                              : n->snapshot.index;
         wait_push(n, op);
     }
 }

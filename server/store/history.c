@@ -41,6 +41,7 @@ struct history {
     size_t n;
     size_t cap;
     size_t bytes;
+    size_t held; /* of chunks that only frozen histories refer to */
     uint64_t count;
     uint64_t added;
     uint64_t count_max;
@@ -62,6 +63,11 @@ static struct chunk *chunk_at(const struct history *h, size_t i)
 {
     hf_assert(i < h->n);
     return h->ring[(h->head + i) % h->cap];
+}
+
+static size_t chunk_bytes(const struct chunk *c)
+{
+    return sizeof *c + c->cap;
 }
 
 static void chunk_unref(struct chunk *c)
@@ -103,7 +109,8 @@ static void drop_chunk(struct history *h)
         h->floor = id_at(c, c->n - 1);
         h->count -= c->n - c->first;
     }
-    h->bytes -= sizeof *c + c->cap;
+    h->bytes -= chunk_bytes(c);
+    h->held += c->refs > 1 ? chunk_bytes(c) : 0;
     h->head = (h->head + 1) % h->cap;
     h->n--;
     chunk_unref(c);
@@ -193,7 +200,7 @@ static struct chunk *chunk_for(struct history *h, size_t need)
     c->cap = cap;
     h->ring[(h->head + h->n) % h->cap] = c;
     h->n++;
-    h->bytes += sizeof *c + cap;
+    h->bytes += chunk_bytes(c);
     return c;
 }
 
@@ -260,6 +267,11 @@ size_t history_chunks(const struct history *h)
 size_t history_bytes(const struct history *h)
 {
     return h->bytes;
+}
+
+size_t history_bytes_held(const struct history *h)
+{
+    return h->held;
 }
 
 uint64_t history_added(const struct history *h)
@@ -387,6 +399,7 @@ bool history_before(const struct history *h,
 /* ---- snapshots ---- */
 
 struct history_frozen {
+    struct history *h;
     struct history_id floor;
     uint64_t added; /* up to the floor */
     size_t n;
@@ -402,6 +415,7 @@ struct history_frozen *history_freeze(struct history *h)
     struct history_frozen *f =
         hf_malloc(sizeof *f + h->n * sizeof f->chunks[0]);
 
+    f->h = h;
     f->floor = h->floor;
     f->added = h->added - h->count;
     f->n = h->n;
@@ -418,8 +432,17 @@ struct history_frozen *history_freeze(struct history *h)
 
 void history_freeze_release(struct history_frozen *f)
 {
+    struct history *h = f->h;
+
     for (size_t i = 0; i < f->n; i++) {
-        chunk_unref(f->chunks[i]);
+        struct chunk *c = f->chunks[i];
+
+        /* Nobody else has it: it was dropped. */
+        if (c->refs == 1) {
+            hf_assert(h->held >= chunk_bytes(c));
+            h->held -= chunk_bytes(c);
+        }
+        chunk_unref(c);
     }
     free(f);
 }

@@ -71,6 +71,8 @@ void history_reset(struct history *h, uint64_t rev);
 uint64_t history_count(const struct history *h);
 size_t history_chunks(const struct history *h);
 size_t history_bytes(const struct history *h); /* memory */
+/* That of dropped changes which a frozen history still sees. */
+size_t history_bytes_held(const struct history *h);
 /* All that were ever added, as far as known. */
 uint64_t history_added(const struct history *h);
 /* The id of the newest change, kept or not. */
@@ -100,7 +102,8 @@ bool history_prev(struct history_iter *it, struct change *out);
 
 struct history_frozen;
 
-/* One reference for each chunk. Loop thread; so is the release. */
+/* One reference for each chunk. Loop thread; so is the release, which comes
+ * before @h goes. */
 struct history_frozen *history_freeze(struct history *h);
 void history_freeze_release(struct history_frozen *f);
 /* The record at the start of a stream's history, then those of the changes:

@@ -253,7 +253,8 @@ size_t machine_bytes(const struct machine *m)
 
 size_t machine_bytes_held(const struct machine *m)
 {
-    return store_bytes_held(m->store) + map_bytes_held(m->named);
+    return store_bytes_held(m->store) + map_bytes_held(m->named) +
+           history_bytes_held(store_history(m->store));
 }
 
 void machine_history_limits(struct machine *m, uint64_t count, uint64_t bytes)

@@ -268,6 +268,7 @@ static void drop_all(struct map *m)
     m->keys.count = 0;
     m->deadlines.root = NULL;
     m->deadlines.count = 0;
+    m->deadlines.deadlines = 0;
     m->live = 0;
     b->next = m->dying;
     m->dying = b;
@@ -342,6 +343,13 @@ uint64_t map_due(const struct map *m, uint64_t time)
 uint64_t map_with_deadline(const struct map *m)
 {
     return m->deadlines.count;
+}
+
+uint64_t map_deadline_mean(const struct map *m)
+{
+    return m->deadlines.count == 0
+               ? 0
+               : (uint64_t)(m->deadlines.deadlines / m->deadlines.count);
 }
 
 const struct item *map_first_deadline(const struct map *m)

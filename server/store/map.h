@@ -115,6 +115,8 @@ size_t map_bytes_held(const struct map *m);
 /* How many keys have a deadline at or before @time; O(log n). */
 uint64_t map_due(const struct map *m, uint64_t time);
 uint64_t map_with_deadline(const struct map *m);
+/* The mean of all deadlines; 0: no key has one. O(1). */
+uint64_t map_deadline_mean(const struct map *m);
 /* The item with the smallest (deadline, key); NULL when none has one. */
 const struct item *map_first_deadline(const struct map *m);
 /* The smallest deadline after @time, 0 when there is none; O(log n). */

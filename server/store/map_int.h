@@ -54,7 +54,8 @@ static inline size_t node_size(const struct map_node *n)
 struct tree {
     struct map_node *root; /* NULL when empty */
     uint64_t count;
-    bool by_deadline; /* order is (deadline, key), else key */
+    unsigned __int128 deadlines; /* the sum of them, if in their order */
+    bool by_deadline;            /* order is (deadline, key), else key */
 };
 
 /* ---- hash index: extendible hashing on the top bits ---- */

@@ -400,6 +400,7 @@ struct item *tree_insert(struct map *m, struct tree *t, struct item *it)
     if (!equal) {
         insert_up(m, t, &p, n, at, e);
         t->count++;
+        t->deadlines += t->by_deadline ? item_deadline(it) : 0;
         return NULL;
     }
     struct item *old = n->min[at];
@@ -459,6 +460,7 @@ void tree_remove(struct map *m, struct tree *t, const struct item *it)
     hf_assert(equal);
     node_delete(n, at);
     t->count--;
+    t->deadlines -= t->by_deadline ? item_deadline(it) : 0;
     for (unsigned d = p.depth; d-- > 0;) {
         struct map_node *up = p.node[d];
         unsigned i = p.at[d];

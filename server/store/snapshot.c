@@ -15,7 +15,7 @@ enum snap_record {
     SNAP_REC_NAMED = 5,
     SNAP_REC_END = 6,
     SNAP_REC_HISTORY = 7, /* from version 2 */
-    SNAP_REC_USER = 8, /* from version 2 on, as all after it */
+    SNAP_REC_USER = 8,    /* from version 2 on, as all after it */
 };
 enum { REC_HEAD = 5, KEY_HEAD = 28, NAMED_HEAD = 16 };
 /* Bytes of the longest record's payload. */

@@ -19,7 +19,8 @@ ALL = {"redis-py-4.3.4", "redis-py-6.1.0", "ioredis-5", "ioredis-6",
        "valkey-cli"}
 QUICK = {"redis-py-6.1.0", "ioredis-5", "ioredis-6", "node-redis-6", "hiredis",
          "redis-cli", "valkey-cli"}
-ABLE = {"kill": QUICK, "restart": QUICK, "stop": set(), "transfer": ALL}
+ABLE = {"kill": QUICK, "restart": QUICK, "stop": set(), "cut": set(),
+        "transfer": ALL}
 
 scenario, directory, at = sys.argv[1:4]
 down_ms = int(sys.argv[4]) if len(sys.argv) > 4 else 0

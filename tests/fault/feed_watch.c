@@ -332,8 +332,8 @@ static size_t oldest(struct hf *c, const struct consumer *u)
                               hf_str("-"),      hf_str("+"),
                               hf_str("COUNT"),  hf_str("1")};
     struct hf_reply *r;
-    uint64_t revision;
-    uint64_t seq;
+    uint64_t revision = 0;
+    uint64_t seq = 0;
     size_t at = 0;
 
     if (hf_call(c, HF_CALL_READ, argv, 6, CALL_MS, &r) != HF_OK || r->n != 1 ||

@@ -153,6 +153,7 @@ struct node {
     struct client *changing;
     bool leads;
     bool full;
+    uint64_t leaderless_ms;
     const char *leader;
     const char *garbage; /* given instead of replies; NULL: not */
     char kinds[512];     /* of operations run: r w n, R for a stale read */
@@ -170,6 +171,11 @@ bool node_is_leader(const struct node *n)
 const char *node_leader_cluster_address(const struct node *n)
 {
     return n->leader;
+}
+
+uint64_t node_leaderless_ms(const struct node *n)
+{
+    return n->leaderless_ms;
 }
 
 void node_set_hooks(struct node *n, const struct node_hooks *h)

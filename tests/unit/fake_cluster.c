@@ -274,7 +274,9 @@ static void run(struct fake *f, const struct resp_args *a, struct buf *out)
         resp_bulk(out, buf_bytes(&k->value));
         resp_int(out, (int64_t)k->created);
         resp_int(out, (int64_t)k->revision);
-    } else if (is(a->argv[0], "GETV")) {
+    } else if (is(a->argv[0], "GET") && k != NULL) {
+        resp_bulk(out, buf_bytes(&k->value));
+    } else if (is(a->argv[0], "GETV") || is(a->argv[0], "GET")) {
         resp_null(out);
     } else if (is(a->argv[0], "PTTL")) {
         resp_int(out, k == NULL ? -2 : -1);

@@ -153,6 +153,24 @@ static void slots_leaderless(void **state)
     assert_string_equal(slots(f), "10.0.0.2 10.0.0.3 ");
 }
 
+/* For an election's time only: one that is cut off from the others is left by
+ * the clients that ask it, and by those that ask whether all is well. */
+static void slots_alone(void **state)
+{
+    struct fixture *f = *state;
+
+    f->v.leader_id = 0;
+    f->v.leaderless_ms = ADMIN_ALONE_MS - 1;
+    assert_string_equal(slots(f), "10.0.0.2 10.0.0.1 10.0.0.3 ");
+    assert_non_null(strstr(ask(f, "CLUSTER INFO"), "cluster_state:ok"));
+    f->v.leaderless_ms++;
+    assert_memory_equal(ask(f, "CLUSTER SLOTS"), "-CLUSTERDOWN", 12);
+    assert_memory_equal(ask(f, "CLUSTER SHARDS"), "-CLUSTERDOWN", 12);
+    assert_non_null(strstr(ask(f, "CLUSTER INFO"), "cluster_state:fail"));
+    f->v.leader_id = 1; /* it was heard of this moment */
+    assert_string_equal(slots(f), "10.0.0.1 10.0.0.2 10.0.0.3 ");
+}
+
 /* Dead members are left out. */
 static void slots_dead(void **state)
 {
@@ -313,11 +331,21 @@ static void actions(void **state)
         {"INIT force", 0, {.verb = ADMIN_INIT, .force = true, .id = 0}},
         {"INIT what", HF_EINVAL, {.verb = ADMIN_NONE, .force = false, .id = 0}},
         {"MEMBER REMOVE 3", 0, {.verb = ADMIN_REMOVE, .force = false, .id = 3}},
-        {"MEMBER REMOVE 0", HF_EINVAL, {.verb = ADMIN_NONE, .force = false, .id = 0}},
-        {"MEMBER REMOVE x", HF_EINVAL, {.verb = ADMIN_NONE, .force = false, .id = 0}},
-        {"MEMBER PROMOTE 4", 0, {.verb = ADMIN_PROMOTE, .force = false, .id = 4}},
-        {"MEMBER TRANSFER", 0, {.verb = ADMIN_TRANSFER, .force = false, .id = 0}},
-        {"MEMBER TRANSFER 2", 0, {.verb = ADMIN_TRANSFER, .force = false, .id = 2}},
+        {"MEMBER REMOVE 0",
+         HF_EINVAL,
+         {.verb = ADMIN_NONE, .force = false, .id = 0}},
+        {"MEMBER REMOVE x",
+         HF_EINVAL,
+         {.verb = ADMIN_NONE, .force = false, .id = 0}},
+        {"MEMBER PROMOTE 4",
+         0,
+         {.verb = ADMIN_PROMOTE, .force = false, .id = 4}},
+        {"MEMBER TRANSFER",
+         0,
+         {.verb = ADMIN_TRANSFER, .force = false, .id = 0}},
+        {"MEMBER TRANSFER 2",
+         0,
+         {.verb = ADMIN_TRANSFER, .force = false, .id = 2}},
         {"CLUSTER FAILOVER", 0, {.verb = ADMIN_TAKE}},
         {"CLUSTER FAILOVER force", 0, {.verb = ADMIN_TAKE}},
         {"CLUSTER FAILOVER takeover", HF_EINVAL, {.verb = ADMIN_NONE}},
@@ -327,13 +355,13 @@ static void actions(void **state)
         {"BGSAVE", 0, {.verb = ADMIN_BGSAVE}},
         {"BGSAVE schedule", 0, {.verb = ADMIN_BGSAVE}},
         {"BGSAVE what", HF_EINVAL, {.verb = ADMIN_NONE}},
-        {"WAIT 2 100",
-         0,
-         {.verb = ADMIN_WAIT, .count = 2, .timeout_ms = 100}},
+        {"WAIT 2 100", 0, {.verb = ADMIN_WAIT, .count = 2, .timeout_ms = 100}},
         {"WAIT x 100", HF_EINVAL, {.verb = ADMIN_NONE}},
         {"WAIT 1 -1", HF_EINVAL, {.verb = ADMIN_NONE}},
         {"WAIT 1 x", HF_EINVAL, {.verb = ADMIN_NONE}},
-        {"MEMBER TRANSFER 2 3", HF_EINVAL, {.verb = ADMIN_NONE, .force = false, .id = 0}},
+        {"MEMBER TRANSFER 2 3",
+         HF_EINVAL,
+         {.verb = ADMIN_NONE, .force = false, .id = 0}},
     };
     struct fixture *f = *state;
 
@@ -372,10 +400,10 @@ int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     static const struct CMUnitTest tests[] = {
-        T(slots_leader), T(slots_leaderless), T(slots_dead),
-        T(slots_blank),  T(slots_starting),   T(same_master),
-        T(hex_ids),      T(status),           T(time_and_config),
-        T(info),         T(actions),          T(addresses),
+        T(slots_leader), T(slots_leaderless), T(slots_dead),  T(slots_alone),
+        T(slots_blank),  T(slots_starting),   T(same_master), T(hex_ids),
+        T(status),       T(time_and_config),  T(info),        T(actions),
+        T(addresses),
     };
 
     return cmocka_run_group_tests_name("admin", tests, NULL, NULL);

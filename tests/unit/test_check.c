@@ -50,6 +50,23 @@ static const struct {
     {"counter-lost-update", "lost update"},
     {"counter-lost-write", "lost write"},
     {"counter-stale-read", "stale read"},
+    {"feed-against-time", "against time"},
+    {"feed-another-revision", "another revision"},
+    {"feed-consumers-differ", "consumers differ"},
+    {"feed-double-apply", "double apply"},
+    {"feed-future", "read of the future"},
+    {"feed-good", NULL},
+    {"feed-hole", "hole"},
+    {"feed-keys-differ", "keys differ"},
+    {"feed-lie", "lie"},
+    {"feed-lost-write", "lost write"},
+    {"feed-missing", "missing"},
+    {"feed-order", "out of order"},
+    {"feed-phantom", "phantom"},
+    {"feed-stale-read", "stale read"},
+    {"feed-torn", "torn request"},
+    {"feed-trimmed", "trimmed"},
+    {"feed-twice", "seen twice"},
     {"ids-double-apply", "double apply"},
     {"ids-duplicate", "duplicate id"},
     {"ids-going-back", "id going back"},
@@ -90,11 +107,29 @@ static const struct {
     {"stale-too-old", "too old"},
     {"state-differs", "nodes differ"},
     {"state-good", NULL},
+    {"tracking-going-back", "session going back"},
+    {"tracking-good", NULL},
+    {"tracking-lie", "lie"},
+    {"tracking-not-told", "not told"},
+    {"tracking-own-write", "own write not seen"},
+    {"tracking-phantom", "phantom"},
+    {"tracking-stale-read", "stale read"},
+    {"tracking-too-old", "too old"},
     {"ttl-early", "early expiry"},
     {"ttl-good", NULL},
     {"ttl-late", "late expiry"},
     {"ttl-lie", "lie"},
     {"ttl-resurrected", "resurrected"},
+    {"watch-changed", "changed under watch"},
+    {"watch-created", "changed under watch"},
+    {"watch-expired", "expired under watch"},
+    {"watch-future", "read of the future"},
+    {"watch-good", NULL},
+    {"watch-late", "late expiry"},
+    {"watch-lie", "lie"},
+    {"watch-lost-update", "lost update"},
+    {"watch-phantom", "phantom"},
+    {"watch-stale-read", "stale read"},
 };
 
 enum { SAVED = sizeof(saved) / sizeof(saved[0]) };
@@ -179,6 +214,33 @@ static void saved_histories(void **state)
                 fail_msg("%s: %s", saved[i].name, j->findings[0].anomaly);
             }
         }
+        check_release(&c);
+        history_free(h);
+    }
+}
+
+/* Readers that never use their caches, or are never told anything, prove
+ * nothing about caches. */
+static void caches_are_used(void **state)
+{
+    (void)state;
+    for (int without = 0; without < 3; without++) {
+        struct history *h = load_saved("tracking-good");
+        struct check c;
+
+        for (size_t i = 0; i < h->n_ops; i++) {
+            struct op *o = &h->ops[i];
+
+            if (o->f == F_READ && o->cached && without == 1) {
+                o->end = OP_FAIL;
+            }
+            if (o->f == F_TOLD && without == 2) {
+                o->end = OP_FAIL;
+            }
+        }
+        start(&c, h);
+        assert_int_equal(check_run(&c),
+                         without == 0 ? CHECK_VALID : CHECK_UNKNOWN);
         check_release(&c);
         history_free(h);
     }
@@ -1076,6 +1138,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(saved_histories),
+        cmocka_unit_test(caches_are_used),
         cmocka_unit_test(all_saved_are_judged),
         cmocka_unit_test(reports),
         cmocka_unit_test(good_registers),

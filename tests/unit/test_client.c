@@ -401,6 +401,31 @@ static void dead_and_silent_nodes(void **state)
     hf_close(c);
 }
 
+/* With a password each connection begins with it; when every node refuses it
+ * that is the answer, at once and not at the timeout. */
+static void refused_password(void **state)
+{
+    struct fixture *x = *state;
+    struct hf_options opt = {.user = "u", .password = "wrong"};
+    struct fake_action wrong = {FAKE_ON_HELLO, FAKE_SAY,
+                                "-WRONGPASS invalid\r\n", true};
+    int64_t start = now_ms();
+    struct hf *c;
+
+    for (size_t i = 1; i < FAKE_NODES; i++) {
+        fake_script(&x->fake, i, wrong);
+    }
+    assert_int_equal(hf_open(x->fake.endpoints, &opt, &c), HF_OK);
+    assert_int_equal(hf_set(c, hf_str("k"), hf_str("v"), NULL, 0), HF_OK);
+    hf_close(c);
+    fake_script(&x->fake, 0, wrong);
+    assert_int_equal(hf_open(x->fake.endpoints, &opt, &c), HF_OK);
+    assert_int_equal(hf_set(c, hf_str("k"), hf_str("v"), NULL, 0), HF_EREFUSED);
+    assert_non_null(strstr(hf_error(c), "WRONGPASS"));
+    assert_in_range(now_ms() - start, 0, HF_TIMEOUT_DEFAULT / 2);
+    hf_close(c);
+}
+
 /* A node that was silent is not dialled again while others are good, though
  * they send the client on at each call. */
 static void silent_node_is_skipped(void **state)
@@ -741,6 +766,7 @@ int main(void)
         T(unnamed_is_sent_once),
         T(read_is_repeated),
         T(dead_and_silent_nodes),
+        T(refused_password),
         T(silent_node_is_skipped),
         cmocka_unit_test(breaker_states),
         T(living_node_is_waited_for),

@@ -142,9 +142,10 @@ struct node {
     struct env *env;
     struct machine *m;
     struct machine *behind; /* what this node has applied; NULL: all of @m */
-    bool held; /* answers wait */
+    bool held;              /* answers wait */
     bool leads;
     bool full;
+    uint64_t leaderless_ms;
     const char *leader;
     const char *garbage; /* given instead of replies; NULL: not */
     char kinds[512];     /* of operations run: r w n, R for a stale read */
@@ -160,6 +161,11 @@ bool node_is_leader(const struct node *n)
 const char *node_leader_cluster_address(const struct node *n)
 {
     return n->leader;
+}
+
+uint64_t node_leaderless_ms(const struct node *n)
+{
+    return n->leaderless_ms;
 }
 
 void node_set_hooks(struct node *n, const struct node_hooks *h)
@@ -898,7 +904,16 @@ static void moved(void **state)
     expect(&w, c, "READWRITE\r\nGET foo\r\n", "+OK -MOVED 12182 ::1:8380");
     /* No leader known: parked like on the plain port. */
     w.node->leader = "";
+    w.node->leaderless_ms = ADMIN_ALONE_MS - 1;
     expect(&w, c, "GET foo\r\n", "$1 1");
+    /* Cut off for longer than an election takes: the client, which knows of
+     * other nodes, is not kept here. One of the plain port may not. */
+    w.node->leaderless_ms++;
+    expect(&w, c, "GET foo\r\nSET foo 1\r\nDBSIZE\r\n",
+           "-CLUSTERDOWN this node knows no leader; ask another one "
+           "-CLUSTERDOWN this node knows no leader; ask another one :1");
+    expect(&w, c, "READONLY\r\nGET foo\r\nREADWRITE\r\n", "+OK $1 1 +OK");
+    expect(&w, plain, "GET foo\r\n", "$1 1");
     w.node->leader = "127.0.0.1:8381";
     w.node->leads = true;
     expect(&w, c, "SET foo 3\r\n", "+OK");

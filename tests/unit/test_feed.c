@@ -152,6 +152,8 @@ static void history_frozen(void **state)
     for (uint64_t i = 10; i <= 3000; i++) {
         add(h, i, "k", i);
     }
+    assert_int_equal(history_chunks(h), 1);
+    assert_in_range(history_bytes_held(h), HISTORY_CHUNK, 2 * HISTORY_CHUNK);
     history_frozen_head(f, &head);
     history_reset(copy, 9);
     assert_true(history_load(copy, buf_bytes(&head)));
@@ -162,6 +164,7 @@ static void history_frozen(void **state)
     assert_int_equal(history_floor(copy).rev, 4);
     assert_int_equal(history_added(copy), 9);
     history_freeze_release(f);
+    assert_int_equal(history_bytes_held(h), 0);
     buf_release(&head);
     history_free(copy);
     history_free(h);

@@ -20,9 +20,11 @@
 #include "raftio/snap.h"
 #include "raftio/vote.h"
 #include "raftio/wal.h"
+#include "server/command/acl.h"
 #include "server/command/command.h"
 #include "server/node/peers_file.h"
 #include "server/store/machine.h"
+#include "server/store/users.h"
 #include "tests/sim/disk_sim.h"
 #include "tests/unit/wal_env.h"
 
@@ -246,6 +248,50 @@ static struct buf hello_bytes(void)
 }
 
 /* The same, as bytes, wherever an encoder is pure. */
+/* A user with one of everything. */
+static struct user *user_made(void)
+{
+    static const uint8_t hash[USER_HASH] = {0xAB, 0xCD};
+    struct user *u = user_new(bytes_str("app"), 17);
+    struct user_rule read = {1, RULE_CATEGORY, 1};
+    struct user_rule get = {0, RULE_COMMAND, 1};
+
+    u->flags = USER_ON;
+    hf_assert(user_add_hash(u, hash) && user_add_selector(u));
+    hf_assert(selector_add_rule(&u->selectors[0], read));
+    hf_assert(selector_add_rule(&u->selectors[0], get));
+    hf_assert(
+        patterns_add(&u->selectors[0].keys, bytes_str("app:*"), KEY_READ));
+    hf_assert(patterns_add(&u->selectors[0].channels, bytes_str("c"), 0));
+    u->selectors[1].flags =
+        SELECTOR_COMMANDS | SELECTOR_KEYS | SELECTOR_CHANNELS;
+    return u;
+}
+
+static struct buf user_bytes(void)
+{
+    struct user *u = user_made();
+    struct buf b = BUF_INIT;
+
+    user_encode(u, &b);
+    user_free(u);
+    return b;
+}
+
+/* Command bytes of a connection that has authenticated. */
+static struct buf command_user_bytes(void)
+{
+    struct bytes argv[] = {bytes_str("get"), bytes_str("key")};
+    struct acl_who who = {true, bytes_str("app"), 17};
+    struct blob *c =
+        command_encode_as(command_by_name(argv[0]), 0, &who, argv, 2);
+    struct buf b = BUF_INIT;
+
+    buf_append(&b, c->d, c->n);
+    blob_unref(c);
+    return b;
+}
+
 static struct buf made(const char *name)
 {
     struct identity id = who();
@@ -256,6 +302,12 @@ static struct buf made(const char *name)
 
     if (strcmp(name, "hello") == 0) {
         return hello_bytes();
+    }
+    if (strcmp(name, "user") == 0) {
+        return user_bytes();
+    }
+    if (strcmp(name, "command-user") == 0) {
+        return command_user_bytes();
     }
     if (strcmp(name, "entry") == 0) {
         e = command_entry(5);
@@ -297,7 +349,8 @@ static void put_golden(struct disk *d, const char *name, const char *file)
 /* Encoders still write what version 0.1.0 wrote. */
 static void still_written(void **state)
 {
-    static const char *const names[] = {"identity", "vote", "entry", "hello"};
+    static const char *const names[] = {"identity", "vote", "entry",
+                                        "hello",    "user", "command-user"};
 
     (void)state;
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
@@ -309,6 +362,33 @@ static void still_written(void **state)
         buf_release(&is);
         buf_release(&was);
     }
+}
+
+/* A user of a snapshot is the one that it was, and so is a command's. */
+static void users(void **state)
+{
+    struct buf b = golden("user");
+    struct buf c = golden("command-user");
+    struct user *u = user_decode(buf_bytes(&b));
+    struct command_words w;
+
+    (void)state;
+    assert_non_null(u);
+    assert_true(bytes_eq(blob_bytes(u->name), bytes_str("app")));
+    assert_int_equal(u->born, 17);
+    assert_int_equal(u->flags, USER_ON);
+    assert_int_equal(u->hashes[0][1], 0xCD);
+    assert_int_equal(u->selectors_n, 2);
+    assert_int_equal(u->selectors[0].rules_n, 2);
+    assert_int_equal(u->selectors[0].keys.v[0].access, KEY_READ);
+    assert_int_equal(u->selectors[0].channels.n, 1);
+    assert_int_equal(command_decode(buf_bytes(&c), &w), 0);
+    assert_true(bytes_eq(w.user, bytes_str("app")));
+    assert_int_equal(w.born, 17);
+    command_words_release(&w);
+    user_free(u);
+    buf_release(&b);
+    buf_release(&c);
 }
 
 /* A directory keeps its identity. */
@@ -637,7 +717,8 @@ static void write_peers(const char *dir)
 
 static int write_all(const char *dir)
 {
-    static const char *const names[] = {"identity", "vote", "entry", "hello"};
+    static const char *const names[] = {"identity", "vote", "entry",
+                                        "hello",    "user", "command-user"};
 
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         struct buf b = made(names[i]);
@@ -654,10 +735,11 @@ static int write_all(const char *dir)
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(still_written), cmocka_unit_test(identity),
-        cmocka_unit_test(vote),          cmocka_unit_test(segment),
-        cmocka_unit_test(snapshot),      cmocka_unit_test(hello),
-        cmocka_unit_test(snapshot_2),    cmocka_unit_test(peers),
+        cmocka_unit_test(still_written), cmocka_unit_test(users),
+        cmocka_unit_test(identity),      cmocka_unit_test(vote),
+        cmocka_unit_test(segment),       cmocka_unit_test(snapshot),
+        cmocka_unit_test(hello),         cmocka_unit_test(snapshot_2),
+        cmocka_unit_test(peers),
     };
 
     if (argc == 3 && strcmp(argv[1], "--write") == 0) {

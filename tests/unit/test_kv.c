@@ -349,12 +349,52 @@ static void status_words(void **state)
     assert_non_null(strstr(x->out, "\"a_field_of_tomorrow\":[null]"));
 }
 
+#define CHANGES                                                                \
+    "%1\r\n$13\r\n__changes__:k\r\n*2\r\n*2\r\n$3\r\n5-0\r\n*10\r\n$4\r\ntype" \
+    "\r\n$3\r\nset\r\n$3\r\nkey\r\n$2\r\nk1\r\n$5\r\nvalue\r\n$3\r\na\tb\r\n"  \
+    "$8\r\ndeadline\r\n$4\r\n1234\r\n$8\r\nrevision\r\n$1\r\n5\r\n*2\r\n"      \
+    "$3\r\n6-0\r\n*4\r\n$4\r\ntype\r\n$5\r\nclear\r\n$8\r\nrevision\r\n$"      \
+    "1\r\n6"                                                                   \
+    "\r\n"
+
+/* watch prints one change a line, whose bytes cannot end it, and ends when it
+ * was enough. */
+static void watch_lines(void **state)
+{
+    struct fixture *x = *state;
+
+    plan_all(x, FAKE_SAY, CHANGES);
+    assert_int_equal(kv(x, "watch k --from 5 --count 2", ""), 0);
+    assert_string_equal(x->out, "5-0\tset\tk1\ta\\x09b\t1234\n6-0\tclear\n");
+    assert_int_equal(kv(x, "--output json watch k --from 4-9 --count 1", ""),
+                     0);
+    assert_string_equal(
+        x->out,
+        "{\"id\":\"5-0\",\"type\":\"set\",\"revision\":5,"
+        "\"key\":\"k1\",\"value\":\"a\\u0009b\",\"deadline\":1234}"
+        "\n");
+    assert_int_equal(kv(x, "watch k --from x", ""), 2);
+}
+
+/* Status 5: changes were missed; the message says where to go on. */
+static void watch_trimmed(void **state)
+{
+    struct fixture *x = *state;
+
+    plan_all(x, FAKE_SAY,
+             "-TRIMMED the changes up to 7-0 are no longer kept: read the "
+             "keys, then go on from 9-0\r\n");
+    assert_int_equal(kv(x, "watch k --from 5", ""), 5);
+    assert_non_null(strstr(x->err, "go on from 9-0"));
+    assert_non_null(strstr(x->err, "hint: "));
+}
+
 /* Every verb has help, on stdout, with status 0. */
 static void help(void **state)
 {
     static const char *const verbs[] = {
         "get", "set", "del",  "incr",   "cas",    "scan", "range",
-        "ttl", "txn", "init", "status", "member", "call"};
+        "ttl", "txn", "init", "status", "member", "call", "watch"};
     struct fixture *x = *state;
 
     assert_int_equal(kv(x, "--help", ""), 0);
@@ -378,10 +418,12 @@ static void help(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        T(set_get),       T(set_from_stdin), T(status_no),      T(status_usage),
-        T(status_failed), T(status_unknown), T(incr_and_retry), T(cas_and_txn),
-        T(txn_partly),    T(json_output),    T(range_pages),    T(lists),
-        T(status_words),  T(help),
+        T(set_get),        T(set_from_stdin), T(status_no),
+        T(status_usage),   T(status_failed),  T(status_unknown),
+        T(incr_and_retry), T(cas_and_txn),    T(txn_partly),
+        T(json_output),    T(range_pages),    T(lists),
+        T(status_words),   T(help),           T(watch_lines),
+        T(watch_trimmed),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1580,6 +1580,33 @@ static void feed_waits_where_it_is(void **state)
     world_end(&w);
 }
 
+/* Ranges that are large are worked off one after the other, in turns, and
+ * small requests pass by them. */
+static void feed_ranges_take_turns(void **state)
+{
+    struct world w;
+    struct talk *t[3];
+    struct talk *small;
+    int l;
+
+    (void)state;
+    world_init(&w, 3);
+    form(&w);
+    l = leader(&w);
+    write_entries(&w, talk(&w, l), 6000);
+    for (int i = 0; i < 3; i++) {
+        t[i] = talk(&w, l);
+        say(t[i], "XRANGE __changes__:none - +");
+    }
+    small = talk(&w, l);
+    say(small, "XREAD COUNT 1 STREAMS __changes__ 0");
+    for (int i = 0; i < 3; i++) {
+        assert_string_equal(hear(t[i]), "[]");
+    }
+    assert_true(tells(hear(small), "warm"));
+    world_end(&w);
+}
+
 static bool unblocked_with_error;
 
 static void unblock_first(struct node *n)
@@ -2670,8 +2697,134 @@ static void stopping_node_answers_first(void **state)
     world_end(&w);
 }
 
+/* WAIT counts the members beside the leader that have the connection's last
+ * write on their disks, on any node; it ends at its time; a silent member does
+ * not hold what was written since. */
+static void wait_counts_holders(void **state)
+{
+    struct world w;
+    struct talk *at_leader, *at_follower;
+    int gone;
+
+    (void)state;
+    world_init(&w, 3);
+    form(&w);
+    gone = follower(&w, 1);
+    at_leader = talk(&w, leader(&w));
+    at_follower = talk(&w, follower(&w, 0));
+    assert_string_equal(ask(at_leader, "WAIT 0 100"), ":2");
+    assert_string_equal(ask(at_leader, "SET k v"), "+OK");
+    assert_string_equal(ask(at_leader, "WAIT 2 1000"), ":2");
+    assert_string_equal(ask(at_follower, "SET k w"), "+OK");
+    assert_string_equal(ask(at_follower, "WAIT 2 1000"), ":2");
+    isolate(&w, gone, true);
+    assert_string_equal(ask(at_leader, "SET k x"), "+OK");
+    say(at_leader, "WAIT 2 300");
+    assert_string_equal(hear_within(at_leader, 200 * MS), "(nothing)");
+    assert_string_equal(hear_within(at_leader, 200 * MS), ":1");
+    isolate(&w, gone, false);
+    assert_string_equal(ask(at_leader, "WAIT 2 3000"), ":2");
+    assert_starts(ask(at_leader, "WAIT 2 -1"), "-ERR timeout is negative");
+    world_end(&w);
+}
+
+/* Between MULTI and EXEC it tells what there is, and does not wait. */
+static void wait_in_multi(void **state)
+{
+    struct world w;
+    struct talk *t;
+
+    (void)state;
+    world_init(&w, 3);
+    form(&w);
+    t = talk(&w, leader(&w));
+    assert_string_equal(ask(t, "MULTI"), "+OK");
+    assert_string_equal(ask(t, "WAIT 7 0"), "+QUEUED");
+    say(t, "EXEC");
+    assert_string_equal(hear_within(t, 100 * MS), "[2]");
+    world_end(&w);
+}
+
+/* SAVE is answered when the snapshot is on disk; where nothing changed the
+ * one that is there is as good. */
+static void save_makes_a_snapshot(void **state)
+{
+    struct world w;
+    struct talk *t;
+    int f;
+
+    (void)state;
+    world_init(&w, 3);
+    form(&w);
+    f = follower(&w, 0);
+    t = talk(&w, f);
+    assert_string_equal(ask(t, "SET k v"), "+OK");
+    assert_string_equal(ask(t, "SAVE"), "+OK");
+    assert_true(node_at(&w, f)->snapshot.index > 0);
+    assert_int_equal(node_at(&w, f)->snapshot.index, applied(&w, f));
+    assert_string_equal(ask(t, "SAVE"), "+OK");
+    assert_int_equal(node_at(&w, f)->snapshot.taken_n, 1);
+    assert_string_equal(ask(t, "SET k w"), "+OK");
+    assert_string_equal(ask(t, "BGSAVE"), "+Background saving started");
+    pass(&w, SECOND);
+    assert_int_equal(node_at(&w, f)->snapshot.taken_n, 2);
+    world_end(&w);
+}
+
+/* CLUSTER FAILOVER brings leadership to the node that was asked; a leader
+ * refuses. */
+static void failover_comes_here(void **state)
+{
+    struct world w;
+    int f;
+
+    (void)state;
+    world_init(&w, 3);
+    form(&w);
+    f = follower(&w, 0);
+    assert_starts(ask(talk(&w, leader(&w)), "CLUSTER FAILOVER"),
+                  "-ERR You should send CLUSTER FAILOVER to a replica");
+    assert_string_equal(ask(talk(&w, f), "CLUSTER FAILOVER"), "+OK");
+    assert_int_equal(leader(&w), f);
+    world_end(&w);
+}
+
+/* CLUSTER FORGET removes the member of that id, asked of any other. */
+static void forget_removes(void **state)
+{
+    struct member_view members[LIM_NODES];
+    char message[NODE_MESSAGE_MAX], line[80], hex[41];
+    struct node_view v;
+    struct world w;
+    struct talk *t;
+    int f, gone;
+
+    (void)state;
+    world_init(&w, 3);
+    form(&w);
+    f = follower(&w, 0);
+    gone = follower(&w, 1);
+    t = talk(&w, f);
+    node_view_fill(node_at(&w, f), &v, members, message);
+    admin_member_hex(&v, cluster_node_id(w.cl, f), hex);
+    snprintf(line, sizeof line, "CLUSTER FORGET %s", hex);
+    assert_starts(ask(t, line), "-ERR I tried hard but I can't forget myself");
+    assert_starts(ask(t, "CLUSTER FORGET abc"), "-ERR Unknown node abc");
+    assert_int_equal(voters(&w, leader(&w)), 3);
+    admin_member_hex(&v, cluster_node_id(w.cl, gone), hex);
+    snprintf(line, sizeof line, "CLUSTER FORGET %s", hex);
+    assert_string_equal(ask(t, line), "+OK");
+    assert_int_equal(voters(&w, leader(&w)), 2);
+    world_end(&w);
+}
+
 static const struct CMUnitTest tests[] = {
     cmocka_unit_test(error_is_its_own),
+    cmocka_unit_test(wait_counts_holders),
+    cmocka_unit_test(wait_in_multi),
+    cmocka_unit_test(save_makes_a_snapshot),
+    cmocka_unit_test(failover_comes_here),
+    cmocka_unit_test(forget_removes),
     cmocka_unit_test(any_node_takes_any_request),
     cmocka_unit_test(parked_is_refused),
     cmocka_unit_test(in_the_clusters_hands_is_unknown),
@@ -2704,6 +2857,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(feed_stays_over_failover),
     cmocka_unit_test(feed_across_install),
     cmocka_unit_test(feed_waits_where_it_is),
+    cmocka_unit_test(feed_ranges_take_turns),
     cmocka_unit_test(feed_unblocks),
     cmocka_unit_test(feed_waits_are_bounded),
     cmocka_unit_test(feed_ends_with_the_node),

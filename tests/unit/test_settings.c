@@ -69,12 +69,12 @@ static void defaults(void **state)
 static void values(void **state)
 {
     (void)state;
-    assert_int_equal(
-        parse("--data-dir=/a/b --listen [::1]:1000 --insecure "
-              "--join=127.0.0.1:1,localhost:2 --request-max 16M "
-              "--log-level=debug --log-format json --memory-limit 2g --announce-peer h:5 "
-              "--bind-source 127.0.0.2"),
-        0);
+    assert_int_equal(parse("--data-dir=/a/b --listen [::1]:1000 --insecure "
+                           "--join=127.0.0.1:1,localhost:2 --request-max 16M "
+                           "--log-level=debug --log-format json --memory-limit "
+                           "2g --announce-peer h:5 "
+                           "--bind-source 127.0.0.2"),
+                     0);
     assert_string_equal(s.listen, "[::1]:1000");
     assert_string_equal(s.cluster_listen, "[::1]:2000");
     assert_string_equal(s.peer_listen, "[::1]:11000");

@@ -430,63 +430,64 @@ static void letters(void **state)
     assert_int_equal(flags, 77);
 }
 
+static const char *const event_cases[][2] = {
+    {"SET a 1", "new:a set:a"},
+    {"SET a 1 EX 100", "set:a expire:a"},
+    {"SET a 1 KEEPTTL", "set:a"},
+    {"SET a 1 NX", ""},
+    {"SETNX a 1", ""},
+    {"SETNX b 1", "new:b set:b"},
+    {"SETEX c 10 1", "new:c set:c expire:c"},
+    {"PSETEX c 10000 1", "set:c expire:c"},
+    {"GETSET a 1", "set:a"},
+    {"SET a 1 GET", "set:a"},
+    {"SET zz 1 XX GET", ""},
+    {"GET none", "keymiss:none"},
+    {"MGET none a none2", "keymiss:none keymiss:none2"},
+    {"STRLEN none", "keymiss:none"},
+    {"EXISTS none", "keymiss:none"},
+    {"TTL none", "keymiss:none"},
+    {"TYPE none", "keymiss:none"},
+    {"GETRANGE none 0 1", "keymiss:none"},
+    {"DUMP none", "keymiss:none"},
+    {"GETEX a EX 10", "expire:a"},
+    {"GETEX a PERSIST", "persist:a"},
+    {"GETEX a", ""},
+    {"GETEX a PERSIST", ""},
+    {"GETEX a PXAT 1", "del:a"},
+    {"MSET m1 1 m2 2", "new:m1 set:m1 new:m2 set:m2"},
+    {"MSETNX m1 1 m3 3", ""},
+    {"MSETNX m4 1 m5 3", "new:m4 set:m4 new:m5 set:m5"},
+    {"APPEND m1 x", "append:m1"},
+    {"SETRANGE m1 0 ab", "setrange:m1"},
+    {"SETRANGE newr 2 x", "new:newr setrange:newr"},
+    {"INCR i", "new:i incrby:i"},
+    {"DECRBY i 2", "incrby:i"},
+    {"INCRBYFLOAT i 1.5", "incrbyfloat:i"},
+    {"GETDEL i", "del:i"},
+    {"GETDEL i", ""},
+    {"EXPIRE m1 100", "expire:m1"},
+    {"EXPIRE m1 100", "expire:m1"},
+    {"EXPIRE m1 -1", "del:m1"},
+    {"PEXPIREAT m2 99999999999", "expire:m2"},
+    {"PERSIST m2", "persist:m2"},
+    {"PERSIST m2", ""},
+    {"RENAME m2 m9", "new:m9 rename_from:m2 rename_to:m9"},
+    {"RENAME m9 m9", ""},
+    {"RENAMENX m9 b", ""},
+    {"RENAME m9 b", "new:b rename_from:m9 rename_to:b"},
+    {"COPY b b3", "new:b3 copy_to:b3"},
+    {"COPY b b3", ""},
+    {"COPY b b3 REPLACE", "new:b3 copy_to:b3"},
+    {"DEL b b3 none", "del:b del:b3"},
+    {"UNLINK c", "del:c"},
+    {"TOUCH newr", ""},
+    {"FLUSHALL", ""},
+};
+
 /* Each command tells what Redis tells: event and key, in order. */
 static void events(void **state)
 {
-    static const char *const cases[][2] = {
-        {"SET a 1", "new:a set:a"},
-        {"SET a 1 EX 100", "set:a expire:a"},
-        {"SET a 1 KEEPTTL", "set:a"},
-        {"SET a 1 NX", ""},
-        {"SETNX a 1", ""},
-        {"SETNX b 1", "new:b set:b"},
-        {"SETEX c 10 1", "new:c set:c expire:c"},
-        {"PSETEX c 10000 1", "set:c expire:c"},
-        {"GETSET a 1", "set:a"},
-        {"SET a 1 GET", "set:a"},
-        {"SET zz 1 XX GET", ""},
-        {"GET none", "keymiss:none"},
-        {"MGET none a none2", "keymiss:none keymiss:none2"},
-        {"STRLEN none", "keymiss:none"},
-        {"EXISTS none", "keymiss:none"},
-        {"TTL none", "keymiss:none"},
-        {"TYPE none", "keymiss:none"},
-        {"GETRANGE none 0 1", "keymiss:none"},
-        {"DUMP none", "keymiss:none"},
-        {"GETEX a EX 10", "expire:a"},
-        {"GETEX a PERSIST", "persist:a"},
-        {"GETEX a", ""},
-        {"GETEX a PERSIST", ""},
-        {"GETEX a PXAT 1", "del:a"},
-        {"MSET m1 1 m2 2", "new:m1 set:m1 new:m2 set:m2"},
-        {"MSETNX m1 1 m3 3", ""},
-        {"MSETNX m4 1 m5 3", "new:m4 set:m4 new:m5 set:m5"},
-        {"APPEND m1 x", "append:m1"},
-        {"SETRANGE m1 0 ab", "setrange:m1"},
-        {"SETRANGE newr 2 x", "new:newr setrange:newr"},
-        {"INCR i", "new:i incrby:i"},
-        {"DECRBY i 2", "incrby:i"},
-        {"INCRBYFLOAT i 1.5", "incrbyfloat:i"},
-        {"GETDEL i", "del:i"},
-        {"GETDEL i", ""},
-        {"EXPIRE m1 100", "expire:m1"},
-        {"EXPIRE m1 100", "expire:m1"},
-        {"EXPIRE m1 -1", "del:m1"},
-        {"PEXPIREAT m2 99999999999", "expire:m2"},
-        {"PERSIST m2", "persist:m2"},
-        {"PERSIST m2", ""},
-        {"RENAME m2 m9", "new:m9 rename_from:m2 rename_to:m9"},
-        {"RENAME m9 m9", ""},
-        {"RENAMENX m9 b", ""},
-        {"RENAME m9 b", "new:b rename_from:m9 rename_to:b"},
-        {"COPY b b3", "new:b3 copy_to:b3"},
-        {"COPY b b3", ""},
-        {"COPY b b3 REPLACE", "new:b3 copy_to:b3"},
-        {"DEL b b3 none", "del:b del:b3"},
-        {"UNLINK c", "del:c"},
-        {"TOUCH newr", ""},
-        {"FLUSHALL", ""},
-    };
     struct world w;
     struct wire *c, *s;
     unsigned flags = 0;
@@ -499,10 +500,10 @@ static void events(void **state)
     c = dial(&w, EDGE_PLAIN);
     s = dial3(&w);
     (void)(send_text(s, "PSUBSCRIBE __key*\r\n"), settle(&w), got(s));
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+    for (size_t i = 0; i < sizeof event_cases / sizeof event_cases[0]; i++) {
         char line[100], told[300] = "";
 
-        snprintf(line, sizeof line, "%s\r\n", cases[i][0]);
+        snprintf(line, sizeof line, "%s\r\n", event_cases[i][0]);
         (void)(send_text(c, line), settle(&w), got(c));
         for (const char *p = got(s); (p = strstr(p, "__keyevent@0__:"));) {
             char event[40], key[40];
@@ -512,9 +513,9 @@ static void events(void **state)
             snprintf(told + strlen(told), sizeof told - strlen(told), "%s%s:%s",
                      told[0] != 0 ? " " : "", event, key);
         }
-        if (strcmp(told, cases[i][1]) != 0) {
-            fail_msg("%s told \"%s\", not \"%s\"", cases[i][0], told,
-                     cases[i][1]);
+        if (strcmp(told, event_cases[i][1]) != 0) {
+            fail_msg("%s told \"%s\", not \"%s\"", event_cases[i][0], told,
+                     event_cases[i][1]);
         }
     }
     world_release(&w);
