@@ -68,7 +68,7 @@ PROCESS_TESTS = \
 	tests/fault/stale.sh \
 	tests/fault/stalled_disk.sh \
 	tests/fault/syscalls.sh \
-	tests/clients/tools.sh
+	tests/clients/tools.sh \
 	tests/fault/uv_client.sh
 FAULT_TOOLS = \
 	tests/fault/damage \
