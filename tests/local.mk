@@ -66,7 +66,7 @@ PROCESS_TESTS = \
 	tests/fault/stale.sh \
 	tests/fault/stalled_disk.sh \
 	tests/fault/syscalls.sh \
-	tests/clients/tools.sh
+	tests/clients/tools.sh \
 	tests/fault/uv_client.sh
 FAULT_TOOLS = \
 	tests/fault/damage \
@@ -311,6 +311,8 @@ holdfast_sim_SOURCES = \
 	tests/sim/disk_sim.h \
 	tests/sim/env_sim.c \
 	tests/sim/env_sim.h \
+	tests/sim/caches.c \
+	tests/sim/caches.h \
 	tests/sim/feeds.c \
 	tests/sim/feeds.h \
 	tests/sim/history.c \
