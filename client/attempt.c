@@ -10,12 +10,13 @@ static const struct {
     const char *word;
     enum verdict verdict;
 } verdicts[] = {
-    {"UNKNOWN", VERDICT_UNKNOWN}, {"CLUSTERDOWN", VERDICT_NEXT},
-    {"TRYAGAIN", VERDICT_NEXT},   {"LOADING", VERDICT_NEXT},
-    {"MOVED", VERDICT_MOVED},     {"NOSESSION", VERDICT_NOSESSION},
-    {"OOM", VERDICT_FULL},        {"NOSPACE", VERDICT_FULL},
-    {"STALE", VERDICT_STALE},     {"NOPERM", VERDICT_DENIED},
-    {"NOAUTH", VERDICT_DENIED},   {"NOPROTO", VERDICT_DENIED},
+    {"UNKNOWN", VERDICT_UNKNOWN},  {"CLUSTERDOWN", VERDICT_NEXT},
+    {"TRYAGAIN", VERDICT_NEXT},    {"LOADING", VERDICT_NEXT},
+    {"MOVED", VERDICT_MOVED},      {"NOSESSION", VERDICT_NOSESSION},
+    {"OOM", VERDICT_FULL},         {"NOSPACE", VERDICT_FULL},
+    {"STALE", VERDICT_STALE},      {"NOPERM", VERDICT_DENIED},
+    {"NOAUTH", VERDICT_DENIED},    {"NOPROTO", VERDICT_DENIED},
+    {"WRONGPASS", VERDICT_DENIED},
 };
 
 enum verdict hf_judge(struct bytes reply)
@@ -111,6 +112,12 @@ int attempts_timeout(const struct attempts *t)
 bool attempts_keep_session(int code)
 {
     return code == HF_OK || mutant(CLIENT_REUSES_NUMBER);
+}
+
+bool attempts_shut_out(struct bytes reply)
+{
+    return reply.n > 10 && (memcmp(reply.p, "-NOAUTH", 7) == 0 ||
+                            memcmp(reply.p, "-WRONGPASS", 10) == 0);
 }
 
 enum probe probe_read(struct bytes reply)

@@ -64,6 +64,9 @@ int attempts_timeout(const struct attempts *t);
  * False: give the session up. */
 bool attempts_keep_session(int code);
 
+/* Is @reply to the greeting one that no other try can change? */
+bool attempts_shut_out(struct bytes reply);
+
 /* ---- a node that has not answered for HF_SILENCE_TIMEOUT ---- */
 
 enum probe {

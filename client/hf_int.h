@@ -31,6 +31,12 @@ struct hf {
 int hf_fail(struct hf *c, int code, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 
+/* Strings are copied; given back by release. */
+void hf_options_copy(struct hf_options *to, const struct hf_options *from);
+void hf_options_release(struct hf_options *o);
+/* How long a node may take to answer the greeting. */
+int64_t hf_greeting_ms(const struct hf_options *o);
+
 /* What a connection begins with: HELLO 3, with a password that, too; with
  * opt->stale also READONLY, as a request of its own. */
 void hf_greeting(const struct hf_options *opt, struct buf *b);

@@ -82,6 +82,9 @@ void huv_hold(struct hf_uv *h);
 void huv_drop(struct hf_uv *h);
 void huv_link_gone(struct hf_uv *h, struct link *l);
 
+/* A node wants a password, or another one. */
+void huv_denied(struct hf_uv *h, struct bytes reply);
+
 void link_up(struct link *l);
 void link_reply(struct link *l, struct sent s, struct bytes reply);
 void link_lost(struct link *l, enum node_luck luck, const char *why);

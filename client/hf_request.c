@@ -1,9 +1,29 @@
 /* libholdfast: what both clients send. */
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "client/hf_int.h"
 #include "resp/resp.h"
+
+void hf_options_copy(struct hf_options *to, const struct hf_options *from)
+{
+    *to = *from;
+    to->user = from->user != NULL ? hf_strdup(from->user) : NULL;
+    to->password = from->password != NULL ? hf_strdup(from->password) : NULL;
+}
+
+void hf_options_release(struct hf_options *o)
+{
+    free((char *)o->user);
+    free((char *)o->password);
+    o->user = o->password = NULL;
+}
+
+int64_t hf_greeting_ms(const struct hf_options *o)
+{
+    return o->password != NULL ? HF_AUTH_TIMEOUT : HF_CONNECT_TIMEOUT;
+}
 
 void hf_greeting(const struct hf_options *opt, struct buf *b)
 {

@@ -67,10 +67,7 @@ int hf_open(const char *endpoints,
     }
     c->node = c->nodes.n;
     if (opt != NULL) {
-        c->opt = *opt;
-        c->opt.user = opt->user != NULL ? hf_strdup(opt->user) : NULL;
-        c->opt.password =
-            opt->password != NULL ? hf_strdup(opt->password) : NULL;
+        hf_options_copy(&c->opt, opt);
     }
     *out = c;
     return HF_OK;
@@ -80,8 +77,7 @@ void hf_close(struct hf *c)
 {
     if (c != NULL) {
         conn_close(&c->conn);
-        free((char *)c->opt.user);
-        free((char *)c->opt.password);
+        hf_options_release(&c->opt);
         free(c);
     }
 }
@@ -186,11 +182,6 @@ static int64_t sooner(int64_t a, int64_t b)
     return a < b ? a : b;
 }
 
-static int64_t greeting_ms(const struct hf *c)
-{
-    return c->opt.password != NULL ? HF_AUTH_TIMEOUT : HF_CONNECT_TIMEOUT;
-}
-
 /* One try to have a connection. */
 static int connect_once(struct call *k)
 {
@@ -215,7 +206,7 @@ static int connect_once(struct call *k)
     if (rv != CONN_OK) {
         return hf_fail(c, rv, "%s", c->conn.error);
     }
-    until_ms = sooner(conn_now_ms() + greeting_ms(c), k->deadline_ms);
+    until_ms = sooner(conn_now_ms() + hf_greeting_ms(&c->opt), k->deadline_ms);
     rv = greet(c, &c->conn, until_ms, &k->reply);
     if (rv == CONN_EGARBAGE && k->reply.n > 0) {
         note_reply(k);
@@ -252,7 +243,8 @@ static enum probe probe(struct call *k, const char *addr)
     if (conn_dial(&conn, addr, until_ms) == CONN_OK) {
         int rv;
 
-        until_ms = sooner(conn_now_ms() + greeting_ms(k->c), k->deadline_ms);
+        until_ms =
+            sooner(conn_now_ms() + hf_greeting_ms(&k->c->opt), k->deadline_ms);
         rv = greet(k->c, &conn, until_ms, &reply);
 
         if (rv == CONN_OK) {
@@ -477,9 +469,7 @@ static int decide(struct call *k, enum verdict v, bool opening, int *code)
 /* Every node wants a password, or another one: another try is no use. */
 static bool shut_out(struct call *k, int rv)
 {
-    k->ungreeted = rv == CONN_EGARBAGE && k->reply.n > 3 &&
-                   (memcmp(k->reply.p, "-NOAUTH", 7) == 0 ||
-                    memcmp(k->reply.p, "-WRONGPASS", 10) == 0) &&
+    k->ungreeted = rv == CONN_EGARBAGE && attempts_shut_out(k->reply) &&
                    ++k->denied >= k->c->nodes.n;
     return k->ungreeted;
 }

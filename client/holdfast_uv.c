@@ -81,6 +81,7 @@ struct hf_uv {
     size_t turns[HF_ENDPOINTS_MAX]; /* dials that failed */
     size_t current;                 /* node in use; nodes.n: none */
     bool check_leader;              /* writes wait until a node knows one */
+    size_t denied;                  /* greetings refused in a row */
     size_t setbacks;                /* nodes given up since all went well */
     int64_t dial_at_ms;             /* not before */
     uint32_t pace_ms;
@@ -448,8 +449,30 @@ static void pump(struct hf_uv *h)
 
 /* ---- replies ---- */
 
+/* When all nodes want another password another try is no use. */
+void huv_denied(struct hf_uv *h, struct bytes reply)
+{
+    struct ucall *k = TAILQ_FIRST(&h->all);
+
+    h->denied++;
+    while (k != NULL && h->denied >= h->nodes.n) {
+        struct ucall *next = TAILQ_NEXT(k, all);
+
+        if (k->state == CALL_WAITING) {
+            snprintf(k->error, sizeof(k->error), "%.*s",
+                     (int)(reply.n - 3 < 150 ? reply.n - 3 : 150),
+                     (const char *)reply.p + 1);
+            finish(k, k->at.doubt ? HF_EUNKNOWN : HF_EREFUSED, reply);
+        }
+        k = next;
+    }
+}
+
 void link_up(struct link *l)
 {
+    if (!l->probe) {
+        l->h->denied = 0;
+    }
     if (l->probe) {
         ask_status(l);
     }
@@ -720,7 +743,8 @@ static void tick_cb(uv_timer_t *t)
 
             /* It has as long for its answer as for all before it. */
             link_tick(l, now);
-            if (h->probes[i] == l && now - l->start_ms >= HF_CONNECT_TIMEOUT) {
+            if (h->probes[i] == l &&
+                now - l->start_ms >= hf_greeting_ms(&h->opt)) {
                 link_lost(l, NODE_FAILED, "no answer");
             }
         }
@@ -793,7 +817,7 @@ int hf_uv_open(uv_loop_t *loop,
     ignore_sigpipe();
     opt = opt != NULL ? opt : &none;
     h->loop = loop;
-    h->opt = opt->common;
+    hf_options_copy(&h->opt, &opt->common);
     h->calls_max = opt->calls_max > 0 ? opt->calls_max : HF_UV_CALLS;
     h->sessions_max =
         opt->sessions_max > 0 ? opt->sessions_max : HF_UV_SESSIONS;
@@ -825,6 +849,7 @@ void huv_drop(struct hf_uv *h)
     if (h->close_cb != NULL) {
         h->close_cb(h->close_data);
     }
+    hf_options_release(&h->opt);
     free(h->slots);
     free(h);
 }

@@ -109,7 +109,10 @@ static const char global_help[] =
 
 static void print_help(FILE *f)
 {
-    fprintf(f, "usage: kv [OPTIONS] VERB [ARGUMENTS]\n\nVerbs:\n");
+    fprintf(f,
+            "usage: kv [OPTIONS] VERB [ARGUMENTS]\n"
+            "       kv [OPTIONS]               a prompt; piped: a command a "
+            "line\n\nVerbs:\n");
     for (size_t i = 0; i < NVERBS; i++) {
         fprintf(f, "  %-8s %s\n", verbs[i].name, verbs[i].summary);
     }
@@ -411,17 +414,49 @@ static int parse_line(struct kv *kv, int argc, char **argv, const char **args)
     if (kv->help || kv->version) {
         return KV_DONE;
     }
+    if (kv->max_age_ms > 0 && !kv->stale) {
+        return kv_usage(kv, "--max-age goes with --stale");
+    }
     if (kv->verb == NULL) {
-        print_help(stderr);
-        return KV_USAGE;
+        return KV_DONE;
     }
     if (kv->nargs < kv->verb->args_min || kv->nargs > kv->verb->args_max) {
         return kv_usage(kv, "%s: wrong number of arguments", kv->verb->name);
     }
-    if (kv->max_age_ms > 0 && !kv->stale) {
-        return kv_usage(kv, "--max-age goes with --stale");
-    }
     return KV_DONE;
+}
+
+const char *kv_verb_name(size_t i)
+{
+    return i < NVERBS ? verbs[i].name : NULL;
+}
+
+int kv_line(const struct kv *outer, int argc, char **argv)
+{
+    const char **args = hf_calloc((size_t)argc + 1, sizeof(*args));
+    struct kv kv = {.c = outer->c,
+                    .endpoints = outer->endpoints,
+                    .output = outer->output,
+                    .timeout_ms = outer->timeout_ms};
+    int status = parse_line(&kv, argc, argv, args);
+
+    if (status == KV_DONE && kv.help && kv.verb != NULL) {
+        print_verb_help(kv.verb);
+    } else if (status == KV_DONE && (kv.verb == NULL || kv.help)) {
+        print_help(stdout);
+    } else if (status == KV_DONE &&
+               (kv.endpoints != outer->endpoints || kv.stale ||
+                kv.user != NULL || kv.password_file != NULL ||
+                kv.verb->run == kv_txn)) {
+        status =
+            kv_usage(&kv, kv.verb->run == kv_txn
+                              ? "txn reads stdin: use MULTI and EXEC here"
+                              : "this option goes where the prompt is started");
+    } else if (status == KV_DONE) {
+        status = kv.verb->run(&kv);
+    }
+    free(args);
+    return status;
 }
 
 /* The first line of a file, without its end. NULL: it cannot be read, or is
@@ -489,7 +524,7 @@ static int run_verb(struct kv *kv)
         return KV_USAGE;
     }
     if (hf_open(kv->endpoints, &opt, &kv->c) == HF_OK) {
-        status = kv->verb->run(kv);
+        status = kv->verb != NULL ? kv->verb->run(kv) : kv_prompt(kv);
         hf_close(kv->c);
     } else {
         kv->verb = NULL;

@@ -2,6 +2,7 @@
 #ifndef HF_CLIENT_KV_INT_H
 #define HF_CLIENT_KV_INT_H
 
+#include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -81,6 +82,19 @@ int kv_status(struct kv *kv);
 int kv_member(struct kv *kv);
 int kv_watch(struct kv *kv);
 int kv_call(struct kv *kv);
+
+/* Without a verb: the prompt, or a script on stdin. */
+int kv_prompt(struct kv *kv);
+
+/* At the prompt: a line as from the shell, argv[0] being "kv", with the handle
+ * and the global options of @outer. */
+int kv_line(const struct kv *outer, int argc, char **argv);
+
+/* The name of verb @i; NULL past the last. */
+const char *kv_verb_name(size_t i);
+
+/* Ctrl-C at the prompt; what streams looks at it. */
+extern volatile sig_atomic_t kv_interrupted;
 
 /* Say what is wrong with the command line. Returns KV_USAGE. */
 int kv_usage(const struct kv *kv, const char *fmt, ...)

@@ -77,7 +77,7 @@ static bool print_change(void *ctx, const struct hf_change *c)
     if (c == NULL) {
         /* Nothing new: what was printed goes to its reader. A reader that
          * has gone ends the watch. */
-        return fflush(stdout) == 0;
+        return fflush(stdout) == 0 && !kv_interrupted;
     }
     if (p->kv->output == KV_JSON) {
         print_json(c);
@@ -85,7 +85,7 @@ static bool print_change(void *ctx, const struct hf_change *c)
         print_line(c);
     }
     snprintf(p->last, sizeof p->last, "%s", c->id);
-    return --p->left > 0 && !ferror(stdout);
+    return --p->left > 0 && !ferror(stdout) && !kv_interrupted;
 }
 
 int kv_watch(struct kv *kv)

@@ -148,6 +148,9 @@ static void take_greeting(struct link *l, struct bytes reply)
         snprintf(text, sizeof(text), "%.*s",
                  (int)(reply.n - 3 < 80 ? reply.n - 3 : 80),
                  (const char *)reply.p + 1);
+        if (!l->probe && attempts_shut_out(reply)) {
+            huv_denied(l->h, reply);
+        }
         lost(l, NODE_TURNED_AWAY, text);
     } else if (l->n == 0) {
         l->state = LINK_UP;
@@ -345,7 +348,9 @@ void link_tick(struct link *l, int64_t now_ms)
     if (l->failed != 0) {
         lost(l, NODE_FAILED, uv_strerror(l->failed));
     } else if (l->state != LINK_UP &&
-               now_ms - l->start_ms >= HF_CONNECT_TIMEOUT) {
+               now_ms - l->start_ms >= (l->state == LINK_GREETING
+                                            ? hf_greeting_ms(huv_options(l->h))
+                                            : HF_CONNECT_TIMEOUT)) {
         lost(l, NODE_FAILED,
              l->state == LINK_GREETING ? "does not greet" : "not reached");
     }

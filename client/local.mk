@@ -36,6 +36,10 @@ kv_SOURCES = \
 	client/kv_int.h \
 	client/kv_keys.c \
 	client/kv_out.c \
+	client/kv_prompt.c \
+	client/kv_session.c \
+	client/kv_session.h \
+	client/kv_stream.c \
 	client/kv_txn.c \
 	client/kv_watch.c
-kv_LDADD = client/libholdfast.a
+kv_LDADD = client/libholdfast.a $(EDIT_LIBS)

@@ -3,6 +3,7 @@ dist_doc_DATA += \
 	docs/BENCHMARKS.md \
 	docs/CLIENTS.md \
 	docs/FORMATS.md \
+	docs/LIBRARY.md \
 	docs/LIMITS.md \
 	docs/OPERATIONS.md \
 	docs/PROTOCOL.md \

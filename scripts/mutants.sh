@@ -17,7 +17,7 @@ set -eu
 dir=$HF_ROOT/build-mutants
 out=$dir/mutants
 seeds=${HF_MUTANT_SEEDS:-300}
-parts="acl driver log peer store node edge feed client jepsen"
+parts="acl driver log peer store node edge feed client jepsen server"
 unit_seconds=60
 sim_seconds=600
 
@@ -36,8 +36,8 @@ likely() {
         driver) echo "test_driver test_pace" ;;
         log) echo "test_wal test_vote test_snap test_identity test_formats" ;;
         peer) echo "test_peer test_snapxfer test_message" ;;
-        store) echo "test_machine test_store test_map" ;;
         node) echo "test_node test_push test_bounds" ;;
+        store) echo "test_machine test_store test_map test_strings" ;;
         feed) echo "test_feed test_node test_client" ;;
         edge)
             echo "test_conn test_pubsub test_tracking test_push" \

@@ -3,7 +3,8 @@
 # a release, one line a proof. About half an hour on two cores; the machine
 # should do nothing else, since some of them measure time. As root (network
 # namespaces, small disks).
-#   clients haproxy feed tracking failover cutoff cold_start big_start powercut powercut_mutant seat stale
+#   clients haproxy push feed tracking failover cutoff
+#   cold_start big_start powercut powercut_mutant seat stale
 #   stale_mutant refuse minority_damage lossy loopcut
 #   powercut_names powercut_alone powercut_ext4
 #   powercut_xfs stalled_disk readonly_disk syscalls (hours: not by default)
@@ -11,7 +12,8 @@
 set -eu
 . "$(dirname "$0")/lib.sh"
 
-names='clients haproxy feed tracking failover cutoff cold_start big_start powercut powercut_mutant seat stale
+names='clients haproxy push feed tracking failover cutoff
+cold_start big_start powercut powercut_mutant seat stale
 stale_mutant refuse minority_damage lossy loopcut
 powercut_names powercut_alone powercut_ext4
 powercut_xfs stalled_disk readonly_disk'
@@ -54,6 +56,9 @@ for proof in $wanted; do
     case $proof in
         haproxy)
             run haproxy build clients/haproxy HF_WRITES=1000 HF_PAUSE=6
+            ;;
+        push)
+            run push build clients/push HF_ROUNDS=20
             ;;
         clients)
             run clients build clients/run HF_ROUNDS=2 \

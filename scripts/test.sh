@@ -176,9 +176,11 @@ do_failover() {
     show=
 }
 
-# The registries are asked for what is not in build/clients yet.
+# The registries are asked for what is not in build/clients yet. A slow machine
+# is no failure: ./dev prove clients has the limit of a second.
 do_clients_run() {
-    cd "$HF_ROOT/build" && srcdir=$HF_ROOT sh "$HF_ROOT/tests/clients/$1.sh"
+    cd "$HF_ROOT/build" && srcdir=$HF_ROOT HF_RECOVERY_MS=2500 \
+            sh "$HF_ROOT/tests/clients/$1.sh"
 }
 do_compare() {
     show=2

@@ -48,6 +48,7 @@ server_libserver_command_a_SOURCES = \
 	server/command/float.h \
 	server/command/feed.c \
 	server/command/feed.h \
+	server/command/help.h \
 	server/command/info.c \
 	server/command/info.h \
 	server/command/facts.h \

@@ -48,6 +48,7 @@ UNIT_TESTS = \
 # some measure time.
 PROCESS_TESTS = \
 	tests/clients/acl.sh \
+	tests/clients/push.sh \
 	tests/fault/big_start.sh \
 	tests/fault/cold_start.sh \
 	tests/fault/gaps.sh \
@@ -97,6 +98,7 @@ tests/fault/lossy.log: tests/fault/load.log
 tests/clients/tools.log: tests/fault/uv_client.log
 tests/fault/uv_client.log: tests/fault/lossy.log
 tests/clients/acl.log: tests/clients/tools.log
+tests/clients/push.log: tests/clients/acl.log
 
 # Preloaded into nodes, so without sanitizers and with nothing of ours in it.
 tests/fault/undo.so: $(srcdir)/tests/fault/undo.c $(srcdir)/tests/fault/undo.h
@@ -235,6 +237,7 @@ EXTRA_DIST += tests/sim/seeds.txt tests/sim/raft_seeds.txt tests/fault/jepsen.sh
 	tests/clients/node \
 	tests/clients/noderedis.mjs \
 	tests/clients/probe.py \
+	tests/clients/push.py \
 	tests/clients/redispy.py \
 	tests/clients/rules.py \
 	tests/clients/run.sh \

@@ -327,8 +327,8 @@ static void cluster_info(const struct ask *a)
                "cluster_stats_messages_received:%" PRIu64
                "\r\n"
                "total_cluster_links_buffer_limit_exceeded:0\r\n",
-               v->init && !is_alone(v) ? "ok" : "fail", slots, slots, v->n_members, v->term,
-               v->term, sent, received);
+               v->init && !is_alone(v) ? "ok" : "fail", slots, slots,
+               v->n_members, v->term, v->term, sent, received);
     resp_verbatim(a->reply, buf_bytes(&text));
     buf_release(&text);
 }

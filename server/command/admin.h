@@ -131,13 +131,13 @@ struct node_view {
     uint64_t leader_changes; /* seen since the start */
     /* The longest time without hearing a leader that was then heard again. */
     uint64_t leader_silence_max_ms;
-    uint64_t election_ms; /* the election timeout in force */
-    uint64_t quorum_ms;   /* a leader's, without a majority */
-    bool loading;         /* reading its data */
+    uint64_t election_ms;   /* the election timeout in force */
+    uint64_t quorum_ms;     /* a leader's, without a majority */
+    bool loading;           /* reading its data */
     uint64_t leaderless_ms; /* for how long none is known; 0: one is */
-    bool init;            /* belongs to a cluster */
-    int tolerates_loss;   /* voters that may fail now; <0: unknown */
-    uint64_t seats;       /* of the cluster, vacant ones included */
+    bool init;              /* belongs to a cluster */
+    int tolerates_loss;     /* voters that may fail now; <0: unknown */
+    uint64_t seats;         /* of the cluster, vacant ones included */
     /* sizes */
     uint64_t disk_bytes;
     uint64_t log_bytes;
@@ -153,6 +153,9 @@ struct node_view {
     uint64_t parked;        /* requests that wait */
     uint64_t blocked;       /* clients that wait: for a change, WAIT, SAVE */
     uint64_t sessions;
+    uint64_t history_changes; /* kept for change feeds */
+    uint64_t history_bytes;
+    uint64_t history_floor; /* the newest revision that is not kept */
     /* clock */
     uint64_t cluster_ms; /* Unix ms */
     uint64_t cluster_us; /* microseconds within that ms, 0..999 */

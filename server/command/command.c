@@ -11,6 +11,7 @@
 #include "server/command/acl.h"
 #include "server/command/args.h"
 #include "server/command/feed.h"
+#include "server/command/help.h"
 #include "server/command/txn.h"
 #include "server/store/machine.h"
 
@@ -117,11 +118,11 @@ static size_t help_lines(const char *indent,
     return lines;
 }
 
-static void help(const struct command *parent, struct buf *reply)
+/* What stands in the table. */
+static size_t help_rows(const struct command *parent, struct buf *body)
 {
-    size_t n, lines = 3;
+    size_t n, lines = 0;
     const struct command *rows = command_table(&n);
-    struct buf body = BUF_INIT;
     char name[32], line[256];
 
     for (size_t i = 0; i < n; i++) {
@@ -132,14 +133,37 @@ static void help(const struct command *parent, struct buf *reply)
         upper_name(rows[i].name, name);
         snprintf(line, sizeof line, "%s%s%s", name,
                  rows[i].syntax[0] != 0 ? " " : "", rows[i].syntax);
-        resp_simple(&body, line);
-        lines += 1 + help_lines("    ", rows[i].help, &body);
+        resp_simple(body, line);
+        lines += 1 + help_lines("    ", rows[i].help, body);
     }
+    return lines;
+}
+
+static void help(const struct command *parent, struct buf *reply)
+{
+    static const struct {
+        const char *name;
+        const char *text;
+    } texts[] = {
+#define H(name, text) {#name, text},
+        COMMAND_HELP(H)
+#undef H
+    };
+    struct buf body = BUF_INIT;
+    size_t lines = 0;
+    char name[32], line[256];
+
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+        if (strcmp(texts[i].name, parent->name) == 0) {
+            lines = help_lines("", texts[i].text, &body);
+        }
+    }
+    lines = lines > 0 ? lines : help_rows(parent, &body);
     upper_name(parent->name, name);
     snprintf(
         line, sizeof line,
         "%s <subcommand> [<arg> [value] [opt] ...]. Subcommands are:", name);
-    resp_array(reply, lines);
+    resp_array(reply, lines + 3);
     resp_simple(reply, line);
     buf_bytes_append(reply, buf_bytes(&body));
     resp_simple(reply, "HELP");

@@ -445,6 +445,9 @@ static void section_holdfast(const struct node_view *v,
     line_u64(b, "election_timeout_ms", v->election_ms);
     line_u64(b, "quorum_timeout_ms", v->quorum_ms);
     line_u64(b, "named_sessions", v->sessions);
+    line_u64(b, "history_changes", v->history_changes);
+    line_u64(b, "history_bytes", v->history_bytes);
+    line_u64(b, "history_floor", v->history_floor);
     line_u64(b, "parked_requests", v->parked);
     line_i64(b, "tolerates_loss", v->tolerates_loss);
     line_u64(b, "members", v->n_members);

@@ -194,7 +194,7 @@ static bool starts(struct bytes s, const char *with)
 
 /* Why is looked for in the users that this node knows of. If they do not say
  * yet, the command's name must do. */
-void auth_note(struct conn *c, const struct blob *command, struct bytes reply)
+bool auth_note(struct conn *c, const struct blob *command, struct bytes reply)
 {
     const struct machine *m = node_machine(c->edge->node);
     struct command_words w;
@@ -203,7 +203,7 @@ void auth_note(struct conn *c, const struct blob *command, struct bytes reply)
 
     if (!starts(reply, "-NOPERM") || m == NULL ||
         command_decode(blob_bytes(command), &w) != 0) {
-        return;
+        return starts(reply, "-NOPERM") || starts(reply, "-NOAUTH");
     }
     who = (struct acl_who){(w.marks & COMMAND_USER) != 0, w.user, w.born};
     if (acl_check(m, &who, w.command, w.argv, w.argc, &d) == ACL_OK) {
@@ -211,6 +211,7 @@ void auth_note(struct conn *c, const struct blob *command, struct bytes reply)
     }
     log_denial(c, &d);
     command_words_release(&w);
+    return true;
 }
 
 static void log_wrong(struct conn *c, struct bytes user)
@@ -393,10 +394,10 @@ bool auth_begin(struct conn *c,
 static bool mild(const struct command *cmd)
 {
     static const char *const names[] = {
-        "ping",     "echo",       "select",      "readonly", "readwrite",
-        "command",  "multi",      "exec",        "discard",  "watch",
-        "unwatch",  "asking",     "wait",        "time",     "acl|cat",
-        "acl|help", "acl|whoami", "acl|genpass", "status"};
+        "ping",   "echo", "select",  "readonly", "readwrite",  "command",
+        "multi",  "exec", "discard", "watch",    "unwatch",    "asking",
+        "wait",   "time", "acl|cat", "acl|help", "acl|whoami", "acl|genpass",
+        "status", "auth", "hello",   "quit",     "reset"};
     char name[48];
 
     if (cmd->parent != NULL && strcmp(cmd->parent, "cluster") == 0) {
@@ -458,6 +459,7 @@ static void gate_go(struct conn *c, struct conn_op *o, struct bytes reply)
     conn_op_free(o);
     if (told || known_to_allow(c, cmd, w.argv + 1, w.argc - 1, &d)) {
         dispatch_go(c, cmd, w.argv + 1, w.argc - 1);
+        tracking_dispatched(c, cmd);
     } else {
         deny(c, &d);
     }
@@ -474,11 +476,13 @@ static void gate_done(struct client_op *op, struct bytes reply)
     bool known = node_machine(c->edge->node) != NULL;
 
     c->held = false;
+    c->asking = false;
     if (starts(reply, "+OK") || (nobody_said(reply) && known)) {
         gate_go(c, o, reply);
         return;
     }
-    auth_note(c, op->command, reply);
+    (void)auth_note(c, op->command, reply);
+    tracking_dispatched(c, NULL);
     c->multi_dirty |= c->multi;
     o->counted.rejected = true;
     edge_count_op(o, reply);
@@ -497,6 +501,7 @@ static void gate_ask(struct conn *c, const struct bytes *argv, int argc)
     o->op.command = auth_encode(c, check, 0, words, argc + 1);
     o->op.done = gate_done;
     free(words);
+    c->asking = true;
     ask(c, o);
 }
 
@@ -564,6 +569,9 @@ static bool may_listen(struct conn *c)
     struct listening l = {c, true};
     struct acl_denial d;
 
+    if (c->track != NULL && auth_closed(c)) {
+        return false; /* nobody gets invalidations there */
+    }
     if (c->monitor &&
         !known_to_allow(c, command_by_name(monitor), &monitor, 1, &d)) {
         return false;
@@ -709,8 +717,8 @@ void auth_local(struct conn *c,
     } else if (argc > 3) {
         resp_errorf(reply,
                     "ERR unknown subcommand or wrong number of arguments for "
-                    "'%s'. Try ACL HELP.",
-                    cmd->name);
+                    "'%.*s'. Try ACL HELP.",
+                    (int)argv[1].n, (const char *)argv[1].p);
     } else if (strcmp(cmd->name, "cat") == 0) {
         acl_cat(argv, argc, reply);
     } else if (strcmp(cmd->name, "genpass") == 0) {

@@ -73,8 +73,8 @@ bool auth_begin(struct conn *c,
                 const struct command *cmd,
                 const struct bytes *argv,
                 int argc);
-/* A reply to @command came: if it was refused, ACL LOG hears of it. */
-void auth_note(struct conn *c, const struct blob *command, struct bytes reply);
+/* A reply to @command came. True: that was refused; ACL LOG hears of it. */
+bool auth_note(struct conn *c, const struct blob *command, struct bytes reply);
 
 /* ACL WHOAMI, CAT, GENPASS, LOG, LOAD and SAVE: now is their turn. */
 void auth_local(struct conn *c,

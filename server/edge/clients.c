@@ -100,6 +100,7 @@ static void flags_text(const struct conn *c, char out[16])
     if (c->multi) {
         out[n++] = 'x';
     }
+    n += tracking_flags(c, out + n);
     if (c->quitting) {
         out[n++] = 'c';
     }
@@ -134,7 +135,7 @@ void conn_info(const struct conn *c, struct buf *t)
                " flags=%s db=0 sub=%zu psub=%zu ssub=%zu multi=%lld"
                " qbuf=%zu qbuf-free=%zu argv-mem=0 multi-mem=%zu rbs=0 rbp=0"
                " obl=0 oll=0 omem=%zu tot-mem=%zu events=%s cmd=%s"
-               " user=%.*s redir=-1 resp=%d lib-name=%.*s lib-ver=%.*s\n",
+               " user=%.*s redir=%lld resp=%d lib-name=%.*s lib-ver=%.*s\n",
                c->id, c->net->remote, c->net->local, TEXT(c->name),
                (now - c->born_ms) / 1000, (now - c->active_us / 1000) / 1000,
                flags, c->subs.n[PUBSUB_CHANNEL], c->subs.n[PUBSUB_PATTERN],
@@ -144,7 +145,8 @@ void conn_info(const struct conn *c, struct buf *t)
                net_pending(c->net),
                c->in.cap + c->queue.cap + net_pending(c->net) + sizeof *c,
                net_pending(c->net) > 0 ? "rw" : "r", cmd, TEXT(auth_name(c)),
-               c->resp3 ? 3 : 2, TEXT(c->lib_name), TEXT(c->lib_ver));
+               (long long)tracking_redirect(c), c->resp3 ? 3 : 2,
+               TEXT(c->lib_name), TEXT(c->lib_ver));
 }
 
 enum kind { KIND_NONE, KIND_NORMAL, KIND_PUBSUB, KIND_OTHER };

@@ -136,9 +136,10 @@ struct conn {
     struct buf lib_ver;
 
     /* of dispatch */
-    struct blob *user;          /* it has authenticated as; NULL: as nobody */
-    uint64_t user_born;         /* see struct user */
-    bool leaving;               /* may have removed its own user */
+    struct blob *user;  /* it has authenticated as; NULL: as nobody */
+    uint64_t user_born; /* see struct user */
+    bool leaving;       /* may have removed its own user */
+    bool asking; /* whether the last command may run; then it is dispatched */
     const struct command *last; /* NULL: none yet */
     bool postponed;             /* a pause keeps it */
     bool stale;

@@ -102,7 +102,10 @@ static void node_done(struct client_op *op, struct bytes reply)
 {
     struct conn_op *o = HF_CONTAINER_OF(op, struct conn_op, op);
 
-    auth_note(o->conn, op->command, reply);
+    if (auth_note(o->conn, op->command, reply)) {
+        tracking_drop(o->track); /* it has read nothing */
+        o->track = NULL;
+    }
     edge_count_op(o, reply);
     conn_reply(o->conn, reply);
     conn_op_free(o);
@@ -340,7 +343,7 @@ static void watch_done(struct client_op *op, struct bytes reply)
         client_set_stale(c->client, true, max_age_ms);
     }
     if (!ok) {
-        auth_note(c, op->command, reply);
+        (void)auth_note(c, op->command, reply);
     }
     reply = ok ? bytes_str("+OK\r\n") : reply;
     edge_count_op(o, reply);
@@ -818,7 +821,9 @@ static void dispatch_words(struct conn *c, const struct bytes *argv, int argc)
     } else if ((cmd = command_find(argv, argc, &reply)) != NULL) {
         e->now.command = cmd;
         dispatch_found(c, cmd, argv, argc);
-        tracking_dispatched(c, cmd);
+        if (!c->asking) {
+            tracking_dispatched(c, cmd);
+        }
     } else {
         dispatch_rejected(c, argv, argc, &reply);
         tracking_dispatched(c, NULL);

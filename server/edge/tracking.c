@@ -938,6 +938,28 @@ static void command_trackinginfo(const struct conn *c, struct buf *reply)
     }
 }
 
+size_t tracking_flags(const struct conn *c, char *out)
+{
+    const struct track *o = c->track;
+    size_t n = 0;
+
+    if (o != NULL) {
+        out[n++] = 't';
+    }
+    if (o != NULL && o->redirect != 0 && o->target == NULL) {
+        out[n++] = 'R';
+    }
+    if (o != NULL && (o->flags & TRACK_BCAST) != 0) {
+        out[n++] = 'B';
+    }
+    return n;
+}
+
+int64_t tracking_redirect(const struct conn *c)
+{
+    return c->track == NULL ? -1 : (int64_t)c->track->redirect;
+}
+
 static bool is_sub(const struct command *cmd, const char *name)
 {
     return cmd->parent != NULL && strcmp(cmd->parent, "client") == 0 &&
@@ -955,7 +977,7 @@ bool tracking_command(struct conn *c,
     } else if (is_sub(cmd, "trackinginfo")) {
         command_trackinginfo(c, reply);
     } else if (is_sub(cmd, "getredir")) {
-        resp_int(reply, c->track == NULL ? -1 : (int64_t)c->track->redirect);
+        resp_int(reply, tracking_redirect(c));
     } else {
         return false;
     }

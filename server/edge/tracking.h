@@ -80,6 +80,11 @@ void tracking_drop(struct track_op *op);
 void tracking_changed(struct edge *e, struct bytes key, const struct conn *by);
 void tracking_lost(struct edge *e);
 
+/* For CLIENT LIST: its letters (at most 3), and where it is redirected to (0:
+ * nowhere, -1: it does not track). */
+size_t tracking_flags(const struct conn *c, char *out);
+int64_t tracking_redirect(const struct conn *c);
+
 /* The connection ends, or RESET. */
 void tracking_forget(struct conn *c);
 /* ... and for good: nobody can be redirected to it any more. */

@@ -161,6 +161,9 @@ static void admin_sizes(struct node *n, struct node_view *v)
         v->revision = store_revision(s);
         v->memory_held = machine_bytes_held(n->machine);
         v->avg_ttl_ms = admin_avg_ttl(s);
+        v->history_changes = history_count(store_history(s));
+        v->history_bytes = history_bytes(store_history(s));
+        v->history_floor = history_floor(store_history(s)).rev;
     }
     v->cpu_user_s = use.cpu_user_s;
     v->cpu_system_s = use.cpu_system_s;

@@ -62,7 +62,7 @@ void publish_lost(struct node *n)
 }
 
 /* When a majority, this node included, was last heard of, all of it. */
-static uint64_t majority_heard(struct node *n)
+static uint64_t majority_heard(struct node *n, uint64_t now)
 {
     uint64_t heard[LIM_NODES];
     unsigned voters = 0;
@@ -70,9 +70,8 @@ static uint64_t majority_heard(struct node *n)
 
     driver_members(&n->driver, &c);
     for (unsigned i = 0; i < c.n && voters < LIM_NODES; i++) {
-        uint64_t at = c.m[i].id == n->id
-                          ? env_now_us(n->env)
-                          : node_peer_state(n, c.m[i].id)->heard_us;
+        uint64_t at =
+            c.m[i].id == n->id ? now : node_peer_state(n, c.m[i].id)->heard_us;
         unsigned k = voters;
 
         if (c.m[i].role != CONF_VOTER) {
@@ -94,7 +93,7 @@ void publish_tick(struct node *n)
     uint64_t heard = 0;
 
     if (n->running && leader == n->id && leader != 0) {
-        heard = majority_heard(n);
+        heard = majority_heard(n, now);
     } else if (n->running && leader != 0) {
         heard = node_peer_state(n, leader)->heard_us;
     }

@@ -239,11 +239,14 @@ def lines_of(files):
             yield key, line
 
 
-def run(ports, files, resp3):
-    """{key: (holdfast's reply, redis's)} of all lines that were sent."""
+def run(ports, files, resp3, only=None):
+    """{key: (holdfast's reply, redis's)} of all lines that were sent; @only:
+    of these sections."""
     sides = [Side(port, resp3) for port in ports]
     replies = {}
     for key, line in lines_of(files):
+        if only is not None and key.split(": ")[0] not in only:
+            continue
         if line.startswith("@ "):
             for s in sides:
                 s.section()
@@ -301,6 +304,21 @@ def main():
     for resp3 in (False, True):
         replies = run(ports, files, resp3)
         count = len(replies)
+        again = {
+            key.split(": ")[0]
+            for key, (mine, other) in replies.items()
+            if mine != other
+            and key not in allowed
+            and not (follower and SAYS_ROLE.search(key))
+        }
+        if again:
+            # On a busy machine a deadline may pass between the two servers,
+            # and a node may lose touch with its leader and tell caches to
+            # start afresh. What differs twice differs.
+            print("once more: " + ", ".join(sorted(again)))
+            for key, pair in run(ports, files, resp3, again).items():
+                if pair[0] == pair[1]:
+                    replies[key] = pair
         for key, (mine, other) in replies.items():
             if mine == other or (follower and SAYS_ROLE.search(key)):
                 continue

@@ -117,6 +117,7 @@ async function families(r) {
         check('slowlog', (await r.slowlog('LEN')) >= 0, true);
         check('memory', (await r.memory('USAGE', key('text'))) > 0, true);
         check('wait', (await r.wait(1, 1000)) >= 1, true);
+        await users(r, key);
         check('rename', await r.rename(key('text2'), key('text3')), 'OK');
     }
     check('dbsize', (await node.dbsize()) > 100, true);
@@ -130,6 +131,18 @@ async function families(r) {
     await feedAndChannels(r, node, key);
     await bulk(r, a, n);
     await transactions(r, node, key('watched'));
+}
+
+async function users(r, key) {
+    const username = key('user');
+    check('acl setuser', await r.call('ACL', 'SETUSER', username, 'on',
+        '>word', '~' + key('*'), '+get', '+info'), 'OK');
+    const u = quiet(new Redis({ ...seeds[0], username, password: 'word' }));
+    check('get as user', await u.get(key('text')), 'abcdefgh');
+    check('set as user', await u.set(key('text'), '1').catch((e) =>
+        /^NOPERM/.test(e.message)), true);
+    u.disconnect();
+    check('acl deluser', await r.call('ACL', 'DELUSER', username), 1);
 }
 
 async function feedAndChannels(r, node, key) {

@@ -118,6 +118,19 @@ async function families(r, tag) {
     await transactions(r, key('watched'));
 }
 
+async function users(r, key) {
+    const username = key('user');
+    check('acl setuser', await r.aclSetUser(username,
+        ['on', '>word', '~' + key('*'), '+get']), 'OK');
+    const u = quiet(createClient({ ...seeds[0], username, password: 'word' }));
+    await u.connect();
+    check('get as user', await u.get(key('text')), 'abcdefgh');
+    check('set as user', await u.set(key('text'), '1').catch((e) =>
+        /^NOPERM/.test(e.message)), true);
+    await (u.destroy ? u.destroy() : u.disconnect());
+    check('acl deluser', await r.aclDelUser(username), 1);
+}
+
 async function feed(r, key) {
     await r.set(key('feed'), '1');
     const name = '__changes__:' + key('feed');
@@ -160,6 +173,7 @@ async function server(r, key, want) {
         await r.configSet('slowlog-log-slower-than', '10000'), 'OK');
     check('memory', (await r.memoryUsage(key('text'))) > 0, true);
     check('wait', (await r.wait(1, 1000)) >= 1, true);
+    await users(r, key);
     check('rename', await r.rename(key('text'), key('text3')), 'OK');
     // Version 5 refuses to read streams in RESP3.
     if (!(major === 5 && resp === 3)) {

@@ -144,6 +144,7 @@ def families(r, tag):
         check("rename", bool(r.rename(key("text2"), key("text3"))), True)
         check("command", r.command_count() > 100, True)
         feed_and_channels(r, key)
+        users(r, key)
         check("role", len(r.execute_command("ROLE")) > 0, True)
     # Named requests by the generic call, and its own commands.
     if mode == "plain":
@@ -188,6 +189,21 @@ def feed_and_channels(r, key):
     check("heard", sorted(m["type"] for m in heard), ["message", "pmessage"])
     check("message", heard[0]["data"], b"hello")
     p.close()
+
+
+def users(r, key):
+    name = key("user")
+    check("acl setuser", bool(r.acl_setuser(
+        name, enabled=True, passwords=["+word"], keys=[key("*")],
+        commands=["+get"])), True)
+    host, port = seeds[0]
+    u = redis.Redis(host=host, port=port, username=name, password="word")
+    check("get as user", u.get(key("text")) is not None, True)
+    try:
+        u.set(key("text"), "1")
+        check("set as user", "done", "NoPermissionError")
+    except redis.exceptions.NoPermissionError:
+        check("acl deluser", r.acl_deluser(name), 1)
 
 
 def transactions(r, key):

@@ -282,4 +282,4 @@ while [ "$n" -lt "$rounds" ]; do
     done
 done
 echo "clients: $passed passed, $failed failed"
-[ "$failed" = 0 ]
+[ "$failed" = 0 ] || die "$failed failed"

@@ -777,17 +777,21 @@ static void slots_look(struct machine_slot *m)
     struct check *c = m->cl->cfg.c;
     struct buf reply = BUF_INIT;
     char master[LIM_ADDR];
+    bool alone = moved[0] == '\0' && node_leaderless_ms(n) >= ADMIN_ALONE_MS;
 
     if (self != NULL) {
         own = self->cluster; /* as the cluster knows it */
     }
     slots_ask(n, &reply);
     if (!slots_master(buf_bytes(&reply), master)) {
-        if (self != NULL || moved[0] != '\0') {
+        if (!alone && (self != NULL || moved[0] != '\0')) {
             check_fail(c, "n%d lists nobody in CLUSTER SLOTS: %.*s", m->i + 1,
                        (int)(reply.n < 80 ? reply.n : 80),
                        (const char *)reply.p);
         }
+    } else if (alone) {
+        check_fail(c, "n%d lists %s, but has known no leader for long",
+                   m->i + 1, master);
     } else if (strcmp(master,
                       node_is_leader(n) || moved[0] == '\0' ? own : moved) !=
                0) {

@@ -256,6 +256,51 @@ static void run_status(struct fake *f, struct buf *out)
     resp_bulk_str(out, "leader");
 }
 
+/* What COMMAND tells of the few that there are. */
+static const struct {
+    const char *name;
+    int arity;
+    const char *flag;
+    const char *syntax;
+} rows[] = {{"set", -3, "write", "key value [NX | XX]"},
+            {"get", 2, "readonly", "key"},
+            {"incrby", 3, "write", "key increment"},
+            {"del", -2, "write", "key [key ...]"},
+            {"dbsize", 1, "readonly", ""},
+            {"ping", -1, "fast", "[message]"}};
+
+enum { ROWS = sizeof(rows) / sizeof(rows[0]) };
+
+static void run_command(const struct resp_args *a, struct buf *out)
+{
+    bool docs = a->argc > 1;
+
+    if (docs) {
+        resp_map(out, ROWS);
+    } else {
+        resp_array(out, ROWS);
+    }
+    for (size_t i = 0; i < ROWS; i++) {
+        if (docs) {
+            resp_bulk_str(out, rows[i].name);
+            resp_map(out, 2);
+            resp_bulk_str(out, "summary");
+            resp_bulk_str(out, "What a summary says.");
+            resp_bulk_str(out, "arguments");
+            resp_array(out, 1);
+            resp_map(out, 1);
+            resp_bulk_str(out, "name");
+            resp_bulk_str(out, rows[i].syntax);
+        } else {
+            resp_array(out, 3);
+            resp_bulk_str(out, rows[i].name);
+            resp_int(out, rows[i].arity);
+            resp_set(out, 1);
+            resp_simple(out, rows[i].flag);
+        }
+    }
+}
+
 static void run(struct fake *f, const struct resp_args *a, struct buf *out)
 {
     struct fake_key *k = a->argc > 1 ? find_key(f, a->argv[1]) : NULL;
@@ -286,6 +331,8 @@ static void run(struct fake *f, const struct resp_args *a, struct buf *out)
         run_range(f, a, out);
     } else if (is(a->argv[0], "STATUS")) {
         run_status(f, out);
+    } else if (is(a->argv[0], "COMMAND")) {
+        run_command(a, out);
     } else if (is(a->argv[0], "PING")) {
         resp_simple(out, "PONG");
     } else {
@@ -300,7 +347,7 @@ static enum fake_on kind_of(const struct resp_args *a)
     if (is(a->argv[0], "HELLO") || is(a->argv[0], "READONLY")) {
         return FAKE_ON_HELLO;
     }
-    if (is(a->argv[0], "STATUS")) {
+    if (is(a->argv[0], "STATUS") || is(a->argv[0], "COMMAND")) {
         return FAKE_ON_STATUS;
     }
     return is(a->argv[0], "ONCE") && a->argc == 2 ? FAKE_ON_OPEN

@@ -36,7 +36,7 @@ enum fake_on {
     FAKE_ON_COMMAND,
     FAKE_ON_OPEN,
     FAKE_ON_HELLO,
-    FAKE_ON_STATUS /* which the library asks by itself */
+    FAKE_ON_STATUS /* and COMMAND: asked without being told to */
 };
 
 struct fake_action {

@@ -287,6 +287,30 @@ static void logged(void **state)
     end(&w);
 }
 
+/* A flood of wrong passwords is one entry of ACL LOG, and nobody waits for
+ * another's. */
+static void flood(void **state)
+{
+    struct world w;
+    struct wire *c = with_users(&w, "ACL SETUSER u on >pw ~a +@all\r\n");
+    struct wire *d = dial(&w, EDGE_PLAIN);
+    const char *text;
+
+    (void)state;
+    for (int i = 0; i < 3000; i++) {
+        send_text(d, "AUTH u no\r\n");
+    }
+    env_turn(&w.env);
+    expect(&w, c, "SET a 1\r\n", "+OK");
+    settle(&w);
+    later(&w);
+    send_text(c, "ACL LOG\r\n");
+    settle(&w);
+    text = got(c);
+    assert_memory_equal(text, "*1 *14 $5 count :3000 ", 22);
+    end(&w);
+}
+
 /* MONITOR shows no password, and no command that was refused. */
 static void monitored(void **state)
 {
@@ -317,7 +341,8 @@ int main(void)
         cmocka_unit_test(nobody_tells),   cmocka_unit_test(in_multi),
         cmocka_unit_test(closed_cluster), cmocka_unit_test(removed),
         cmocka_unit_test(channels_taken), cmocka_unit_test(after_readonly),
-        cmocka_unit_test(logged),         cmocka_unit_test(monitored),
+        cmocka_unit_test(logged),         cmocka_unit_test(flood),
+        cmocka_unit_test(monitored),
     };
 
     return cmocka_run_group_tests_name("auth", tests, NULL, NULL);

@@ -628,6 +628,31 @@ static void oversize(void **state)
     world_release(&w);
 }
 
+/* What a browser posts is not run: the connection ends at the words that only
+ * HTTP has. */
+static void http(void **state)
+{
+    static const char *const heads[] = {"POST / HTTP/1.1\r\n",
+                                        "post /\r\n", "host: x\r\n"};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof heads / sizeof heads[0]; i++) {
+        struct world w;
+        struct wire *c;
+
+        world_init(&w);
+        c = dial(&w, EDGE_PLAIN);
+        send_text(c, heads[i]);
+        send_text(c, "SET a 1\r\n");
+        settle(&w);
+        assert_true(c->closed);
+        assert_string_equal(got(c), "");
+        c = dial(&w, EDGE_PLAIN);
+        expect(&w, c, "GET a\r\n", "$-1");
+        world_release(&w);
+    }
+}
+
 /* Half a request, then silence, costs its bytes and nothing else; with an
  * idle timeout it is closed then, and not before. */
 static void silence(void **state)
@@ -735,6 +760,11 @@ static void transactions(void **state)
     expect(&w, c, "MULTI\r\nMEMBER TRANSFER\r\nEXEC\r\nGET a\r\n",
            "+OK -ERR Command not allowed inside a transaction -EXECABORT "
            "Transaction discarded because of previous errors. $1 3");
+    /* EXEC with words ends its transaction. */
+    expect(&w, c, "MULTI\r\nINCR a\r\nEXEC x\r\nGET a\r\nEXEC\r\n",
+           "+OK +QUEUED -EXECABORT Transaction discarded because of: wrong "
+           "number of arguments for 'exec' command $1 3 -ERR EXEC without "
+           "MULTI");
     /* As in Redis: a bad option shows when it runs, and stops nothing. */
     expect(&w, c, "MULTI\r\nSET a 1 BAD\r\nINCR a\r\nEXEC\r\n",
            "+OK +QUEUED +QUEUED *2 -ERR syntax error :4");
@@ -1538,6 +1568,7 @@ int main(void)
         cmocka_unit_test(fragments),
         cmocka_unit_test(byte_by_byte),
         cmocka_unit_test(protocol_errors),
+        cmocka_unit_test(http),
         cmocka_unit_test(oversize),
         cmocka_unit_test(silence),
         cmocka_unit_test(order),

@@ -352,6 +352,22 @@ static void living_node_is_waited_for(void **state)
     assert_int_equal(fake_applied(&x->fake), 0);
 }
 
+/* Nodes that want another password are not tried again and again. */
+static void shut_out(void **state)
+{
+    struct fixture *x = *state;
+    struct fake_action a = {FAKE_ON_HELLO, FAKE_SAY,
+                            "-WRONGPASS not that one\r\n", true};
+    uint64_t start = now_ms();
+
+    for (size_t i = 0; i < FAKE_NODES; i++) {
+        fake_script(&x->fake, i, a);
+    }
+    assert_int_equal(one(x, 0), HF_EREFUSED);
+    assert_memory_equal(x->error, "WRONGPASS", 9);
+    assert_in_range(now_ms() - start, 0, 2000);
+}
+
 /* Over the bound of calls: said at once, and the others are not harmed. */
 static void busy(void **state)
 {
@@ -463,6 +479,7 @@ int main(void)
         T(unnamed_is_sent_once),
         T(silent_node),
         T(living_node_is_waited_for),
+        T(shut_out),
         T(busy),
         T(close_under_way),
         T(close_from_callback),

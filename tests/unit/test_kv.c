@@ -1,10 +1,14 @@
 /* The kv command: the real program against nodes in this process. */
 #include <errno.h>
+#include <poll.h>
+#include <pty.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -197,7 +201,7 @@ static void status_usage(void **state)
         assert_string_equal(x->out, "");
         assert_non_null(strstr(x->err, "hint: "));
     }
-    assert_int_equal(kv(x, "", ""), 2);
+    assert_int_equal(kv(x, "--max-age 5", ""), 2);
     assert_int_equal(kv(x, "txn", ""), 2);
     assert_int_equal(kv(x, "txn", "SET a 1\nif a = 1\n"), 2);
     assert_int_equal(kv(x, "txn", "if a 1\nSET a 1\n"), 2);
@@ -413,16 +417,256 @@ static void help(void **state)
     assert_memory_equal(x->out, "kv ", 3);
 }
 
+/* ---- scripts and the prompt ---- */
+
+/* Without a verb, lines of stdin are commands; the status is the highest. */
+static void script(void **state)
+{
+    struct fixture *x = *state;
+
+    assert_int_equal(kv(x, "",
+                        "# a comment\n\nSET k \"a b\\x41\"\nget k\nset 'a b' "
+                        "2\nincrby 'a b' 1\n"),
+                     0);
+    assert_string_equal(x->out, "OK\na bA\nOK\n3\n");
+    assert_int_equal(kv(x, "", "incrby k 1\ndbsize x\nset z 1\n"), 3);
+    assert_int_equal(kv(x, "get z", ""), 0);
+    assert_string_equal(x->out, "1");
+    assert_int_equal(kv(x, "", "set \"k 1\n"), 2);
+    assert_int_equal(kv(x, "", "exit\nset never 1\n"), 0);
+    assert_int_equal(kv(x, "get never", ""), 1);
+}
+
+/* Writes of a script are named: a lost answer is no error, and no second
+ * write; what is neither a read nor a write is sent once. */
+static void script_is_exactly_once(void **state)
+{
+    struct fixture *x = *state;
+    struct fake_action drop = {FAKE_ON_COMMAND, FAKE_APPLY_DROP, NULL, false};
+
+    fake_script(&x->fake, 0, drop);
+    assert_int_equal(kv(x, "", "incrby n 1\nincrby n 1\n"), 0);
+    assert_string_equal(x->out, "1\n2\n");
+    assert_int_equal(fake_applied(&x->fake), 2);
+    fake_script(&x->fake, 0, drop);
+    assert_int_equal(kv(x, "", "ping\nping\n"), 4);
+    assert_string_equal(x->out, "PONG\n");
+}
+
+/* A transaction is collected and sent as one, named; conditions hold. */
+static void script_multi(void **state)
+{
+    struct fixture *x = *state;
+    struct fake_action drop = {FAKE_ON_COMMAND, FAKE_APPLY_DROP, NULL, false};
+
+    fake_script(&x->fake, 0, drop);
+    assert_int_equal(kv(x, "", "multi\nset a 1\nincrby a 5\nexec\n"), 0);
+    assert_string_equal(x->out, "OK\nQUEUED\nQUEUED\nOK\n6\n");
+    assert_int_equal(kv(x, "", "watch a\nset a 9\nmulti\nset a 7\nexec\n"), 0);
+    assert_non_null(strstr(x->out, "(nil)"));
+    assert_int_equal(kv(x, "", "watch a\nmulti\nset a 7\nexec\nget a\n"), 0);
+    assert_non_null(strstr(x->out, "QUEUED\nOK\n7\n"));
+    assert_int_equal(kv(x, "", "multi\nnonsense\nset a 1\nexec\nget a\n"), 3);
+    assert_non_null(strstr(x->out, "EXECABORT"));
+    assert_non_null(strstr(x->out, "\n7\n"));
+    assert_int_equal(kv(x, "", "multi\nset a 1\ndiscard\nget a\n"), 0);
+    assert_non_null(strstr(x->out, "\n7\n"));
+    assert_int_equal(kv(x, "", "multi\nset a 1\n"), 3);
+    assert_int_equal(kv(x, "", "exec\n"), 3);
+}
+
+/* A kv on a terminal of its own. */
+struct terminal {
+    pid_t pid;
+    int fd;
+    char home[64];
+    char text[OUTPUT_MAX]; /* all that it printed */
+    size_t n;
+};
+
+static void terminal_start(struct fixture *x, struct terminal *t)
+{
+    struct winsize size = {24, 200, 0, 0};
+
+    memset(t, 0, sizeof(*t));
+    snprintf(t->home, sizeof(t->home), "/tmp/test_kv.XXXXXX");
+    assert_non_null(mkdtemp(t->home));
+    t->pid = forkpty(&t->fd, NULL, NULL, &size);
+    assert_true(t->pid >= 0);
+    if (t->pid == 0) {
+        setenv("HOME", t->home, 1);
+        setenv("TERM", "dumb", 1);
+        execl(x->kv, "kv", (char *)NULL);
+        _exit(126);
+    }
+}
+
+/* Wait until @text has come @times times. */
+static void expect(struct terminal *t, const char *text, int times)
+{
+    for (int tries = 0; tries < 200; tries++) {
+        struct pollfd p = {t->fd, POLLIN, 0};
+        const char *at = t->text;
+        int seen = 0;
+
+        while ((at = strstr(at, text)) != NULL) {
+            at++;
+            seen++;
+        }
+        if (seen >= times) {
+            return;
+        }
+        if (poll(&p, 1, 50) > 0) {
+            ssize_t got =
+                read(t->fd, t->text + t->n, sizeof(t->text) - 1 - t->n);
+
+            if (got <= 0) {
+                break;
+            }
+            t->n += (size_t)got;
+            t->text[t->n] = '\0';
+        }
+    }
+    fail_msg("\"%s\" did not come %d times: %s", text, times, t->text);
+}
+
+static void type(struct terminal *t, const char *keys)
+{
+    assert_int_equal(write(t->fd, keys, strlen(keys)), strlen(keys));
+}
+
+static int terminal_end(struct terminal *t)
+{
+    int status;
+
+    assert_int_equal(waitpid(t->pid, &status, 0), t->pid);
+    close(t->fd);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+/* The prompt names the node, answers as redis-cli, shows a transaction, is
+ * completed and helped by the node's own words, and ends with Ctrl-D. */
+static void prompt(void **state)
+{
+    struct fixture *x = *state;
+    struct terminal t;
+    char first[64];
+
+    snprintf(first, sizeof(first), "127.0.0.1:%u> ", x->fake.nodes[0].port);
+    terminal_start(x, &t);
+    expect(&t, first, 1);
+    type(&t, "set k \"a b\"\n");
+    expect(&t, "OK\r\n", 1);
+    type(&t, "get k\n");
+    expect(&t, "\"a b\"\r\n", 1);
+    type(&t, "incrby n 5\n");
+    expect(&t, "(integer) 5", 1);
+    type(&t, "multi\n");
+    expect(&t, "(tx)> ", 1);
+    type(&t, "incrby n 1\n");
+    expect(&t, "QUEUED", 1);
+    type(&t, "exec\n");
+    expect(&t, "1) (integer) 6", 1);
+    type(&t, "dbs\t");
+    expect(&t, "dbsize ", 1);
+    type(&t, "\x15help SET\n");
+    expect(&t, "SET key value [NX | XX]", 1);
+    expect(&t, "What a summary says.", 1);
+    type(&t, "kv get k\n");
+    expect(&t, "a b\r\n", 1);
+    type(&t, "\x04");
+    assert_int_equal(terminal_end(&t), 0);
+}
+
+/* Ctrl-C cancels the line, not the prompt; a lost node is a wait. */
+static void prompt_ctrl_c(void **state)
+{
+    struct fixture *x = *state;
+    struct fake_action drop = {FAKE_ON_COMMAND, FAKE_APPLY_DROP, NULL, false};
+    struct terminal t;
+    char second[64];
+
+    snprintf(second, sizeof(second), "127.0.0.1:%u> ", x->fake.nodes[1].port);
+    terminal_start(x, &t);
+    expect(&t, "> ", 1);
+    type(&t, "set k never");
+    expect(&t, "never", 1);
+    type(&t, "\x03");
+    expect(&t, "> ", 2);
+    fake_script(&x->fake, 0, drop);
+    type(&t, "incrby n 7\n");
+    expect(&t, "(integer) 7", 1);
+    expect(&t, second, 1);
+    type(&t, "quit\n");
+    assert_int_equal(terminal_end(&t), 0);
+    assert_int_equal(fake_applied(&x->fake), 1);
+}
+
+/* The history is the owner's alone, and no password is ever in it. */
+static void prompt_history(void **state)
+{
+    struct fixture *x = *state;
+    struct terminal t;
+    struct stat st;
+    char path[128];
+    char text[4096] = "";
+    FILE *f;
+
+    terminal_start(x, &t);
+    expect(&t, "> ", 1);
+    type(&t, "set kept 1\n");
+    expect(&t, "OK\r\n", 1);
+    type(&t, "AUTH someone hunter1\n");
+    expect(&t, "> ", 3);
+    type(&t, "acl setuser u >hunter2\n");
+    expect(&t, "> ", 4);
+    type(&t, "hello 3 auth u hunter3\n");
+    expect(&t, "> ", 5);
+    type(&t, "kv call auth u hunter4\n");
+    expect(&t, "> ", 6);
+    type(&t, "\"auth\" u hunter5\n");
+    expect(&t, "> ", 7);
+    type(&t, "exit\n");
+    assert_int_equal(terminal_end(&t), 0);
+    snprintf(path, sizeof(path), "%s/.kv_history", t.home);
+    assert_int_equal(stat(path, &st), 0);
+    assert_int_equal(st.st_mode & 0777, 0600);
+    f = fopen(path, "r");
+    assert_non_null(f);
+    assert_true(fread(text, 1, sizeof(text) - 1, f) > 0);
+    fclose(f);
+    assert_non_null(strstr(text, "kept"));
+    assert_null(strstr(text, "hunter"));
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(rmdir(t.home), 0);
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        T(set_get),        T(set_from_stdin), T(status_no),
-        T(status_usage),   T(status_failed),  T(status_unknown),
-        T(incr_and_retry), T(cas_and_txn),    T(txn_partly),
-        T(json_output),    T(range_pages),    T(lists),
-        T(status_words),   T(help),           T(watch_lines),
+        T(set_get),
+        T(set_from_stdin),
+        T(status_no),
+        T(status_usage),
+        T(status_failed),
+        T(status_unknown),
+        T(incr_and_retry),
+        T(cas_and_txn),
+        T(txn_partly),
+        T(script),
+        T(script_is_exactly_once),
+        T(script_multi),
+        T(prompt),
+        T(prompt_ctrl_c),
+        T(prompt_history),
+        T(json_output),
+        T(range_pages),
+        T(lists),
+        T(status_words),
+        T(help),
+        T(watch_lines),
         T(watch_trimmed),
     };
 

@@ -504,7 +504,7 @@ static void notify(void **state)
     static const char *const cases[][2] = {
         {"", ""},       {"KEA", "AKE"},        {"gxE", "gxE"},
         {"Kn$", "$nK"}, {"Eg$lshzxetd", "AE"}, {"Am", "Am"},
-        {"EAn", "AE"},  {"KK", "K"},           {"tzd", "ztd"},
+        {"EAn", "AEn"}, {"KK", "K"},           {"tzd", "ztd"},
     };
     char out[24];
 

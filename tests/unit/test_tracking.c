@@ -243,6 +243,7 @@ static void opting(void **state)
 /* RESP2 is told by way of another connection, as RESP3 may be. */
 static void redirected(void **state)
 {
+    const char *text;
     struct world w;
     struct wire *c, *r, *c3;
 
@@ -273,6 +274,11 @@ static void redirected(void **state)
            "$8 prefixes *0");
     elsewhere(&w, "SET b 1");
     expect_got(c, "");
+    send_text(c, "CLIENT INFO\r\n");
+    settle(&w);
+    text = got(c);
+    assert_non_null(strstr(text, " flags=tR "));
+    assert_non_null(strstr(text, " redir=1 "));
     world_release(&w);
 }
 
