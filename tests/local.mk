@@ -316,6 +316,8 @@ holdfast_sim_SOURCES = \
 	tests/sim/disk_sim.h \
 	tests/sim/env_sim.c \
 	tests/sim/env_sim.h \
+	tests/sim/caches.c \
+	tests/sim/caches.h \
 	tests/sim/feeds.c \
 	tests/sim/feeds.h \
 	tests/sim/history.c \
