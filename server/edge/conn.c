@@ -472,13 +472,16 @@ static void conn_release(struct conn *c)
 {
     struct edge *e = c->edge;
 
+    /* What others are told below must find neither socket nor output here. */
+    c->doomed = true;
+    e->unsent -= c->counted;
+    c->counted = 0;
     if (c->client != NULL) {
         client_free(c->client, op_drop);
         c->client = NULL;
         e->counters.connected--;
     }
     hf_assert(c->pending == 0 && c->pending_bytes == 0);
-    e->unsent -= c->counted;
     env_undefer(e->env, &c->task);
     env_timer_stop(e->env, &c->more);
     env_timer_stop(e->env, &c->idle);
