@@ -164,8 +164,11 @@ struct command_words {
     struct bytes *argv;                  /* strings borrowed from the bytes */
     struct bytes few[COMMAND_WORDS_FEW]; /* private: do not copy the struct */
 };
-/* 0, HF_EINVAL for bytes that are no command. @out unchanged on failure. */
+/* 0, HF_EINVAL for bytes that are no command. @out unchanged on failure.
+ * They may be too few or too many for it: command_fits(). */
 int command_decode(struct bytes command, struct command_words *out);
+/* May @c have @argc words? Handlers and acl_check() count on it. */
+bool command_fits(const struct command *c, int argc);
 void command_words_release(struct command_words *w);
 
 /* The machine's hook: execute command bytes, append one reply. Bytes that
