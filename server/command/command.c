@@ -552,31 +552,3 @@ void command_read(struct machine *m, struct bytes command, struct buf *reply)
 {
     run(m, command, false, reply);
 }
-
-struct lookups {
-    struct store *store;
-    uint64_t *hits;
-    uint64_t *misses;
-};
-
-static bool lookup(void *ctx, struct bytes key)
-{
-    struct lookups *l = ctx;
-
-    ++*(store_get(l->store, key) != NULL ? l->hits : l->misses);
-    return true;
-}
-
-void command_lookups(struct machine *m,
-                     struct bytes command,
-                     uint64_t *hits,
-                     uint64_t *misses)
-{
-    struct lookups l = {machine_store(m), hits, misses};
-    struct command_words w;
-
-    if (command_decode(command, &w) == 0) {
-        command_each_key(w.command, w.argv, w.argc, lookup, &l);
-        command_words_release(&w);
-    }
-}

@@ -185,13 +185,6 @@ bool command_log_key(struct bytes command, struct bytes *key);
  */
 void command_read(struct machine *m, struct bytes command, struct buf *reply);
 
-/* Count the keys that a read of @command looked up: *@hits of those that are
- * there, *@misses of the others. */
-void command_lookups(struct machine *m,
-                     struct bytes command,
-                     uint64_t *hits,
-                     uint64_t *misses);
-
 /* ---- COMMAND and the documentation ---- */
 
 /* PING, ECHO and COMMAND [COUNT | LIST | DOCS | INFO | GETKEYS]: those that

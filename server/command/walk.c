@@ -223,7 +223,6 @@ struct walk *walk_new(struct bytes command,
         return NULL;
     }
     /* What is kept points into @command, not into the words. */
-    memset(w, 0, sizeof *w);
     ok = command_fits(words.command, words.argc) &&
          walk_parse(w, words.argv, words.argc, &error);
     command_words_release(&words);

@@ -170,6 +170,9 @@ void conn_process(struct conn *c)
 {
     bool more = c->in_at < c->in.n;
 
+    if (more) {
+        c->edge->turn_us = env_now_us(c->edge->env);
+    }
     while (more && may_begin(c) && c->turn > 0) {
         c->turn -= !mutant(EDGE_UNFAIR);
         more = step(c) && c->in_at < c->in.n;
@@ -328,8 +331,11 @@ struct conn_op *conn_op_new(struct conn *c, enum client_op_kind kind)
 
     o->op.kind = kind;
     o->conn = c;
-    o->counted = c->edge->now;
-    c->edge->now.command = NULL; /* counted once, with this operation */
+    if (c->edge->now.command != NULL) {
+        o->counted = c->edge->now;
+        o->op.since_us = o->counted.start_us;
+        c->edge->now.command = NULL; /* counted once, with this operation */
+    }
     return o;
 }
 
