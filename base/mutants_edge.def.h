@@ -20,6 +20,7 @@
     M(SLOTS_PLAIN, "CLUSTER SLOTS names the plain ports")                    \
     M(SLOTS_ALONE, "a node that is cut off names itself for ever")           \
     M(EXEC_PIECEWISE, "EXEC sends its commands one by one")                  \
+    M(EXEC_REPLY_UNBOUNDED, "an EXEC of INFO and its like fills memory")     \
     M(EDGE_EVICTS_ALL, "CLIENT NO-EVICT protects nobody")                    \
     M(EDGE_CLOSE_UNREAD, "closed with unread bytes after a protocol error")  \
     M(MONITOR_SHOWS_SECRETS, "MONITOR shows what carries passwords")         \
