@@ -14,7 +14,8 @@ static void on_publish(void *data,
                        struct bytes channel,
                        struct bytes message)
 {
-    if (kind == PUBSUB_CHANNEL || kind == PUBSUB_SHARD) {
+    if ((kind == PUBSUB_CHANNEL || kind == PUBSUB_SHARD) &&
+        pubsub_name_fits((enum pubsub_kind)kind, channel)) {
         (void)pubsub_deliver(data, (enum pubsub_kind)kind, channel, message);
     }
 }

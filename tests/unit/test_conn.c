@@ -1500,6 +1500,11 @@ static void client_list(void **state)
     assert_non_null(strstr(text, "cmd=client|list"));
     assert_non_null(strstr(strstr(text, "id=2"), "name=dee"));
     assert_non_null(strstr(strstr(text, "id=2"), "flags=e"));
+    send_text(c, "CLIENT LIST ID");
+    for (int k = 0; k <= CONN_IDS_MAX; k++) {
+        send_text(c, " 2");
+    }
+    expect(&w, c, "\r\n", "-ERR too many client IDs");
     send_text(c, "CLIENT LIST ID 2 99\r\n");
     settle(&w);
     text = got(c);
