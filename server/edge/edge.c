@@ -183,18 +183,7 @@ static void slow(struct conn *c,
         .name = buf_bytes(&c->name),
     };
 
-    stats_event(e->counters.stats, "command", us / 1000, call.unix_s);
-    if (stats_is_slow(e->counters.stats, us)) {
-        stats_slow_add(e->counters.stats, &call);
-    }
-}
-
-static bool is_slow(const struct edge *e, uint64_t us)
-{
-    const struct stats *s = e->counters.stats;
-
-    return stats_is_slow(s, us) ||
-           (s->latency_ms > 0 && us >= s->latency_ms * 1000);
+    stats_slow_add(e->counters.stats, &call);
 }
 
 /* The time that is counted; *@keep: it is slow. */
@@ -204,18 +193,23 @@ static uint64_t count_call(struct conn *c,
                            bool *keep)
 {
     struct edge *e = c->edge;
-    uint64_t us = env_now_us(e->env) - k->start_us;
+    struct stats *s = e->counters.stats;
+    uint64_t now = env_now_us(e->env);
+    uint64_t us = now - k->start_us;
 
     *keep = false;
     if (k->rejected) {
-        stats_reject(e->counters.stats, k->command, reply);
+        stats_reject(s, k->command, reply);
         return 0;
     }
     if (us >= 1000 && waits(k->command)) {
         us = 0;
     }
-    stats_call(e->counters.stats, k->command, us, reply);
-    *keep = is_slow(e, us);
+    stats_call(s, k->command, us, reply);
+    if (s->latency_ms > 0 && us >= s->latency_ms * 1000) {
+        stats_event(s, "command", us / 1000, env_wall_ms(e->env) / 1000);
+    }
+    *keep = stats_is_slow(s, us) && stats_slow_room(s, now);
     return us;
 }
 
