@@ -68,8 +68,8 @@ PROCESS_TESTS = \
 	tests/fault/stale.sh \
 	tests/fault/stalled_disk.sh \
 	tests/fault/syscalls.sh \
+	tests/fault/uv_client.sh \
 	tests/clients/tools.sh
-	tests/fault/uv_client.sh
 FAULT_TOOLS = \
 	tests/fault/damage \
 	tests/fault/feed_watch \
