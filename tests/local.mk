@@ -68,8 +68,8 @@ PROCESS_TESTS = \
 	tests/fault/stale.sh \
 	tests/fault/stalled_disk.sh \
 	tests/fault/syscalls.sh \
-	tests/fault/uv_client.sh \
-	tests/clients/tools.sh
+	tests/clients/tools.sh \
+	tests/fault/uv_client.sh
 FAULT_TOOLS = \
 	tests/fault/damage \
 	tests/fault/feed_watch \
@@ -98,7 +98,7 @@ tests/fault/syscalls.log: tests/fault/readonly_disk.log
 tests/fault/lossy.log: tests/fault/load.log
 tests/clients/tools.log: tests/fault/uv_client.log
 tests/fault/uv_client.log: tests/fault/lossy.log
-tests/fault/kv_script.log: tests/fault/uv_client.log
+tests/fault/kv_script.log: tests/clients/tools.log
 tests/clients/acl.log: tests/clients/tools.log
 tests/clients/push.log: tests/clients/acl.log
 
@@ -316,6 +316,8 @@ holdfast_sim_SOURCES = \
 	tests/sim/disk_sim.h \
 	tests/sim/env_sim.c \
 	tests/sim/env_sim.h \
+	tests/sim/caches.c \
+	tests/sim/caches.h \
 	tests/sim/feeds.c \
 	tests/sim/feeds.h \
 	tests/sim/history.c \

@@ -37,6 +37,9 @@ static int64_t parse_elem(struct bytes b, struct mini_elem *e)
             }
             e->v = bytes_of(b.p + 1, i - 1);
             return i + 1 < b.n ? (int64_t)(i + 2) : 0;
+        case '_':
+            e->null = true;
+            return b.n < 3 ? 0 : 3;
         case ':':
             return number(b, 1, &e->num, &next) ? (int64_t)next : 0;
         case '$':
@@ -105,7 +108,7 @@ int64_t mini_parse(struct bytes b, struct mini_reply *r)
     }
     memset(r, 0, sizeof *r);
     r->type = (char)b.p[0];
-    if (r->type == '*') {
+    if (r->type == '*' || r->type == '%' || r->type == '>') {
         return parse_array(b, r, 0);
     }
     used = parse_elem(b, &e);

@@ -1,5 +1,6 @@
 /* A small Redis client on the simulated network, with a parser of its own:
- * the tests must not believe the code they test. RESP2 only. */
+ * the tests must not believe the code they test. RESP2, and of RESP3 what a
+ * client is told that tracks. */
 #ifndef HF_TESTS_SIM_MINI_H
 #define HF_TESTS_SIM_MINI_H
 
@@ -10,7 +11,7 @@ enum { MINI_ELEMENTS = 4 };
 
 /* One reply; ranges are borrowed during on_reply. */
 struct mini_reply {
-    char type;      /* '+', '-', ':', '$' or '*' */
+    char type;      /* '+', '-', ':', '$', '_', '*', '%' or '>' */
     bool null;      /* null bulk or null array */
     struct bytes v; /* text of '+', '-', '$' */
     int64_t num;    /* of ':'; elements of '*' */

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "server/store/machine.h"
+#include "tests/sim/caches.h"
 #include "tests/sim/feeds.h"
 #include "tests/sim/nemesis.h"
 
@@ -28,7 +29,8 @@ struct run {
     struct hist *h;
     struct cluster *cl;
     struct workload *w;
-    struct feeds *feeds; /* in every other seed */
+    struct feeds *feeds;   /* in every other seed */
+    struct caches *caches; /* in every fourth one */
     char addr[WORKLOAD_NODES][64];
     struct nemesis *n;
     struct logger log;
@@ -63,7 +65,8 @@ static const char *const count_names[SEED_COUNTS] = {"faults",
                                                      "inits with a crash",
                                                      "damaged directories",
                                                      "repairs",
-                                                     "changes followed"};
+                                                     "changes followed",
+                                                     "reads from caches"};
 
 const char *seed_count_name(enum seed_count what)
 {
@@ -288,6 +291,12 @@ static bool feeds_even(struct run *r)
     return feeds_at(r->feeds, store_revision(s));
 }
 
+/* Is every cache what the keys are? */
+static bool caches_are_even(struct run *r)
+{
+    return caches_even(r->caches);
+}
+
 static bool addresses_known(struct run *r)
 {
     return cluster_addresses_known(r->cl);
@@ -301,6 +310,9 @@ static void afterwards(struct run *r)
     }
     pass(r, HEAL_US, NULL);
     workload_stop(r->w);
+    if (r->caches != NULL) {
+        caches_stop(r->caches);
+    }
     if (!pass(r, SETTLE_US, is_idle)) {
         check_fail(r->c, "clients wait for answers %d s after the end",
                    SETTLE_US / 1000000);
@@ -314,6 +326,9 @@ static void afterwards(struct run *r)
     }
     if (!pass(r, FINAL_US, addresses_known)) {
         check_fail(r->c, "not all members know where all the others are");
+    }
+    if (r->caches != NULL && !pass(r, FINAL_US, caches_are_even)) {
+        check_fail(r->c, "cache: not every change was told");
     }
     if (!pass(r, FINAL_US, is_even)) {
         check_fail(r->c, "the nodes do not come to the same index");
@@ -339,6 +354,9 @@ static void course(struct run *r)
     workload_start(r->w);
     if (r->feeds != NULL) {
         feeds_start(r->feeds);
+    }
+    if (r->caches != NULL) {
+        caches_start(r->caches);
     }
     pass(r, 300000, NULL);
     if (rng_below(&r->opts, 5) == 0) {
@@ -402,6 +420,9 @@ static void set_up(struct run *r, uint64_t seed)
     if (seed % 2 == 0) {
         r->feeds = feeds_new(r->s, r->c, wc.envs, r->addr, r->nodes);
     }
+    if (seed % 4 == 1) {
+        r->caches = caches_new(r->s, r->c, wc.envs, r->addr, r->nodes);
+    }
 }
 
 static void counts(const struct run *r, struct seed_result *out)
@@ -437,6 +458,7 @@ static void counts(const struct run *r, struct seed_result *out)
     out->count[SEED_INITS] = r->inits;
     out->count[SEED_LEADERS] = check_leaders(r->c);
     out->count[SEED_CHANGES] = r->feeds == NULL ? 0 : feeds_changes(r->feeds);
+    out->count[SEED_CACHED] = r->caches == NULL ? 0 : caches_hits(r->caches);
 }
 
 void seed_run(uint64_t seed,
@@ -467,6 +489,7 @@ void seed_run(uint64_t seed,
     cluster_free(r.cl);
     sim_free(r.s);
     feeds_free(r.feeds);
+    caches_free(r.caches);
     workload_free(r.w);
     if (r.n != NULL) {
         nemesis_free(r.n);

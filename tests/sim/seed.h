@@ -32,6 +32,7 @@ enum seed_count {
     SEED_ROTS,
     SEED_REPAIRS,
     SEED_CHANGES,
+    SEED_CACHED,
     SEED_COUNTS
 };
 
