@@ -56,6 +56,7 @@ PROCESS_TESTS = \
 	tests/fault/failover.sh \
 	tests/fault/feed.sh \
 	tests/fault/large_replies.sh \
+	tests/fault/kv_script.sh \
 	tests/fault/load.sh \
 	tests/fault/minority_damage.sh \
 	tests/fault/lossy.sh \
@@ -97,6 +98,7 @@ tests/fault/syscalls.log: tests/fault/readonly_disk.log
 tests/fault/lossy.log: tests/fault/load.log
 tests/clients/tools.log: tests/fault/uv_client.log
 tests/fault/uv_client.log: tests/fault/lossy.log
+tests/fault/kv_script.log: tests/clients/tools.log
 tests/clients/acl.log: tests/clients/tools.log
 tests/clients/push.log: tests/clients/acl.log
 

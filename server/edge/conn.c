@@ -474,6 +474,7 @@ static void conn_release(struct conn *c)
 
     if (c->client != NULL) {
         client_free(c->client, op_drop);
+        c->client = NULL;
         e->counters.connected--;
     }
     hf_assert(c->pending == 0 && c->pending_bytes == 0);

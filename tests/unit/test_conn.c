@@ -632,8 +632,8 @@ static void oversize(void **state)
  * HTTP has. */
 static void http(void **state)
 {
-    static const char *const heads[] = {"POST / HTTP/1.1\r\n",
-                                        "post /\r\n", "host: x\r\n"};
+    static const char *const heads[] = {"POST / HTTP/1.1\r\n", "post /\r\n",
+                                        "host: x\r\n"};
 
     (void)state;
     for (size_t i = 0; i < sizeof heads / sizeof heads[0]; i++) {
