@@ -43,7 +43,8 @@ struct machine {
     uint64_t expired;     /* keys removed by time, since the start */
     bool id_taken;        /* this entry's index is already a session's id */
     bool applying;
-    uint64_t chances; /* that reads took */
+    uint64_t chances;  /* that reads took */
+    uint64_t found[2]; /* lookups of reads: of keys that are not there, are */
     struct buf reply;
     machine_run_fn run;
     void *run_ctx;
