@@ -3,6 +3,7 @@
 
 #include "base/assert.h"
 #include "base/mutant.h"
+#include "server/command/args.h"
 #include "server/command/notify.h"
 #include "server/edge/conn_int.h"
 #include "server/node/node.h"
@@ -158,6 +159,9 @@ static bool waits(const struct command *c)
 {
     static const char *const names[] = {"wait", "xread", "save", "init"};
 
+    if (!command_has(c, CMD_NODE) && c->handler != cmd_feed) {
+        return false;
+    }
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         if (strcmp(c->name, names[i]) == 0) {
             return true;
