@@ -1515,6 +1515,7 @@ static void load_done(struct env_work *w)
     l->machine = NULL;
     node_machine_hooks(n, n->machine);
     publish_lost(n);
+    on_users(n);
     n->loading = false;
     node_know_seats(n, l);
     if (node_peers_start(n, &em) != 0) {

@@ -1913,6 +1913,30 @@ static void is_refused(const char *reply, const char *why)
     }
 }
 
+/* Who got to listen while the node did not know its users yet is closed as soon
+ * as it does. */
+static void users_come_with_the_load(void **state)
+{
+    struct world w;
+    struct talk *t;
+
+    (void)state;
+    world_init(&w, 1);
+    form(&w);
+    t = talk(&w, 0);
+    assert_string_equal(ask(t, "ACL SETUSER default -monitor"), "+OK");
+    assert_string_equal(ask(t, "SAVE"), "+OK");
+    cluster_kill(w.cl, 0);
+    cluster_start(w.cl, 0);
+    t = talk(&w, 0);
+    assert_null(node_machine(node_at(&w, 0)));
+    assert_string_equal(ask(t, "MONITOR"), "+OK");
+    pass(&w, SECOND);
+    assert_non_null(node_machine(node_at(&w, 0)));
+    assert_true(t->closed);
+    world_end(&w);
+}
+
 /* What ACL SETUSER says holds at once at a node that is behind, for whatever
  * is asked there, and after its leader is gone. */
 static void users_hold_at_once(void **state)
@@ -2951,6 +2975,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(read_sees_no_later_deadline),
     cmocka_unit_test(read_waits_for_the_entry_named),
     cmocka_unit_test(time_entries_are_shared),
+    cmocka_unit_test(users_come_with_the_load),
     cmocka_unit_test(users_hold_at_once),
     cmocka_unit_test(time_does_not_step),
     cmocka_unit_test(time_goes_on_after_failover),
