@@ -4,6 +4,7 @@
  *   conn.c      bytes in, bytes out, fair turns, closing
  *   dispatch.c  from a command to an operation; MULTI, WATCH, EXEC
  *   local.c     commands that the connection answers itself
+ *   auth.c      AUTH, who a connection is, what it may do here; acl_log.c
  *   clients.c   CLIENT and MONITOR: the connections as operators see them
  *   exec.c      an EXEC with commands that are not on data
  *   pubsub.c    publish and subscribe

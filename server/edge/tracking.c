@@ -777,6 +777,9 @@ static bool prefixes_fit(const struct conn *c,
 {
     const struct track *o = c->track;
 
+    if (a->n + 1 > TRACK_PREFIXES_MAX - c->edge->tracking->prefixes) {
+        return args_fail(reply, "ERR too many prefixes");
+    }
     for (size_t i = 0; i < a->n; i++) {
         struct bytes p = *a->prefixes[i];
 
@@ -794,8 +797,7 @@ static bool prefixes_fit(const struct conn *c,
             }
         }
     }
-    return a->n + 1 <= TRACK_PREFIXES_MAX - c->edge->tracking->prefixes ||
-           args_fail(reply, "ERR too many prefixes");
+    return true;
 }
 
 static bool options_fit(const struct conn *c,

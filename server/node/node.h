@@ -5,6 +5,8 @@
  *   session.c   numbered writes of this node: parked, sent, resent, voided
  *   leader.c    intake of numbered writes at the leader, batches, replies
  *   read.c      read rounds, stale reads, reads passed to the leader
+ *   feed.c      XREAD and its like: looking through changes, waiting for them
+ *   walker.c    KEYS, RANGE: walks over many keys, beside the loop
  *   ctime.c     cluster time
  *   wait.c      WAIT and SAVE: answers that wait for something
  *   member.c    init, join, seats, promotion, removal, transfer
