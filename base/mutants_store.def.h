@@ -7,6 +7,7 @@
     M(STORE_FREE_SHARED, "an item that a frozen root sees is freed at once")  \
     M(STORE_NO_EXPIRY, "deadlines are ignored by reads")                      \
     M(STORE_EXPIRE_LATE, "a key lives on in the millisecond of its deadline") \
+    M(TTL_STANDS, "TTL does not count down while nothing is logged")          \
     M(STORE_EXPIRE_ALL, "removal per entry is not bounded")                   \
     M(STORE_REV_STUCK, "a change takes no new revision")                      \
     M(STORE_REV_EACH, "each change of a request takes its own revision")      \

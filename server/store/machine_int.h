@@ -43,7 +43,9 @@ struct machine {
     uint64_t expired;     /* keys removed by time, since the start */
     bool id_taken;        /* this entry's index is already a session's id */
     bool applying;
-    uint64_t chances; /* that reads took */
+    uint64_t once_owner; /* see machine_once_set_owner() */
+    uint64_t clock_ms;   /* see machine_set_clock() */
+    uint64_t chances;    /* that reads took */
     struct buf reply;
     machine_run_fn run;
     void *run_ctx;

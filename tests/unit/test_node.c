@@ -1765,6 +1765,36 @@ static int64_t cluster_ms(struct world *w, int i)
     return s * 1000 + us / 1000;
 }
 
+/* What is left of a key's life counts down on every node alike while nothing
+ * is logged, and so does what OBJECT IDLETIME tells. */
+static void time_left_counts_down(void **state)
+{
+    struct world w;
+    struct talk *t[3];
+
+    (void)state;
+    world_init(&w, 3);
+    form(&w);
+    for (int i = 0; i < 3; i++) {
+        t[i] = talk(&w, i);
+    }
+    assert_string_equal(ask(t[0], "SET k v PX 9000"), "+OK");
+    for (int k = 1; k <= 3; k++) {
+        pass(&w, 2 * SECOND);
+        for (int i = 0; i < 3; i++) {
+            int left = 9000 - 2000 * k, got = atoi(ask(t[i], "PTTL k") + 1);
+            char want[8];
+
+            assert_true(got <= left && got > left - 100);
+            snprintf(want, sizeof want, ":%d", left / 1000);
+            assert_string_equal(ask(t[i], "TTL k"), want);
+            snprintf(want, sizeof want, ":%d", 2 * k);
+            assert_string_equal(ask(t[i], "OBJECT IDLETIME k"), want);
+        }
+    }
+    world_end(&w);
+}
+
 /* A read after a key's deadline does not see it, although nothing was logged
  * since: at the leader and at a follower. */
 static void read_sees_no_passed_deadline(void **state)
@@ -2923,6 +2953,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(stale_does_not_overtake),
     cmocka_unit_test(read_sees_no_passed_deadline),
     cmocka_unit_test(read_sees_no_later_deadline),
+    cmocka_unit_test(time_left_counts_down),
     cmocka_unit_test(read_waits_for_the_entry_named),
     cmocka_unit_test(time_entries_are_shared),
     cmocka_unit_test(users_hold_at_once),
