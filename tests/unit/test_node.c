@@ -514,6 +514,56 @@ static void lost_on_the_way_is_resent(void **state)
     world_end(&w);
 }
 
+static void say_in_turns(void *data)
+{
+    struct talk *t = data;
+    struct buf b = BUF_INIT;
+
+    for (int i = 0; i < 20; i++) {
+        mini_line(&b, i % 2 == 0 ? "INCR n" : "GET n");
+    }
+    mini_send(&t->m, &b);
+    buf_release(&b);
+}
+
+/* Reads and writes in turns wait for each other: a pipeline of them may take
+ * longer than a request's time, as long as it is served. When it is no more,
+ * all of it ends at once. */
+static void long_pipeline_is_served(void **state)
+{
+    const struct node_config nc = {.request_timeout_ms = 300};
+    struct world w;
+    struct talk *t;
+    uint64_t then;
+    int l, f;
+
+    (void)state;
+    world_init_with(&w, 3, &nc);
+    form(&w);
+    l = leader(&w);
+    f = follower(&w, 0);
+    t = talk(&w, f);
+    slow(&w, f, l, 20 * MS);
+    then = sim_now_us(w.s);
+    call_in(&w, w.env, say_in_turns, t);
+    for (int i = 0; i < 20; i++) {
+        char want[8];
+
+        snprintf(want, sizeof want, ":%d", i / 2 + 1);
+        assert_string_equal(hear(t), want + i % 2);
+    }
+    assert_true(sim_now_us(w.s) - then > 400 * MS);
+    isolate(&w, f, true);
+    then = sim_now_us(w.s);
+    call_in(&w, w.env, say_in_turns, t);
+    for (int i = 0; i < 20; i++) {
+        assert_starts(hear(t), "-");
+    }
+    assert_true(sim_now_us(w.s) - then < SECOND);
+    isolate(&w, f, false);
+    world_end(&w);
+}
+
 static void nack_base(struct node *n)
 {
     assert_true(n->session.base < n->session.sent);
@@ -2914,6 +2964,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(parked_is_refused),
     cmocka_unit_test(in_the_clusters_hands_is_unknown),
     cmocka_unit_test(lost_on_the_way_is_resent),
+    cmocka_unit_test(long_pipeline_is_served),
     cmocka_unit_test(missing_numbers_are_resent),
     cmocka_unit_test(void_takes_the_number),
     cmocka_unit_test(gaps_are_not_taken),
