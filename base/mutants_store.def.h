@@ -28,6 +28,7 @@
     M(ONCE_COLD_IDLE, "downtime counts as idle time of named sessions")       \
     M(ONCE_NO_IDLE, "idle named sessions are kept for ever")                  \
     M(ONCE_ANYONE, "a named request of an unknown session runs")              \
+    M(ONCE_OF_OTHERS, "a user may use named sessions of others")              \
     M(ONCE_GAP_RUNS, "a named request above last+1 runs")                     \
     M(ONCE_ANY_REPLY, "an earlier named request gets the last one's reply")   \
     M(ONCE_REPLY_UNBOUNDED, "saved replies have no limit")                    \

@@ -305,6 +305,9 @@ enum once_verdict {
     ONCE_HIGHER = 5,           /* beyond last+1: refused */
     ONCE_UNKNOWN = 6,          /* no such session (any more): refused */
 };
+/* Whose the sessions are that the following calls open and find: 0, or a number
+ * that is one user's. To anybody else a session is unknown. */
+void machine_once_set_owner(struct machine *m, uint64_t owner);
 /* Open a named session. Its id (the entry's index), 0 when this entry's id
  * is taken (-TRYAGAIN) or LIM_NAMED sessions are open (-TRYAGAIN). */
 uint64_t machine_once_open(struct machine *m);
