@@ -78,6 +78,17 @@ static void print_members(const struct hf_reply *list)
     }
 }
 
+static int64_t count_voters(const struct hf_reply *s)
+{
+    const struct hf_reply *members = hf_reply_field(s, "members");
+    int64_t voters = 0;
+
+    for (size_t i = 0; members != NULL && i < members->n; i++) {
+        voters += strcmp(str_field(&members->items[i], "role"), "voter") == 0;
+    }
+    return voters;
+}
+
 static void print_status(const struct kv *kv, const struct hf_reply *s)
 {
     const struct hf_reply *members = hf_reply_field(s, "members");
@@ -96,6 +107,10 @@ static void print_status(const struct kv *kv, const struct hf_reply *s)
     printf("%-12s%" PRId64 "\n", "keys", int_field(s, "keys"));
     print_size("disk", int_field(s, "disk_bytes"));
     print_size("memory", int_field(s, "memory_bytes"));
+    if (count_voters(s) < int_field(s, "seats")) {
+        printf("%-12s%" PRId64 " of %" PRId64 " taken\n", "seats",
+               count_voters(s), int_field(s, "seats"));
+    }
     if (members != NULL && members->n > 0) {
         putchar('\n');
         print_members(members);
@@ -107,7 +122,7 @@ static void print_status(const struct kv *kv, const struct hf_reply *s)
 static bool is_healthy(const struct hf_reply *s)
 {
     const struct hf_reply *members = hf_reply_field(s, "members");
-    size_t voters = 0;
+    int64_t voters = count_voters(s);
     bool leader = false;
 
     if (members == NULL || strcmp(str_field(s, "role"), "blank") == 0) {
@@ -116,13 +131,12 @@ static bool is_healthy(const struct hf_reply *s)
     for (size_t i = 0; i < members->n; i++) {
         const char *state = str_field(&members->items[i], "state");
 
-        voters += strcmp(str_field(&members->items[i], "role"), "voter") == 0;
         leader = leader || strcmp(state, "leader") == 0;
         if (strcmp(state, "down") == 0 || strcmp(state, "joining") == 0) {
             return false;
         }
     }
-    if ((int64_t)voters < int_field(s, "seats")) {
+    if (voters < int_field(s, "seats")) {
         return false; /* a seat is vacant */
     }
     return leader && (voters <= 2 || int_field(s, "tolerates_loss") != 0);

@@ -17,7 +17,8 @@ enum {
     NOBODY = UINT32_MAX,
     /* So many requests are kept for certain, by the default bounds and with
      * the values that the workloads write. */
-    KEPT_MIN = 20000
+    KEPT_MIN = 20000,
+    WAIT_SLACK_MS = 10 /* by which a wait may seem shorter than it was */
 };
 
 struct id {
@@ -497,27 +498,46 @@ static void against(struct feed *f, uint32_t i, const struct known *top)
     }
 }
 
+/* Nothing that is known before this moment may be missing in what @o was
+ * answered. A node that waited asks once more before it says that nothing
+ * came. */
+static int64_t as_of(const struct op *o)
+{
+    return o->px > 0 ? o->t0 + (o->px - WAIT_SLACK_MS) * 1000000 : o->t0;
+}
+
 static void real_time(struct feed *f)
 {
     struct known *k;
-    const struct known *top = NULL;
     size_t n = knowledge(f, &k);
-    size_t e = 0;
+    uint32_t *top = hf_calloc(n + 1, sizeof(*top)); /* of those up to here */
 
+    for (size_t i = 0; i < n; i++) {
+        top[i] = (uint32_t)i;
+        if (i > 0 && id_cmp(k[top[i - 1]].id, k[i].id) > 0) {
+            top[i] = top[i - 1];
+        }
+    }
     for (uint32_t i = 0; i < f->c->h->n_ops; i++) {
         const struct op *o = op_of(f->c, i);
+        size_t low = 0;
+        size_t high = n;
         if (o->w != W_FEED) {
             continue;
         }
-        for (; e < n && k[e].from < o->t0; e++) {
-            if (top == NULL || id_cmp(k[e].id, top->id) > 0) {
-                top = &k[e];
+        while (low < high) {
+            size_t mid = (low + high) / 2;
+            if (k[mid].from < as_of(o)) {
+                low = mid + 1;
+            } else {
+                high = mid;
             }
         }
-        if (top != NULL) {
-            against(f, i, top);
+        if (low > 0) {
+            against(f, i, &k[top[low - 1]]);
         }
     }
+    free(top);
     free(k);
 }
 

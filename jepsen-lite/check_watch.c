@@ -55,8 +55,10 @@ static bool is_over(const struct watch *w,
     int64_t slack = set->px * MS / 1000000 * SLEW_PER_MILLION + MS;
     int64_t from = set->t1 < seen ? set->t1 : seen;
 
-    return set->px > 0 && t > from + set->px * MS + slack &&
-           !cold_start(w->c, set->t0, t);
+    if (set->px <= 0 || from == OP_NEVER) {
+        return false;
+    }
+    return t > from + set->px * MS + slack && !cold_start(w->c, set->t0, t);
 }
 
 /* A write acknowledged that lies between @from and @to; NOBODY. */

@@ -10,7 +10,7 @@
 enum {
     KEYS = 8,
     CONSUMERS_MAX = 64,
-    BLOCK_MAX_MS = 500,
+    BLOCK_MAX_MS = 1500,
     COUNT_MAX = 1000,
     VALUE_MAX = 48,
     STEPS_MAX = 100000 /* polls of one consumer at the end */
@@ -200,7 +200,7 @@ static int do_poll(struct client *c,
     struct answer a = {0};
     struct buf v = BUF_INIT;
     char block[32] = "";
-    char more[40];
+    char more[64];
     char at[48];
     enum outcome o;
     int n = -1;
@@ -209,6 +209,8 @@ static int do_poll(struct client *c,
     snprintf(more, sizeof(more), ",\"session\":%" PRIu64, k->session);
     if (block_ms >= 0) {
         snprintf(block, sizeof(block), "BLOCK %d ", block_ms);
+        snprintf(more, sizeof(more), ",\"session\":%" PRIu64 ",\"px\":%d",
+                 k->session, block_ms);
     }
     op_begin(c, true, "poll", name, at, more);
     o = client_do(c, false, &a, "XREAD COUNT %d %sSTREAMS %s %.*s", count,

@@ -2,10 +2,11 @@
  *
  * Each client is a process with a cache and two connections to one node. On
  * the first one it is told what changed. Which one it reads through depends on
- * its mode. It writes 1, 2, 3, ... to a key of its own through either of them,
- * and reads all keys, from its cache where it can. After a write of unknown
- * outcome it takes a new key: the old one may still change. A cache that was
- * not told of a change in time would be behind what its own process knows. */
+ * its mode. It writes 1, 2, 3, ... to keys of its own through either of them,
+ * to one after the other, and reads all keys, from its cache where it can.
+ * After a write of unknown outcome it takes a new key: the old one may still
+ * change. A cache that was not told of a change in time would be behind what
+ * its own process knows. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +16,9 @@
 
 enum {
     READERS_MAX = 64,
+    KEYS = 12, /* of a writer, written for a while in turn */
+    STAY = 15, /* writes of one before the next, about */
+    CACHE_MAX = READERS_MAX * KEYS,
     VALUES_MAX = 1000,  /* of a key */
     READS_MAX = 4,      /* of one step */
     PING_MS = 500,      /* between two proofs that the node still tells us */
@@ -36,17 +40,18 @@ struct keeper {
     enum mode mode;
     struct rconn told; /* is told what changed; RESP3 */
     struct rconn other;
-    int node;        /* of both */
-    int64_t ping_ms; /* when it was asked last and answered */
-    uint64_t value;  /* last one tried: each is tried once */
+    int node;             /* of both */
+    int64_t ping_ms;      /* when it was asked last and answered */
+    uint64_t value[KEYS]; /* last one tried: each is tried once */
     long long hits, drops, flushes, losses;
-    struct entry cache[READERS_MAX]; /* by writer */
+    struct entry cache[CACHE_MAX]; /* by number of the key */
 };
 
 struct tracking {
     pthread_mutex_t lock;
     int readers;
-    uint64_t generation[READERS_MAX]; /* of each writer's key */
+    int now[READERS_MAX]; /* the key that each writer writes */
+    uint64_t generation[CACHE_MAX];
     struct keeper reader[READERS_MAX];
 };
 
@@ -73,19 +78,32 @@ static void begin(struct client *c, void *shared)
     s->readers = s->readers > READERS_MAX ? READERS_MAX : s->readers;
 }
 
-static uint64_t generation(struct tracking *s, int writer)
+static uint64_t generation(struct tracking *s, int i)
 {
     uint64_t g;
 
     pthread_mutex_lock(&s->lock);
-    g = s->generation[writer];
+    g = s->generation[i];
     pthread_mutex_unlock(&s->lock);
     return g;
 }
 
-static void key_name(char key[NAME_MAX_LEN], int writer, uint64_t g)
+/* Keys have numbers: those of the first writer, of the second one, ... */
+static void key_name(char key[NAME_MAX_LEN], int i, uint64_t g)
 {
-    snprintf(key, NAME_MAX_LEN, "track:%d_%llu", writer, (unsigned long long)g);
+    snprintf(key, NAME_MAX_LEN, "track:%d_%llu", i, (unsigned long long)g);
+}
+
+/* Which one @writer writes now; it may be the next. */
+static int key_now(struct tracking *s, int writer, bool next)
+{
+    int k;
+
+    pthread_mutex_lock(&s->lock);
+    s->now[writer] = (s->now[writer] + next) % KEYS;
+    k = s->now[writer];
+    pthread_mutex_unlock(&s->lock);
+    return k;
 }
 
 /* ---- what it is told ---- */
@@ -108,12 +126,12 @@ static void drop(struct keeper *r, struct bytes key)
 {
     char text[NAME_MAX_LEN];
     unsigned long long g;
-    int writer;
+    int i;
 
     snprintf(text, sizeof(text), "%.*s", (int)key.n, (const char *)key.p);
-    if (sscanf(text, "track:%d_%llu", &writer, &g) == 2 && writer >= 0 &&
-        writer < READERS_MAX && r->cache[writer].generation == g) {
-        r->cache[writer].there = false;
+    if (sscanf(text, "track:%d_%llu", &i, &g) == 2 && i >= 0 && i < CACHE_MAX &&
+        r->cache[i].generation == g) {
+        r->cache[i].there = false;
         r->drops++;
     }
 }
@@ -271,6 +289,8 @@ static bool connect_both(struct client *c, struct keeper *r)
 static void do_write(struct client *c, struct tracking *s, struct keeper *r)
 {
     int writer = c->number % READERS_MAX;
+    int k = key_now(s, writer, rng_below(&c->rng, STAY) == 0);
+    int i = writer * KEYS + k;
     /* Where it is told without tracking, replies are ahead of that. */
     bool other = r->mode == MODE_REDIRECT || rng_permille(&c->rng, 500);
     struct answer a = {0};
@@ -280,18 +300,18 @@ static void do_write(struct client *c, struct tracking *s, struct keeper *r)
     char line[128];
     enum outcome o;
 
-    key_name(key, writer, generation(s, writer));
-    snprintf(json, sizeof(json), "%llu", (unsigned long long)++r->value);
+    key_name(key, i, generation(s, i));
+    snprintf(json, sizeof(json), "%llu", (unsigned long long)++r->value[k]);
     snprintf(more, sizeof(more), ",\"session\":%d", writer);
     snprintf(line, sizeof(line), "SET %s %s\r\n", key, json);
     op_begin(c, false, "write", key, json, more);
     o = exchange(c, r, other ? &r->other : &r->told, line, 1, &a);
     op_end(c, o, NULL, "");
     answer_clear(&a);
-    if (o == OUT_INFO || r->value == VALUES_MAX) {
-        r->value = 0;
+    if (o == OUT_INFO || r->value[k] == VALUES_MAX) {
+        r->value[k] = 0;
         pthread_mutex_lock(&s->lock);
-        s->generation[writer]++;
+        s->generation[i]++;
         pthread_mutex_unlock(&s->lock);
     }
     if (r->told.fd < 0 || r->other.fd < 0) {
@@ -360,9 +380,16 @@ static void fresh_read(struct client *c,
 
 static void do_read(struct client *c, struct tracking *s, struct keeper *r)
 {
-    int i = (int)rng_below(&c->rng, (uint64_t)s->readers);
-    uint64_t g = generation(s, i);
+    int writer = (int)rng_below(&c->rng, (uint64_t)s->readers);
+    int k = key_now(s, writer, false);
+    uint64_t g;
+    int i;
 
+    if (rng_permille(&c->rng, 300)) {
+        k = (int)rng_below(&c->rng, KEYS);
+    }
+    i = writer * KEYS + k;
+    g = generation(s, i);
     listen_now(r);
     if (r->told.fd < 0) {
         return;
@@ -423,7 +450,7 @@ static void last_reads(struct client *c, struct tracking *s, int reader)
 
     c->node = r->node > 0 ? r->node : node;
     if (r->told.fd >= 0 && sync_told(c, r)) {
-        for (int i = 0; i < s->readers; i++) {
+        for (int i = 0; i < s->readers * KEYS; i++) {
             if (r->cache[i].there &&
                 r->cache[i].generation == s->generation[i]) {
                 cached_read(c, r, reader, i);
@@ -446,7 +473,7 @@ static bool final(struct client *c, void *shared)
     struct tracking *s = shared;
     bool ok = true;
 
-    for (int i = 0; ok && i < s->readers; i++) {
+    for (int i = 0; ok && i < s->readers * KEYS; i++) {
         ok = plain_read(c, i, s->generation[i]);
     }
     if (!ok) {

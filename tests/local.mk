@@ -98,7 +98,7 @@ tests/fault/syscalls.log: tests/fault/readonly_disk.log
 tests/fault/lossy.log: tests/fault/load.log
 tests/clients/tools.log: tests/fault/uv_client.log
 tests/fault/uv_client.log: tests/fault/lossy.log
-tests/fault/kv_script.log: tests/fault/uv_client.log
+tests/fault/kv_script.log: tests/clients/tools.log
 tests/clients/acl.log: tests/clients/tools.log
 tests/clients/push.log: tests/clients/acl.log
 

@@ -49,7 +49,8 @@ enum acl_verdict acl_check(const struct machine *m,
 bool acl_open(const struct machine *m);
 /* "NOPERM this user has no permissions to ..." */
 void acl_error(const struct acl_denial *d, struct buf *reply);
-/* True, and the error was appended: @command may not run now. */
+/* True, and the error was appended: @command may not run now. Not so of bytes
+ * that are no command: whoever runs them says so. */
 bool acl_refuses(const struct machine *m,
                  struct bytes command,
                  struct buf *reply);

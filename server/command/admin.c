@@ -695,7 +695,9 @@ int admin_action(struct bytes command,
         resp_error(reply, "ERR malformed command bytes");
         return HF_EINVAL;
     }
-    ok = action(&w, &a, reply);
+    ok = command_fits(w.command, w.argc)
+             ? action(&w, &a, reply)
+             : args_fail(reply, "ERR malformed command bytes");
     command_words_release(&w);
     if (!ok) {
         return HF_EINVAL;

@@ -189,6 +189,11 @@ static void find_help(const struct command *parent,
     }
 }
 
+bool command_fits(const struct command *c, int argc)
+{
+    return c->arity >= 0 ? argc == c->arity : argc >= -c->arity;
+}
+
 const struct command *command_find(const struct bytes *argv,
                                    int argc,
                                    struct buf *reply)
@@ -213,7 +218,7 @@ const struct command *command_find(const struct bytes *argv,
         }
         c = sub;
     }
-    if (c->arity >= 0 ? argc != c->arity : argc < -c->arity) {
+    if (!command_fits(c, argc)) {
         command_error_arity(c, reply);
         return NULL;
     }
@@ -539,9 +544,7 @@ static void run(struct machine *m,
         resp_error(reply, "ERR malformed command bytes");
         return;
     }
-    if (w.command->handler == NULL ||
-        (w.command->arity >= 0 ? w.argc != w.command->arity
-                               : w.argc < -w.command->arity)) {
+    if (w.command->handler == NULL || !command_fits(w.command, w.argc)) {
         resp_error(reply, "ERR not a command for the log");
     } else if (!may_write && command_writes(w.command, w.argv, w.argc)) {
         resp_error(reply, "ERR a write came where reads are answered");
@@ -569,32 +572,4 @@ void command_run(void *ctx,
 void command_read(struct machine *m, struct bytes command, struct buf *reply)
 {
     run(m, command, false, reply);
-}
-
-struct lookups {
-    struct store *store;
-    uint64_t *hits;
-    uint64_t *misses;
-};
-
-static bool lookup(void *ctx, struct bytes key)
-{
-    struct lookups *l = ctx;
-
-    ++*(store_get(l->store, key) != NULL ? l->hits : l->misses);
-    return true;
-}
-
-void command_lookups(struct machine *m,
-                     struct bytes command,
-                     uint64_t *hits,
-                     uint64_t *misses)
-{
-    struct lookups l = {machine_store(m), hits, misses};
-    struct command_words w;
-
-    if (command_decode(command, &w) == 0) {
-        command_each_key(w.command, w.argv, w.argc, lookup, &l);
-        command_words_release(&w);
-    }
 }

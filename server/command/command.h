@@ -164,8 +164,11 @@ struct command_words {
     struct bytes *argv;                  /* strings borrowed from the bytes */
     struct bytes few[COMMAND_WORDS_FEW]; /* private: do not copy the struct */
 };
-/* 0, HF_EINVAL for bytes that are no command. @out unchanged on failure. */
+/* 0, HF_EINVAL for bytes that are no command. @out unchanged on failure.
+ * They may be too few or too many for it: command_fits(). */
 int command_decode(struct bytes command, struct command_words *out);
+/* May @c have @argc words? Handlers and acl_check() count on it. */
+bool command_fits(const struct command *c, int argc);
 void command_words_release(struct command_words *w);
 
 /* The machine's hook: execute command bytes, append one reply. Bytes that
@@ -181,13 +184,6 @@ bool command_log_key(struct bytes command, struct bytes *key);
 /* As command_run(), for a read outside of the log: what would write is refused.
  */
 void command_read(struct machine *m, struct bytes command, struct buf *reply);
-
-/* Count the keys that a read of @command looked up: *@hits of those that are
- * there, *@misses of the others. */
-void command_lookups(struct machine *m,
-                     struct bytes command,
-                     uint64_t *hits,
-                     uint64_t *misses);
 
 /* ---- COMMAND and the documentation ---- */
 

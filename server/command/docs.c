@@ -494,7 +494,7 @@ static const struct command *with_words(const struct bytes *argv,
         resp_error(reply, "ERR The command has no key arguments");
         return NULL;
     }
-    if (c->arity >= 0 ? argc != c->arity : argc < -c->arity) {
+    if (!command_fits(c, argc)) {
         resp_error(reply,
                    "ERR Invalid number of arguments specified for command");
         return NULL;

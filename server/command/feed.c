@@ -668,7 +668,7 @@ bool feed_is(struct bytes command)
 
 struct feed *feed_new(struct bytes command)
 {
-    struct feed *f = hf_malloc(sizeof *f);
+    struct feed *f = hf_calloc(1, sizeof *f);
     struct command_words words;
     struct buf error = BUF_INIT;
     bool ok;
@@ -678,8 +678,7 @@ struct feed *feed_new(struct bytes command)
         return NULL;
     }
     /* What is kept points into @command, not into the words. */
-    ok = (words.command->arity >= 0 ? words.argc == words.command->arity
-                                    : words.argc >= -words.command->arity) &&
+    ok = command_fits(words.command, words.argc) &&
          feed_parse(f, words.argv, words.argc, &error);
     command_words_release(&words);
     buf_release(&error);

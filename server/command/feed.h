@@ -21,6 +21,7 @@ enum {
     FEED_COUNT = 1000,        /* XREAD without COUNT: changes of a stream */
     FEED_REPLY_MAX = 1 << 20, /* bytes after which an XREAD takes no more */
     FEED_STEP = 20000,        /* units of a step: about a millisecond */
+    FEED_STEP_SHORT = 1000,   /* ... while others have many to come */
 };
 
 /* Is @command (command bytes) a request of this kind? And may it wait? */

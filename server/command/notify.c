@@ -84,6 +84,7 @@ const struct item *notify_get(struct machine *m, struct bytes key)
 {
     const struct item *it = store_get(machine_store(m), key);
 
+    machine_count_lookup(m, it != NULL);
     if (it == NULL) {
         machine_notify(m, NOTIFY_KEY_MISS, "keymiss", key);
     }

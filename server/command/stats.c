@@ -185,20 +185,14 @@ static void slow_free(struct stats_slow *w)
 
 void stats_slow_trim(struct stats *s)
 {
-    struct stats_slow **at = &s->slow;
-    uint64_t kept = 0;
+    while (s->slow_n > s->slow_max_len) {
+        struct stats_slow *w = s->slow_oldest;
 
-    while (*at != NULL && kept < s->slow_max_len) {
-        at = &(*at)->older;
-        kept++;
-    }
-    while (*at != NULL) {
-        struct stats_slow *w = *at;
-
-        *at = w->older;
+        s->slow_oldest = w->newer;
+        *(w->newer != NULL ? &w->newer->older : &s->slow) = NULL;
         slow_free(w);
+        s->slow_n--;
     }
-    s->slow_n = kept;
 }
 
 void stats_slow_reset(struct stats *s)
@@ -285,6 +279,7 @@ void stats_slow_add(struct stats *s, const struct stats_slow_call *call)
         resp_bulk_str(&w->words, text);
     }
     w->older = s->slow;
+    *(w->older != NULL ? &w->older->newer : &s->slow_oldest) = w;
     s->slow = w;
     s->slow_n++;
     if (!mutant(SLOWLOG_UNBOUNDED)) {

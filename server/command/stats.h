@@ -66,6 +66,7 @@ struct stats_event {
 
 struct stats_slow {
     struct stats_slow *older;
+    struct stats_slow *newer;
     uint64_t id;
     uint64_t unix_s;
     uint64_t us;
@@ -84,6 +85,7 @@ struct stats {
     unsigned events_n;
 
     struct stats_slow *slow; /* newest first */
+    struct stats_slow *slow_oldest;
     uint64_t slow_n;
     uint64_t slow_id; /* of the next */
 

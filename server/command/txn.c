@@ -24,11 +24,6 @@ static bool need_count(struct bytes s, int *out, struct buf *reply)
     return true;
 }
 
-static bool arity_fits(const struct command *c, int argc)
-{
-    return c->arity >= 0 ? argc == c->arity : argc >= -c->arity;
-}
-
 /* A subcommand's row where the command itself has nothing to do. */
 static const struct command *nested_row(const struct bytes *argv, int argc)
 {
@@ -51,7 +46,7 @@ static bool nested_check(const struct bytes *argv, int argc, struct buf *reply)
     if (!command_nests(c)) {
         return args_fail(reply, "ERR Command not allowed inside a transaction");
     }
-    if (!arity_fits(c, argc)) {
+    if (!command_fits(c, argc)) {
         command_error_arity(c, reply);
         return false;
     }

@@ -223,7 +223,8 @@ struct walk *walk_new(struct bytes command,
         return NULL;
     }
     /* What is kept points into @command, not into the words. */
-    ok = walk_parse(w, words.argv, words.argc, &error);
+    ok = command_fits(words.command, words.argc) &&
+         walk_parse(w, words.argv, words.argc, &error);
     command_words_release(&words);
     buf_release(&error);
     if (!ok) {

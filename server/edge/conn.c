@@ -170,6 +170,9 @@ void conn_process(struct conn *c)
 {
     bool more = c->in_at < c->in.n;
 
+    if (more) {
+        c->edge->turn_us = env_now_us(c->edge->env);
+    }
     while (more && may_begin(c) && c->turn > 0) {
         c->turn -= !mutant(EDGE_UNFAIR);
         more = step(c) && c->in_at < c->in.n;
@@ -328,8 +331,11 @@ struct conn_op *conn_op_new(struct conn *c, enum client_op_kind kind)
 
     o->op.kind = kind;
     o->conn = c;
-    o->counted = c->edge->now;
-    c->edge->now.command = NULL; /* counted once, with this operation */
+    if (c->edge->now.command != NULL) {
+        o->counted = c->edge->now;
+        o->op.since_us = o->counted.start_us;
+        c->edge->now.command = NULL; /* counted once, with this operation */
+    }
     return o;
 }
 
@@ -472,13 +478,16 @@ static void conn_release(struct conn *c)
 {
     struct edge *e = c->edge;
 
+    /* What others are told below must find neither socket nor output here. */
+    c->doomed = true;
+    e->unsent -= c->counted;
+    c->counted = 0;
     if (c->client != NULL) {
         client_free(c->client, op_drop);
         c->client = NULL;
         e->counters.connected--;
     }
     hf_assert(c->pending == 0 && c->pending_bytes == 0);
-    e->unsent -= c->counted;
     env_undefer(e->env, &c->task);
     env_timer_stop(e->env, &c->more);
     env_timer_stop(e->env, &c->idle);

@@ -66,6 +66,7 @@ struct edge {
     struct pubsub *pubsub;
     struct tracking *tracking;
     unsigned notify;    /* enum notify_class */
+    uint64_t turn_us;   /* when conn_process() began */
     struct counted now; /* the command that dispatch() is at */
     const struct bytes *now_argv;
     int now_argc;

@@ -825,7 +825,8 @@ static void dispatch_words(struct conn *c, const struct bytes *argv, int argc)
         return;
     }
     e->counters.commands++;
-    e->now = (struct counted){NULL, env_now_us(e->env), false};
+    /* One look at the clock for all that came together. */
+    e->now = (struct counted){NULL, e->turn_us, false};
     e->now_argv = argv;
     e->now_argc = argc;
     if (argc == 4 && bytes_ieq(argv[3], "EXEC") && bytes_ieq(argv[0], "ONCE")) {

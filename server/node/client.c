@@ -178,7 +178,8 @@ void client_submit(struct client *c, struct client_op *op)
     op->feed = NULL;
     buf_init(&op->reply);
     op->deadline_us =
-        env_now_us(c->node->env) + c->node->cfg.request_timeout_ms * 1000;
+        (op->since_us != 0 ? op->since_us : env_now_us(c->node->env)) +
+        c->node->cfg.request_timeout_ms * 1000;
     if (c->tail != NULL && c->head != NULL) {
         c->tail->next = op;
     } else {

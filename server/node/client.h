@@ -49,6 +49,7 @@ struct client_op {
 
     /* READ: linearizable, after client_set_stale(), too. */
     bool fresh;
+    uint64_t since_us; /* its time runs from then on; 0: from now on */
 
     /* Private to server/node. */
     struct client *client; /* NULL: cancelled */

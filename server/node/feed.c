@@ -14,18 +14,18 @@ struct feed_op {
     bool last; /* its time is over: the next answer is the answer */
 };
 
-static void feed_task(struct env_task *t);
+static void feed_turn(struct env_timer *t);
 static void feed_timer(struct env_timer *t);
 
 void feed_init(struct node *n)
 {
-    env_task_init(&n->feeds.task, feed_task, n);
+    env_timer_init(&n->feeds.step, feed_turn, n);
     env_timer_init(&n->feeds.timer, feed_timer, n);
 }
 
 void feed_release(struct node *n)
 {
-    env_undefer(n->env, &n->feeds.task);
+    env_timer_stop(n->env, &n->feeds.step);
     env_timer_stop(n->env, &n->feeds.timer);
 }
 
@@ -142,6 +142,14 @@ static void feed_timer(struct env_timer *t)
 
 /* ---- looking ---- */
 
+/* A timer, not a task: other work and sockets come in between. */
+static void step_soon(struct node *n)
+{
+    if (!env_timer_armed(&n->feeds.step)) {
+        env_timer_start(n->env, &n->feeds.step, env_now_us(n->env));
+    }
+}
+
 static void step_later(struct node *n, struct client_op *op)
 {
     if (n->feeds.stepping.n >= FEED_STEPPING_MAX) {
@@ -149,7 +157,7 @@ static void step_later(struct node *n, struct client_op *op)
         return;
     }
     op_list_push(&n->feeds.stepping, op);
-    env_defer(n->env, &n->feeds.task);
+    step_soon(n);
 }
 
 /* Is a large one under way? Others wait for it with empty hands. */
@@ -164,7 +172,7 @@ static bool large_runs(const struct node *n)
     return false;
 }
 
-static void look(struct node *n, struct client_op *op)
+static void look(struct node *n, struct client_op *op, uint64_t units)
 {
     struct feed_op *w = op->feed;
 
@@ -175,7 +183,7 @@ static void look(struct node *n, struct client_op *op)
         client_op_done(op, driver_applied(&n->driver));
         return;
     }
-    if (!feed_step(w->feed, history_of(n), FEED_STEP)) {
+    if (!feed_step(w->feed, history_of(n), units)) {
         step_later(n, op);
         return;
     }
@@ -213,7 +221,10 @@ bool feed_take(struct node *n, struct client_op *op)
     if (feed_is_large(w->feed) && large_runs(n)) {
         step_later(n, op);
     } else {
-        look(n, op);
+        /* Short ones are not kept waiting by those that are not. */
+        look(n, op,
+             n->feeds.stepping.n < FEED_TURN_STEPS ? FEED_STEP
+                                                   : FEED_STEP_SHORT);
     }
     return true;
 }
@@ -229,14 +240,15 @@ static bool may_look(const struct node *n)
     return n->running && n->machine != NULL && !driver_installing(&n->driver);
 }
 
-void feed_applied(struct node *n)
+/* Those that wait look at what came. When that takes long the rest does so in
+ * the next turn: the ones that have looked are behind them, and find nothing
+ * new. */
+static void feed_wake(struct node *n)
 {
     struct feeds *d = &n->feeds;
+    uint64_t start = env_now_us(n->env);
     struct history_id last;
 
-    if (d->stepping.n > 0) {
-        env_defer(n->env, &d->task); /* if an install or full replies held it */
-    }
     if (d->parked.n == 0 || !may_look(n) || mutant(FEED_NOT_WOKEN)) {
         return;
     }
@@ -248,34 +260,50 @@ void feed_applied(struct node *n)
         if (!read_reply_room(n)) {
             return; /* again when replies were taken */
         }
-        look(n, op_list_pop(&d->parked));
+        if (env_now_us(n->env) - start > FEED_WAKE_US) {
+            step_soon(n);
+            return;
+        }
+        look(n, op_list_pop(&d->parked), FEED_STEP);
     }
     d->seen = last;
 }
 
-/* The next step of each that is not at the end yet. */
-static void feed_task(struct env_task *t)
+void feed_applied(struct node *n)
+{
+    if (n->feeds.stepping.n > 0) {
+        step_soon(n); /* if an install or full replies held it */
+    }
+    feed_wake(n);
+}
+
+/* The next step of the first few that are not at the end yet. */
+static void feed_turn(struct env_timer *t)
 {
     struct node *n = t->data;
     bool large = false; /* one was looked at */
+    int steps = 0;
 
     if (!may_look(n)) {
         /* Requests end with the node, or go on behind the install. */
         return;
     }
-    for (size_t left = n->feeds.stepping.n; left > 0; left--) {
+    for (size_t left = n->feeds.stepping.n;
+         left > 0 && steps < FEED_TURN_STEPS && read_reply_room(n); left--) {
         struct client_op *op = op_list_pop(&n->feeds.stepping);
 
-        /* All of them are taken in turn, which keeps their order. */
-        if (!read_reply_room(n)) {
-            op_list_push(&n->feeds.stepping, op); /* until some were taken */
-        } else if (large && feed_is_large(op->feed->feed)) {
-            step_later(n, op);
+        if (large && feed_is_large(op->feed->feed)) {
+            op_list_push(&n->feeds.stepping, op);
         } else {
             large |= feed_is_large(op->feed->feed);
-            look(n, op);
+            steps++;
+            look(n, op, FEED_STEP);
         }
     }
+    if (n->feeds.stepping.n > 0 && read_reply_room(n)) {
+        step_soon(n); /* else when replies were taken */
+    }
+    feed_wake(n);
 }
 
 /* ---- ends ---- */

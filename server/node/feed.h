@@ -29,15 +29,17 @@ enum {
                                 beyond: -TRYAGAIN */
     FEED_STEPPING_MAX = 256, /* requests that are looked through changes for
                                 in steps; beyond: -TRYAGAIN */
+    FEED_TURN_STEPS = 4,     /* of FEED_STEP, in one turn of the loop */
+    FEED_WAKE_US = 2000,     /* for those that wait, in one turn */
 };
 
 struct feeds {
     struct op_list stepping; /* not at the end of the history yet */
     struct op_list parked;
     struct history_id seen; /* the parked ones have looked so far */
-    struct env_task task;
-    struct env_timer timer;
-    uint64_t timer_us; /* when it is armed for */
+    struct env_timer step;  /* goes on with those in the next turn */
+    struct env_timer timer; /* the first wait is over */
+    uint64_t timer_us;      /* when it is armed for */
 };
 
 void feed_init(struct node *n);

@@ -156,8 +156,8 @@ static void read_evaluate(struct node *n, struct client_op *op)
     machine_set_clock(n->machine, ctime_told(n));
     command_read(n->machine, blob_bytes(op->command), &op->reply);
     if (n->cfg.edge != NULL && n->cfg.edge->stats != NULL) {
-        command_lookups(n->machine, blob_bytes(op->command),
-                        &n->cfg.edge->stats->hits, &n->cfg.edge->stats->misses);
+        machine_take_lookups(n->machine, &n->cfg.edge->stats->hits,
+                             &n->cfg.edge->stats->misses);
     }
     client_op_done(op, driver_applied(&n->driver));
 }

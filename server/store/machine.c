@@ -70,6 +70,18 @@ uint64_t machine_chance(struct machine *m)
     return rng_next(&r);
 }
 
+void machine_count_lookup(struct machine *m, bool found)
+{
+    m->found[found] += !m->applying;
+}
+
+void machine_take_lookups(struct machine *m, uint64_t *hits, uint64_t *misses)
+{
+    *hits += m->found[true];
+    *misses += m->found[false];
+    m->found[true] = m->found[false] = 0;
+}
+
 void machine_set_run(struct machine *m, machine_run_fn run, void *ctx)
 {
     m->run = run;

@@ -294,6 +294,10 @@ bool machine_applying(const struct machine *m);
 /* A number of no meaning. In an entry it comes from the state alone; a read
  * gets another one each time. */
 uint64_t machine_chance(struct machine *m);
+/* A key was looked up by a read (one in an entry does not count). */
+void machine_count_lookup(struct machine *m, bool found);
+/* Add what was counted since the last call. */
+void machine_take_lookups(struct machine *m, uint64_t *hits, uint64_t *misses);
 
 /* ---- named requests (for command handlers, inside run) ---- */
 

@@ -48,6 +48,7 @@ struct machine {
     uint64_t once_owner; /* see machine_once_set_owner() */
     uint64_t clock_ms;   /* see machine_set_clock() */
     uint64_t chances;    /* that reads took */
+    uint64_t found[2];   /* lookups of reads: of keys that are not there, are */
     struct buf reply;
     machine_run_fn run;
     void *run_ctx;

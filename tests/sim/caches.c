@@ -11,10 +11,14 @@ enum {
     GIVE_UP_US = 7000000, /* without a reply: another node */
     MOVE_1_IN = 150,      /* ticks */
     WRITE_1_IN = 4,
+    /* A node that has heard of no leader for an election timeout says so;
+     * one that has is no further behind than this. */
+    BEHIND_US = 1000000,
+    VALUES_MAX = 4096, /* of a key */
     NAME_SIZE = 48,
 };
 
-enum asked { NOTHING, HELLO, TRACK, READ, WRITE };
+enum asked { NOTHING, HELLO, TRACK, READ, WRITE, PROOF };
 
 struct cacher {
     struct caches *f;
@@ -26,6 +30,7 @@ struct cacher {
     int node;
     enum asked asked;
     bool ready;
+    bool watching;       /* only reads, and only the other one's key */
     int key;             /* READ: whose */
     uint64_t least;      /* READ: acknowledged before */
     uint64_t generation; /* READ: of the key then */
@@ -49,6 +54,7 @@ struct caches {
     /* Each client writes one key; after an unknown outcome the next one. */
     uint64_t generation[CACHES_CLIENTS];
     uint64_t acked[CACHES_CLIENTS];
+    uint64_t acked_us[CACHES_CLIENTS][VALUES_MAX]; /* by value */
     struct cacher u[CACHES_CLIENTS];
 };
 
@@ -85,6 +91,7 @@ static void next_key(struct cacher *u)
     f->generation[u->i]++;
     f->acked[u->i] = 0;
     u->value = 0;
+    memset(f->acked_us[u->i], 0, sizeof f->acked_us[u->i]);
     for (int k = 0; k < CACHES_CLIENTS; k++) {
         f->u[k].cache[u->i].there = false;
         f->u[k].cache[u->i].floor = 0;
@@ -106,6 +113,7 @@ static void move(struct cacher *u)
     mini_close(&u->m);
     lost(u);
     u->node = (int)pick(u->f, (uint64_t)u->f->nodes);
+    u->watching = u->i > 0 && pick(u->f, 2) == 0;
     again(u, 1000 + pick(u->f, TICK_US));
 }
 
@@ -131,6 +139,33 @@ static void serve(struct cacher *u, int key)
     }
 }
 
+/* The node answered what was asked at asked_us, and had told of all that it
+ * knew: what is kept is no older than a node in touch can be. */
+static void proved(struct cacher *u)
+{
+    struct caches *f = u->f;
+    int k = u->key;
+    uint64_t v = u->cache[k].value;
+
+    if (!u->cache[k].there || u->generation != f->generation[k]) {
+        return;
+    }
+    serve(u, k);
+    while (++v <= f->acked[k]) {
+        uint64_t at = f->acked_us[k][v];
+
+        if (at > 0 && at + BEHIND_US < u->asked_us) {
+            check_fail(f->c,
+                       "cache: client %d at n%d keeps %llu of key %d, %llu us "
+                       "after %llu was acknowledged",
+                       u->i, u->node + 1, (unsigned long long)u->cache[k].value,
+                       k, (unsigned long long)(u->asked_us - at),
+                       (unsigned long long)v);
+            return;
+        }
+    }
+}
+
 static void next(struct cacher *u)
 {
     struct caches *f = u->f;
@@ -139,19 +174,21 @@ static void next(struct cacher *u)
 
     if (!u->ready) {
         ask(u, HELLO, "HELLO 3");
-    } else if (!f->stopped && pick(f, WRITE_1_IN) == 0) {
+    } else if (!f->stopped && !u->watching && u->value + 1 < VALUES_MAX &&
+               pick(f, WRITE_1_IN) == 0) {
         name_of(f, u->i, name);
         snprintf(line, sizeof line, "SET %s %llu", name,
                  (unsigned long long)++u->value);
         ask(u, WRITE, line);
     } else if (!f->stopped) {
-        u->key = (int)pick(f, CACHES_CLIENTS);
-        if (u->cache[u->key].there) {
-            serve(u, u->key);
-            return;
-        }
+        u->key = u->watching ? 0 : (int)pick(f, CACHES_CLIENTS);
         u->least = f->acked[u->key];
         u->generation = f->generation[u->key];
+        if (u->cache[u->key].there) {
+            serve(u, u->key);
+            ask(u, PROOF, "PING");
+            return;
+        }
         name_of(f, u->key, name);
         snprintf(line, sizeof line, "GET %s", name);
         ask(u, READ, line);
@@ -246,10 +283,14 @@ static void on_reply(struct mini *m, const struct mini_reply *r)
             break;
         case WRITE:
             u->f->acked[u->i] = u->value;
+            u->f->acked_us[u->i][u->value] = sim_now_us(u->f->s);
             u->cache[u->i].floor = u->value;
             if (u->cache[u->i].there) {
                 serve(u, u->i);
             }
+            break;
+        case PROOF:
+            proved(u);
             break;
         case NOTHING:
             check_fail(u->f->c, "cache: n%d answers nothing", u->node + 1);

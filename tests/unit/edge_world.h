@@ -101,6 +101,7 @@ static inline void mem_write(struct net_conn *c, const void *p, size_t n)
 
 static inline size_t mem_pending(const struct net_conn *c)
 {
+    assert_false(((const struct wire *)c)->closed);
     return ((const struct wire *)c)->unsent.n;
 }
 

@@ -233,7 +233,9 @@ static void run_scan(struct fake *f, struct buf *out)
 
 static void run_status(struct fake *f, struct buf *out)
 {
-    resp_map(out, 6);
+    resp_map(out, 7);
+    resp_bulk_str(out, "seats");
+    resp_int(out, f->seats);
     resp_bulk_str(out, "leader_id");
     resp_int(out, f->leader);
     resp_bulk_str(out, "cluster_id");
@@ -561,6 +563,7 @@ void fake_start(struct fake *f)
 {
     memset(f, 0, sizeof(*f));
     f->leader = 1;
+    f->seats = 1;
     pthread_mutex_init(&f->lock, NULL);
     for (size_t i = 0; i < FAKE_NODES; i++) {
         start_node(f, &f->nodes[i]);

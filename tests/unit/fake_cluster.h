@@ -88,6 +88,7 @@ struct fake {
     uint64_t revision;
     uint64_t applied; /* writes */
     int64_t leader;   /* in STATUS */
+    int64_t seats;    /* the same; one is taken */
     struct buf late;  /* a request that will be applied later */
     bool stop;
     char endpoints[128]; /* of all nodes, for hf_open() */

@@ -11,7 +11,10 @@
 #include "base/limits.h"
 #include "resp/resp.h"
 #include "server/command/acl.h"
+#include "server/command/admin.h"
 #include "server/command/category.h"
+#include "server/command/feed.h"
+#include "server/command/walk.h"
 #include "server/edge/acl_log.h"
 #include "server/store/machine.h"
 #include "server/store/users.h"
@@ -852,6 +855,41 @@ static void log_bounded(void **state)
 #define WITH_MACHINE(test) \
     cmocka_unit_test_setup_teardown(test, setup, teardown)
 
+/* Command bytes of another node with too few words, or too many: nothing
+ * reads words that are not there. */
+static void odd_words(void **state)
+{
+    struct bytes argv[10];
+    struct machine *m = machine_new();
+    struct admin_action a;
+    size_t rows;
+    const struct command *c = command_table(&rows);
+    struct user *u = user_new(bytes_str("default"), 0);
+
+    (void)state;
+    u->flags = USER_ON | USER_NOPASS; /* and nothing permitted */
+    machine_user_put(m, u);
+    for (size_t i = 0; i < 10 * rows; i++) {
+        int argc = (int)(i % 8) + (c[i / 10].parent == NULL ? 1 : 2);
+        struct buf reply = BUF_INIT;
+        struct blob *b;
+
+        for (int k = 0; k < 10; k++) {
+            argv[k] = bytes_str("1");
+        }
+        b = command_encode(&c[i / 10], 0, argv, argc);
+        (void)acl_refuses(m, blob_bytes(b), &reply);
+        command_read(m, blob_bytes(b), &reply);
+        (void)admin_action(blob_bytes(b), &a, &reply);
+        walk_free(walk_is(blob_bytes(b)) ? walk_new(blob_bytes(b), NULL, 0)
+                                         : NULL);
+        feed_free(feed_is(blob_bytes(b)) ? feed_new(blob_bytes(b)) : NULL);
+        blob_unref(b);
+        buf_release(&reply);
+    }
+    machine_free(m);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -880,6 +918,7 @@ int main(void)
         WITH_MACHINE(in_snapshots),
         cmocka_unit_test(command_bytes),
         cmocka_unit_test(log_bounded),
+        cmocka_unit_test(odd_words),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -349,6 +349,10 @@ static void status_words(void **state)
     assert_non_null(strstr(x->out, "any one node can be lost"));
     assert_non_null(strstr(x->out, "c0ffee"));
     assert_non_null(strstr(x->out, "voter"));
+    x->fake.seats = 3; /* nobody reads it now */
+    assert_int_equal(kv(x, "--timeout 300 status --wait", ""), 3);
+    assert_non_null(strstr(x->out, "1 of 3 taken"));
+    x->fake.seats = 1;
     assert_int_equal(kv(x, "--output json status", ""), 0);
     assert_non_null(strstr(x->out, "\"a_field_of_tomorrow\":[null]"));
 }

@@ -1657,6 +1657,31 @@ static void feed_ranges_take_turns(void **state)
     world_end(&w);
 }
 
+/* Between the steps of a long one the loop has other turns. */
+static void feed_steps_are_turns(void **state)
+{
+    uint64_t end;
+    unsigned seen = 0;
+    struct world w;
+    struct talk *t;
+    int l;
+
+    (void)state;
+    world_init(&w, 3);
+    form(&w);
+    l = leader(&w);
+    write_entries(&w, talk(&w, l), 16000);
+    t = talk(&w, l);
+    say(t, "XRANGE __changes__ - + COUNT 15000");
+    end = sim_now_us(w.s) + SECOND;
+    while (t->in == t->out && sim_step(w.s, end)) {
+        seen += node_at(&w, l)->feeds.stepping.n > 0;
+    }
+    assert_true(seen > 0);
+    assert_true(tells(hear(t), "warm"));
+    world_end(&w);
+}
+
 static bool unblocked_with_error;
 
 static void unblock_first(struct node *n)
@@ -2994,6 +3019,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(feed_across_install),
     cmocka_unit_test(feed_waits_where_it_is),
     cmocka_unit_test(feed_ranges_take_turns),
+    cmocka_unit_test(feed_steps_are_turns),
     cmocka_unit_test(feed_unblocks),
     cmocka_unit_test(feed_waits_are_bounded),
     cmocka_unit_test(feed_ends_with_the_node),

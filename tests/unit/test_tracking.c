@@ -282,6 +282,55 @@ static void redirected(void **state)
     world_release(&w);
 }
 
+/* What others are told because a connection ends does not count its output
+ * again, and nothing more is written to it. */
+static void gone_for_good(void **state)
+{
+    struct world w;
+    struct wire *c, *r, *c3, *d;
+
+    (void)state;
+    world_init(&w);
+    r = dial(&w, EDGE_PLAIN);
+    c3 = dial3(&w);
+    d = dial(&w, EDGE_PLAIN);
+    c = dial(&w, EDGE_PLAIN);
+    (void)(expect(&w, c3, "CLIENT TRACKING ON REDIRECT 1\r\n", "+OK"), c);
+    r->deaf = d->deaf = true;
+    send_text(r, "PING\r\n");
+    send_text(d, "ECHO 12345678901234567890123456789012345678901234567890\r\n");
+    settle(&w);
+    w.edge->opt.output_total = w.edge->unsent + 10;
+    hang_up(r);
+    settle(&w);
+    expect_got(c3, ">2 $21 tracking-redir-broken :1");
+    assert_true(d->closed); /* it had the most */
+    expect(&w, c, "PING\r\n", "+PONG");
+    assert_true(w.edge->unsent < 1000);
+    world_release(&w);
+}
+
+/* A read that ends with its connection makes room in the table; its owner is
+ * not told. */
+static void room_when_gone(void **state)
+{
+    struct world w;
+    struct wire *c;
+
+    (void)state;
+    world_init(&w);
+    c = dial3(&w);
+    expect(&w, c, "CLIENT TRACKING ON\r\nGET a\r\nGET b\r\n", "+OK _ _");
+    w.node->held = true;
+    send_text(c, "GET d\r\n");
+    turn(&w);
+    tracking_set_max(w.edge->tracking, 1);
+    hang_up(c);
+    settle(&w);
+    assert_int_equal(edge_counters(w.edge)->tracking_total_items, 0);
+    world_release(&w);
+}
+
 /* Mistakes, each with the text of Redis. */
 static void mistakes(void **state)
 {
@@ -561,7 +610,7 @@ int main(void)
         cmocka_unit_test(own_changes), cmocka_unit_test(transaction),
         cmocka_unit_test(crossing),    cmocka_unit_test(out_of_touch),
         cmocka_unit_test(broadcast),   cmocka_unit_test(opting),
-        cmocka_unit_test(redirected),  cmocka_unit_test(mistakes),
+        cmocka_unit_test(redirected), cmocka_unit_test(gone_for_good), cmocka_unit_test(room_when_gone), cmocka_unit_test(mistakes),
         cmocka_unit_test(bounded),     cmocka_unit_test(leaves),
         cmocka_unit_test(letters),     cmocka_unit_test(events),
         cmocka_unit_test(channels),
