@@ -31,7 +31,7 @@ enum {
     STATS_SAMPLES = 160,
     STATS_SLOW_ARGS = 32,
     STATS_SLOW_ARG = 128,
-    STATS_SLOW_BURST = 128, /* slow commands kept of one second */
+    STATS_SLOW_BURST = 128,  /* slow commands kept of one second */
     STATS_SLOW_MAX = 100000, /* slowlog-max-len at most */
     STATS_ADDR = 64,
     STATS_RATES = 16, /* samples that a rate is the mean of */

@@ -572,9 +572,8 @@ bool pubsub_command(struct conn *c,
         pubsub_sub_command(c, cmd->name, argv, argc, reply);
     } else if (cmd->parent == NULL && (strcmp(cmd->name, "publish") == 0 ||
                                        strcmp(cmd->name, "spublish") == 0)) {
-        publish(c->edge,
-                cmd->name[0] == 's' ? PUBSUB_SHARD : PUBSUB_CHANNEL, argv,
-                reply);
+        publish(c->edge, cmd->name[0] == 's' ? PUBSUB_SHARD : PUBSUB_CHANNEL,
+                argv, reply);
     } else if (strcmp(cmd->name, "ping") == 0 && argc <= 2 && !c->resp3 &&
                pubsub_subscribed(c)) {
         resp_array(reply, 2);

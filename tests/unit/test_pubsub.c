@@ -339,11 +339,12 @@ static void long_names(void **state)
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
-        cmocka_unit_test(delivers),  cmocka_unit_test(from_elsewhere),
-        cmocka_unit_test(shard),     cmocka_unit_test(subscriber_mode),
-        cmocka_unit_test(pipelined), cmocka_unit_test(between),
-        cmocka_unit_test(leaving),   cmocka_unit_test(questions),
-        cmocka_unit_test(slow),      cmocka_unit_test(bounded), cmocka_unit_test(long_names),
+        cmocka_unit_test(delivers),   cmocka_unit_test(from_elsewhere),
+        cmocka_unit_test(shard),      cmocka_unit_test(subscriber_mode),
+        cmocka_unit_test(pipelined),  cmocka_unit_test(between),
+        cmocka_unit_test(leaving),    cmocka_unit_test(questions),
+        cmocka_unit_test(slow),       cmocka_unit_test(bounded),
+        cmocka_unit_test(long_names),
     };
 
     return cmocka_run_group_tests_name("pubsub", tests, NULL, NULL);

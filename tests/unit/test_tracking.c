@@ -654,10 +654,11 @@ int main(void)
         cmocka_unit_test(own_changes), cmocka_unit_test(transaction),
         cmocka_unit_test(crossing),    cmocka_unit_test(out_of_touch),
         cmocka_unit_test(broadcast),   cmocka_unit_test(opting),
-        cmocka_unit_test(redirected), cmocka_unit_test(gone_for_good), cmocka_unit_test(table), cmocka_unit_test(room_when_gone), cmocka_unit_test(mistakes),
-        cmocka_unit_test(bounded),     cmocka_unit_test(leaves),
-        cmocka_unit_test(letters),     cmocka_unit_test(events),
-        cmocka_unit_test(channels),
+        cmocka_unit_test(redirected),  cmocka_unit_test(gone_for_good),
+        cmocka_unit_test(table),       cmocka_unit_test(room_when_gone),
+        cmocka_unit_test(mistakes),    cmocka_unit_test(bounded),
+        cmocka_unit_test(leaves),      cmocka_unit_test(letters),
+        cmocka_unit_test(events),      cmocka_unit_test(channels),
     };
 
     return cmocka_run_group_tests_name("tracking", tests, NULL, NULL);
