@@ -59,6 +59,7 @@
     M(FULL_KEEPS, "a leader without room keeps leadership")                    \
     M(FULL_SWALLOWS, "a full follower keeps all appends in memory")            \
     M(PARKED_UNBOUNDED, "sockets are read however much is parked")             \
+    M(DEADLINE_IN_LINE, "a pipeline's own length counts against its end")      \
     M(DEADLINE_HEAD_ONLY, "only the oldest parked request may expire")         \
     M(WALK_ON_LOOP, "KEYS and RANGE are evaluated on the loop")                \
     M(WALK_AT_ONCE, "a walk over keys is not cut into steps")                  \

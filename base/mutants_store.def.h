@@ -7,6 +7,7 @@
     M(STORE_FREE_SHARED, "an item that a frozen root sees is freed at once")  \
     M(STORE_NO_EXPIRY, "deadlines are ignored by reads")                      \
     M(STORE_EXPIRE_LATE, "a key lives on in the millisecond of its deadline") \
+    M(TTL_STANDS, "TTL does not count down while nothing is logged")          \
     M(STORE_EXPIRE_ALL, "removal per entry is not bounded")                   \
     M(STORE_REV_STUCK, "a change takes no new revision")                      \
     M(STORE_REV_EACH, "each change of a request takes its own revision")      \
@@ -27,6 +28,7 @@
     M(ONCE_COLD_IDLE, "downtime counts as idle time of named sessions")       \
     M(ONCE_NO_IDLE, "idle named sessions are kept for ever")                  \
     M(ONCE_ANYONE, "a named request of an unknown session runs")              \
+    M(ONCE_OF_OTHERS, "a user may use named sessions of others")              \
     M(ONCE_GAP_RUNS, "a named request above last+1 runs")                     \
     M(ONCE_ANY_REPLY, "an earlier named request gets the last one's reply")   \
     M(ONCE_REPLY_UNBOUNDED, "saved replies have no limit")                    \

@@ -76,6 +76,26 @@ static bool has_option(const struct bytes *argv,
     return false;
 }
 
+/* Does the reply say more of the value than that it is there? A condition on
+ * it is a way to guess it. */
+static bool tells_value(const struct command *c,
+                        const struct bytes *argv,
+                        int argc)
+{
+    static const char *const conditions[] = {"IFEQ", "IFNE", "IFDEQ", "IFDNE"};
+    bool set = c->handler == cmd_set;
+
+    if (set && has_option(argv, argc, 3, "GET")) {
+        return true;
+    }
+    for (int i = 0; i < 4 && (set || c->handler == cmd_delex); i++) {
+        if (has_option(argv, argc, set ? 3 : 2, conditions[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* ---- one selector ---- */
 
 static bool rule_is_about(struct user_rule r, const struct command *c)
@@ -208,7 +228,7 @@ static bool keys_allowed(const struct user_selector *s,
         *object = argv[1];
         return range_allowed(&s->keys, argv);
     }
-    if (c->handler == cmd_set && has_option(argv, argc, 3, "GET")) {
+    if (tells_value(c, argv, argc)) {
         k.first |= KEY_READ;
     }
     command_each_key(c, argv, argc, check_key, &k);

@@ -10,6 +10,7 @@
 #include "resp/resp.h"
 #include "server/command/acl.h"
 #include "server/command/args.h"
+#include "server/command/digest.h"
 #include "server/command/feed.h"
 #include "server/command/help.h"
 #include "server/command/txn.h"
@@ -515,6 +516,23 @@ static bool refuses(const struct machine *m,
     return true;
 }
 
+/* Whose named sessions it may use: of who has the name now, since then. 0:
+ * the user "default". */
+static uint64_t owner_of(const struct command_words *w)
+{
+    struct buf b = BUF_INIT;
+    uint64_t owner;
+
+    if ((w->marks & COMMAND_USER) == 0 || w->born == 0) {
+        return 0;
+    }
+    buf_u64(&b, w->born);
+    buf_bytes_append(&b, w->user);
+    owner = digest_of(buf_bytes(&b));
+    buf_release(&b);
+    return owner != 0 ? owner : 1;
+}
+
 static void run(struct machine *m,
                 struct bytes command,
                 bool may_write,
@@ -531,6 +549,9 @@ static void run(struct machine *m,
     } else if (!may_write && command_writes(w.command, w.argv, w.argc)) {
         resp_error(reply, "ERR a write came where reads are answered");
     } else if (!refuses(m, &w, reply)) {
+        if (w.command->handler == cmd_once) {
+            machine_once_set_owner(m, owner_of(&w));
+        }
         w.command->handler(m, w.argv, w.argc, reply);
     }
     command_words_release(&w);

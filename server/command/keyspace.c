@@ -258,7 +258,7 @@ void cmd_ttl(struct machine *m,
     bool millis = argv[0].n > 0 && (argv[0].p[0] | 0x20) == 'p';
     bool left = argv[0].n < 5;
     const struct item *it;
-    uint64_t ms;
+    uint64_t ms, now;
 
     (void)argc;
     if (!args_need_key(argv[1], reply) || m == NULL) {
@@ -269,7 +269,9 @@ void cmd_ttl(struct machine *m,
         resp_int(reply, it == NULL ? -2 : -1);
         return;
     }
-    ms = item_deadline(it) - (left ? store_time(machine_store(m)) : 0);
+    /* The deadline may pass between the read's round and here. */
+    now = left ? machine_clock(m) : 0;
+    ms = item_deadline(it) < now ? 0 : item_deadline(it) - now;
     resp_int(reply, (int64_t)(millis ? ms : (ms + 500) / 1000));
 }
 

@@ -39,7 +39,9 @@ static void object_idle(struct machine *m,
                    "writes");
         return;
     }
-    resp_int(reply, (int64_t)(store_idle_ms(machine_store(m), it) / 1000));
+    resp_int(reply,
+             (int64_t)(store_idle_ms(machine_store(m), it, machine_clock(m)) /
+                       1000));
 }
 
 static void object_help(struct buf *reply)

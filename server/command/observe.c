@@ -451,8 +451,8 @@ void admin_shutdown(const struct ask *a)
                !a->v->process->shutdown(a->v->process->data)) {
         resp_error(a->reply, "ERR this node is being stopped already");
     } else if (a->v->process != NULL) {
-        /* The reply that redis-cli does not wait for: all that was
-         * acknowledged is in the log, so there is nothing to save. */
+        /* The connection's end is the answer. All that was acknowledged is in
+         * the log, so there is nothing to save. */
         resp_ok(a->reply);
     }
 }

@@ -6,6 +6,7 @@
 #include "base/assert.h"
 #include "base/mutant.h"
 #include "resp/resp.h"
+#include "server/command/args.h"
 
 enum { SUB_SHIFT = 3 }; /* 1 << 3 buckets to an octave */
 
@@ -204,29 +205,38 @@ void stats_slow_reset(struct stats *s)
     s->slow_burst = 0;
 }
 
-/* From this word on the words of @c may hold a password. */
-static int secret_from(const struct stats_slow_call *call)
+/* Whoever comes from Redis may try to set these; they are refused. */
+static bool names_secret(struct bytes w)
 {
-    const struct command *c = call->command;
+    return bytes_ieq(w, "requirepass") || bytes_ieq(w, "masterauth") ||
+           bytes_ieq(w, "tls-key-file-pass");
+}
 
-    if (mutant(SLOWLOG_SECRETS)) {
-        return call->argc;
-    }
+int stats_secret_from(const struct command *c,
+                      const struct bytes *argv,
+                      int argc)
+{
+    const char *parent = c->parent != NULL ? c->parent : "";
+    bool nests = c->handler == cmd_txn || c->handler == cmd_once ||
+                 strcmp(parent, "command") == 0 || strcmp(parent, "acl") == 0;
+
     if (strcmp(c->name, "auth") == 0) {
         return 1;
     }
-    if (c->parent != NULL && strcmp(c->parent, "acl") == 0 &&
-        strcmp(c->name, "setuser") == 0) {
+    if (strcmp(parent, "acl") == 0 && strcmp(c->name, "setuser") == 0) {
         return 3;
     }
-    if (strcmp(c->name, "hello") == 0) {
-        for (int i = 1; i < call->argc; i++) {
-            if (bytes_ieq(call->argv[i], "AUTH")) {
-                return i + 1;
-            }
+    for (int i = 1; i < argc; i++) {
+        if ((nests || strcmp(c->name, "hello") == 0) &&
+            bytes_ieq(argv[i], "AUTH")) {
+            return i + 1;
+        }
+        if ((nests && bytes_ieq(argv[i], "SETUSER")) ||
+            (strcmp(parent, "config") == 0 && names_secret(argv[i]))) {
+            return i + 1;
         }
     }
-    return call->argc;
+    return argc;
 }
 
 static void slow_word(struct buf *b, struct bytes w, bool secret)
@@ -257,7 +267,9 @@ bool stats_slow_room(struct stats *s, uint64_t now_us)
 void stats_slow_add(struct stats *s, const struct stats_slow_call *call)
 {
     struct stats_slow *w = hf_calloc(1, sizeof *w);
-    int secret = secret_from(call);
+    int secret = mutant(SLOWLOG_SECRETS)
+                     ? call->argc
+                     : stats_secret_from(call->command, call->argv, call->argc);
     int shown = call->argc > STATS_SLOW_ARGS ? STATS_SLOW_ARGS - 1 : call->argc;
 
     w->id = s->slow_id++;

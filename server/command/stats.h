@@ -144,6 +144,12 @@ struct stats_slow_call {
 /* May another one be added? Where everything is slow, not all of it is, unless
  * slow_us is 0: then all was asked for. */
 bool stats_slow_room(struct stats *s, uint64_t now_us);
+/* From this word on the words of a command may hold a password, also in what
+ * names another command (TXN, ONCE, ACL DRYRUN, COMMAND GETKEYS), although it
+ * may be refused; @argc: none does. */
+int stats_secret_from(const struct command *c,
+                      const struct bytes *argv,
+                      int argc);
 void stats_slow_add(struct stats *s, const struct stats_slow_call *call);
 void stats_slow_reset(struct stats *s);
 /* After a change of slow_max_len. */

@@ -607,6 +607,7 @@ void edge_monitor(struct conn *c,
     struct edge *e = c->edge;
     struct buf t = BUF_INIT;
     uint64_t ms;
+    int secret;
 
     if (e->monitors == 0 || (unseen(cmd) && !mutant(MONITOR_SHOWS_SECRETS))) {
         return;
@@ -614,8 +615,10 @@ void edge_monitor(struct conn *c,
     ms = env_wall_ms(e->env);
     buf_printf(&t, "+%" PRIu64 ".%03" PRIu64 "000 [0 %s]", ms / 1000, ms % 1000,
                c->net->remote);
+    secret = mutant(MONITOR_SHOWS_SECRETS) ? argc
+                                           : stats_secret_from(cmd, argv, argc);
     for (int i = 0; i < argc; i++) {
-        quoted(&t, argv[i]);
+        quoted(&t, i < secret ? argv[i] : bytes_str("(redacted)"));
     }
     buf_append(&t, "\r\n", 2);
     for (struct conn *o = e->head; o != NULL; o = o->next) {

@@ -98,6 +98,16 @@ static void answer_in_turn(struct conn *c,
 
 /* ---- operations of the node ---- */
 
+/* As in Redis: a SHUTDOWN that is obeyed is answered by the end of the
+ * connection; client libraries take a reply for a refusal. */
+static bool obeyed_shutdown(const struct conn_op *o, struct bytes reply)
+{
+    const struct command *c = o->counted.command;
+
+    return c != NULL && strcmp(c->name, "shutdown") == 0 && reply.n > 0 &&
+           reply.p[0] == '+';
+}
+
 static void node_done(struct client_op *op, struct bytes reply)
 {
     struct conn_op *o = HF_CONTAINER_OF(op, struct conn_op, op);
@@ -107,7 +117,11 @@ static void node_done(struct client_op *op, struct bytes reply)
         o->track = NULL;
     }
     edge_count_op(o, reply);
-    conn_reply(o->conn, reply);
+    if (obeyed_shutdown(o, reply)) {
+        conn_finish(o->conn);
+    } else {
+        conn_reply(o->conn, reply);
+    }
     conn_op_free(o);
 }
 

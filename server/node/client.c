@@ -27,6 +27,7 @@ struct client {
     uint64_t max_age_ms;
     uint64_t write_index; /* of the last write answered */
     uint64_t min_index;   /* local reads wait until this is applied */
+    uint64_t served_us;   /* when an operation was last done, and not refused */
 };
 
 /* Replies of one connection that wait for their turn: more reads are not
@@ -244,6 +245,18 @@ bool client_op_blocks(const struct client_op *op)
     return op->client != NULL && op->client->blocking == op;
 }
 
+/* The time in which it waited for others of its connection that were served
+ * does not count: a long pipeline of reads and writes in turns takes as long
+ * as it takes. */
+static void client_timed(const struct client *c, struct client_op *op)
+{
+    uint64_t deadline = c->served_us + c->node->cfg.request_timeout_ms * 1000;
+
+    if (op->deadline_us < deadline && !mutant(DEADLINE_IN_LINE)) {
+        op->deadline_us = deadline;
+    }
+}
+
 /* Begin what may begin. Stops at a local operation that is not at the head:
  * it runs when the ones before it have been delivered. */
 static void client_begin(struct client *c)
@@ -254,6 +267,7 @@ static void client_begin(struct client *c)
 
         c->next = op->next;
         op->state = OP_RUNNING;
+        client_timed(c, op);
         if (op->kind == OP_WRITE) {
             c->writes_out++;
             session_write(c->node, op);
@@ -339,6 +353,9 @@ void client_op_done(struct client_op *op, uint64_t index)
     c->node->reply_bytes += op->reply.n;
     if (index > c->min_index) {
         c->min_index = index;
+    }
+    if (index > 0) {
+        c->served_us = env_now_us(c->node->env);
     }
     if (c->blocking == op) {
         client_unblocked(c);

@@ -6,7 +6,9 @@
  * earlier reads of the connection are evaluated, a read begins only when all
  * earlier writes have their replies. Writes of one connection are pipelined,
  * and so are reads. Behind an XREAD that may block nothing begins before that
- * has its reply; the time of what is behind it counts from then.
+ * has its reply; the time of what is behind it counts from then. The deadline
+ * of a request counts from its coming, or from the latest one of the connection
+ * that was served before it began, if that was later.
  *
  *   QUEUED --may begin--> RUNNING --reply there--> DONE --at the head--> done()
  */

@@ -153,6 +153,7 @@ static void read_evaluate(struct node *n, struct client_op *op)
     if (mutant(READ_LOCAL_CLOCK)) {
         store_advance(machine_store(n->machine), env_wall_ms(n->env));
     }
+    machine_set_clock(n->machine, ctime_told(n));
     command_read(n->machine, blob_bytes(op->command), &op->reply);
     if (n->cfg.edge != NULL && n->cfg.edge->stats != NULL) {
         machine_take_lookups(n->machine, &n->cfg.edge->stats->hits,

@@ -163,6 +163,20 @@ uint64_t machine_time(const struct machine *m)
     return store_time(m->store);
 }
 
+void machine_set_clock(struct machine *m, uint64_t ms)
+{
+    m->clock_ms = ms;
+}
+
+uint64_t machine_clock(const struct machine *m)
+{
+    uint64_t applied = store_time(m->store);
+
+    return m->applying || m->clock_ms < applied || mutant(TTL_STANDS)
+               ? applied
+               : m->clock_ms;
+}
+
 uint64_t machine_next_deadline(const struct machine *m, uint64_t logged_ms)
 {
     return store_next_deadline(m->store, logged_ms);

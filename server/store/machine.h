@@ -242,6 +242,13 @@ bool entry_iter_next(struct entry_iter *it, struct entry_view *out);
 struct store *machine_store(struct machine *m);
 uint64_t machine_index(const struct machine *m); /* last applied; 0: none */
 uint64_t machine_time(const struct machine *m);
+/* @ms: cluster time as the node estimates it now (0: it does not know). Only
+ * what a read says of time uses it: TTL counts down while nothing is logged.
+ * What is there and what is not is a matter of entries alone. */
+void machine_set_clock(struct machine *m, uint64_t ms);
+/* The time that a command counts from: its entry's; of a read that is not in
+ * the log the clock's, if that is ahead of the last entry. */
+uint64_t machine_clock(const struct machine *m);
 uint64_t machine_expired(const struct machine *m); /* keys, since the start */
 /* Earliest deadline after the applied time and after @logged_ms, the time of
  * the last entry in the log, applied or not; 0: none. */
@@ -302,6 +309,9 @@ enum once_verdict {
     ONCE_HIGHER = 5,           /* beyond last+1: refused */
     ONCE_UNKNOWN = 6,          /* no such session (any more): refused */
 };
+/* Whose the sessions are that the following calls open and find: 0, or a number
+ * that is one user's. To anybody else a session is unknown. */
+void machine_once_set_owner(struct machine *m, uint64_t owner);
 /* Open a named session. Its id (the entry's index), 0 when this entry's id
  * is taken (-TRYAGAIN) or LIM_NAMED sessions are open (-TRYAGAIN). */
 uint64_t machine_once_open(struct machine *m);

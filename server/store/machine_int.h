@@ -14,7 +14,9 @@ enum { ONCE_IDLE_DEFAULT_MS = 3600 * 1000 };
  * big-endian order, the deadline the end of its idle time, the value
  * {u64 last number, u8 flags, saved reply}. So freezing is O(1), and idle
  * ones are found in order. */
-enum { ONCE_HEAD = 9, ONCE_TOO_LARGE = 1 };
+/* Of a named session: u64 last number, u8 flags, with ONCE_OWNED u64 owner,
+ * saved reply. */
+enum { ONCE_HEAD = 9, ONCE_OWNER = 8, ONCE_TOO_LARGE = 1, ONCE_OWNED = 2 };
 
 /* All state that is not in a map: small, copied whole by a freeze. */
 struct machine_base {
@@ -43,8 +45,10 @@ struct machine {
     uint64_t expired;     /* keys removed by time, since the start */
     bool id_taken;        /* this entry's index is already a session's id */
     bool applying;
-    uint64_t chances;  /* that reads took */
-    uint64_t found[2]; /* lookups of reads: of keys that are not there, are */
+    uint64_t once_owner; /* see machine_once_set_owner() */
+    uint64_t clock_ms;   /* see machine_set_clock() */
+    uint64_t chances;    /* that reads took */
+    uint64_t found[2];   /* lookups of reads: of keys that are not there, are */
     struct buf reply;
     machine_run_fn run;
     void *run_ctx;

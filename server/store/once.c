@@ -34,12 +34,46 @@ static bool idle_over(const struct machine *m, const struct item *it)
            !mutant(ONCE_NO_IDLE);
 }
 
+/* Flags, and the owner if there is one; what is behind them is the reply. */
+static void once_head(struct buf *v,
+                      uint64_t number,
+                      uint8_t flags,
+                      uint64_t owner)
+{
+    buf_u64(v, number);
+    buf_u8(v, flags | (owner != 0 ? ONCE_OWNED : 0));
+    if (owner != 0) {
+        buf_u64(v, owner);
+    }
+}
+
+static size_t once_head_size(struct bytes v)
+{
+    return ONCE_HEAD + ((v.p[8] & ONCE_OWNED) != 0 ? ONCE_OWNER : 0);
+}
+
+static uint64_t once_owner(const struct item *it)
+{
+    struct bytes v = item_value(it);
+
+    return (v.p[8] & ONCE_OWNED) != 0 ? get_u64(v.p + ONCE_HEAD) : 0;
+}
+
 static const struct item *once_find(const struct machine *m, uint64_t id)
 {
     struct once_key k = once_key(id);
     const struct item *it = map_get(m->named, bytes_of(k.b, 8));
 
-    return it != NULL && !idle_over(m, it) ? it : NULL;
+    if (it == NULL || idle_over(m, it) ||
+        (once_owner(it) != m->once_owner && !mutant(ONCE_OF_OTHERS))) {
+        return NULL;
+    }
+    return it;
+}
+
+void machine_once_set_owner(struct machine *m, uint64_t owner)
+{
+    m->once_owner = owner;
 }
 
 /* The revision of items of this map is the index of the entry: it rises from
@@ -65,14 +99,17 @@ bool machine_once_full(const struct machine *m)
 
 uint64_t machine_once_open(struct machine *m)
 {
-    uint8_t value[ONCE_HEAD] = {0};
+    struct buf v = BUF_INIT;
 
     hf_assert(m->applying);
     if (m->id_taken || machine_once_full(m)) {
         return 0;
     }
     m->id_taken = true;
-    once_store(m, m->base.index, bytes_of(value, sizeof value));
+    once_head(&v, 0, 0, m->once_owner);
+    once_store(m, m->base.index, buf_bytes(&v));
+    m->saved_bytes += v.n - ONCE_HEAD;
+    buf_release(&v);
     return m->base.index;
 }
 
@@ -117,7 +154,7 @@ enum once_verdict machine_once_begin(struct machine *m,
     if ((v.p[8] & ONCE_TOO_LARGE) != 0) {
         return ONCE_REPLAY_TOO_LARGE;
     }
-    *saved = bytes_of(v.p + ONCE_HEAD, v.n - ONCE_HEAD);
+    *saved = bytes_of(v.p + once_head_size(v), v.n - once_head_size(v));
     return ONCE_REPLAY;
 }
 
@@ -142,8 +179,7 @@ void machine_once_end(struct machine *m,
     if (mutant(ONCE_REPLY_LOST)) {
         reply.n = 0;
     }
-    buf_u64(&v, number);
-    buf_u8(&v, keep ? 0 : ONCE_TOO_LARGE);
+    once_head(&v, number, keep ? 0 : ONCE_TOO_LARGE, once_owner(it));
     if (keep) {
         buf_bytes_append(&v, reply);
     }

@@ -518,14 +518,15 @@ static int load_named(struct machine_load *l, struct bytes p, struct errmsg *e)
     uint64_t deadline;
 
     if (p.n < NAMED_HEAD + ONCE_HEAD || l->named_n == 0 ||
-        p.n > NAMED_HEAD + ONCE_HEAD + LIM_SAVED_REPLY) {
+        p.n > NAMED_HEAD + ONCE_HEAD + ONCE_OWNER + LIM_SAVED_REPLY) {
         return damaged(e, "bad named session");
     }
     id = get_u64(p.p);
     deadline = get_u64(p.p + 8);
     value = bytes_of(p.p + NAMED_HEAD, p.n - NAMED_HEAD);
     if (id <= l->last_named || id > m->base.index || deadline == 0 ||
-        (value.p[8] & ~ONCE_TOO_LARGE) != 0) {
+        (value.p[8] & ~(ONCE_TOO_LARGE | ONCE_OWNED)) != 0 ||
+        ((value.p[8] & ONCE_OWNED) != 0 && value.n < ONCE_HEAD + ONCE_OWNER)) {
         return damaged(e, "a named session that makes no sense");
     }
     for (int i = 0; i < 8; i++) {

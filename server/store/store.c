@@ -226,7 +226,9 @@ static void ages_add(struct ages *a, uint64_t revision, uint64_t time_ms)
     a->at[a->n - 1].time_ms = time_ms;
 }
 
-uint64_t store_idle_ms(const struct store *s, const struct item *it)
+uint64_t store_idle_ms(const struct store *s,
+                       const struct item *it,
+                       uint64_t now_ms)
 {
     unsigned from = 0, to = s->ages.n;
 
@@ -240,9 +242,9 @@ uint64_t store_idle_ms(const struct store *s, const struct item *it)
             from = mid + 1;
         }
     }
-    return from == s->ages.n || s->time_ms < s->ages.at[from].time_ms
+    return from == s->ages.n || now_ms < s->ages.at[from].time_ms
                ? 0
-               : s->time_ms - s->ages.at[from].time_ms;
+               : now_ms - s->ages.at[from].time_ms;
 }
 
 /* ---- changing ---- */

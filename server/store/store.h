@@ -70,7 +70,9 @@ size_t store_bytes_held(const struct store *s); /* roots and garbage */
 /* Milliseconds since @it was written last, as far as this node saw it: less by
  * up to 1/256 of it or a second, and never more than since this node began
  * to apply. Differs between nodes, so no change may depend on it. */
-uint64_t store_idle_ms(const struct store *s, const struct item *it);
+uint64_t store_idle_ms(const struct store *s,
+                       const struct item *it,
+                       uint64_t now_ms);
 
 /* Ordered range. Any change of the store ends the iteration. */
 struct store_iter {

@@ -194,7 +194,8 @@ for p in "$lp" "$fp"; do
         die "the exporter logs: $(cat "$CL_DIR/exporter")"
 done
 
-redis-cli -p "$fp" shutdown nosave >/dev/null 2>&1 || true
+redis-cli -p "$fp" shutdown nosave >"$CL_DIR/out" 2>/dev/null || true
+[ ! -s "$CL_DIR/out" ] || die "SHUTDOWN has a reply: $(cat "$CL_DIR/out")"
 node_wait_gone "$follower" 10
 tail -n 1 "$(node_log "$follower")" | grep -q 'stopped in order' ||
     die "SHUTDOWN was not in order"

@@ -414,6 +414,72 @@ static void named_requests(void **state)
     expect(ask(f, "get a"), "$1");
 }
 
+/* Who may only write a key cannot find out what it holds. */
+static void written_not_read(void **state)
+{
+    static const char *const lines[] = {
+        "set k 1 get",
+        "set k 1 ifeq guess",
+        "set k 1 ifne guess",
+        "set k 1 ifdeq 2d06800538d394c2",
+        "set k 1 ifdne 2d06800538d394c2",
+        "delex k ifeq guess",
+        "delex k ifne guess",
+        "delex k ifdeq 2d06800538d394c2",
+        "delex k ifdne 2d06800538d394c2",
+        "once 1 1 delex k ifeq guess",
+        "getset k 1",
+        "get k",
+    };
+    struct fixture *f = *state;
+
+    expect(ask(f, "acl setuser u on %W~k +@all"), OK);
+    for (size_t i = 0; i < sizeof lines / sizeof lines[0]; i++) {
+        expect(by(f, "u", lines[i]), "-NOPERM");
+    }
+    expect(by(f, "u", "set k ifeq"), OK);
+    expect(by(f, "u", "delex k"), ":1");
+    expect(ask(f, "acl setuser u %R~k"), OK);
+    expect(by(f, "u", "set k 1 ifeq guess"), "_");
+    expect(by(f, "u", "delex k ifeq guess"), ":0");
+}
+
+/* A session is its user's: nobody else learns its saved reply, takes its
+ * numbers or closes it; nor does who has the name after him. */
+static void sessions_of_others(void **state)
+{
+    struct fixture *f = *state;
+    char first[64], second[64], closing[64];
+    int session;
+
+    expect(ask(f, "acl setuser u on ~a +getset +once"), OK);
+    expect(ask(f, "acl setuser v on ~a +getset +once"), OK);
+    expect(ask(f, "set a secret"), OK);
+    expect(by(f, "u", "once open"), ":");
+    assert_int_equal(sscanf(f->text, ":%d", &session), 1);
+    snprintf(first, sizeof first, "once %d 1 getset a 1", session);
+    snprintf(second, sizeof second, "once %d 2 getset a 2", session);
+    snprintf(closing, sizeof closing, "once close %d", session);
+    expect(by(f, "u", first), "$6\r\nsecret");
+    expect(by(f, "v", first), "-NOSESSION");
+    expect(by(f, "v", second), "-NOSESSION");
+    expect(by(f, "v", closing), ":0");
+    expect(ask(f, first), "-NOSESSION");
+    expect(by(f, "default", closing), ":0");
+    expect(by(f, "u", first), "$6\r\nsecret");
+    expect(by(f, "u", second), "$1\r\n1");
+    expect(ask(f, "acl deluser u"), ":1");
+    expect(ask(f, "acl setuser u on ~a +getset +once"), OK);
+    expect(by(f, "u", second), "-NOSESSION");
+    /* "default" is one user, by his name or not. */
+    expect(ask(f, "once open"), ":");
+    assert_int_equal(sscanf(f->text, ":%d", &session), 1);
+    snprintf(first, sizeof first, "once %d 1 getset a 3", session);
+    expect(ask(f, first), "$1\r\n2");
+    expect(by(f, "v", first), "-NOSESSION");
+    expect(by(f, "default", first), "$1\r\n2");
+}
+
 /* With a password on the default user nobody may do anything; who
  * authenticated may. */
 static void closed(void **state)
@@ -827,18 +893,32 @@ static void odd_words(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(categories),  cmocka_unit_test(category_names),
-        WITH_MACHINE(open_at_first),   WITH_MACHINE(reads_of_some_keys),
-        WITH_MACHINE(rules_in_order),  WITH_MACHINE(read_and_write_keys),
-        WITH_MACHINE(selectors),       WITH_MACHINE(ranges),
-        WITH_MACHINE(transactions),    WITH_MACHINE(named_requests),
-        WITH_MACHINE(closed),          WITH_MACHINE(made_again),
-        WITH_MACHINE(channels),        WITH_MACHINE(authentication),
-        WITH_MACHINE(no_clear_text),   cmocka_unit_test(hashed_words),
-        WITH_MACHINE(all_or_nothing),  WITH_MACHINE(in_the_sum),
-        WITH_MACHINE(limits),          WITH_MACHINE(user_bytes),
-        WITH_MACHINE(in_snapshots),    cmocka_unit_test(command_bytes),
-        cmocka_unit_test(log_bounded), cmocka_unit_test(odd_words),
+        cmocka_unit_test(categories),
+        cmocka_unit_test(category_names),
+        WITH_MACHINE(open_at_first),
+        WITH_MACHINE(reads_of_some_keys),
+        WITH_MACHINE(rules_in_order),
+        WITH_MACHINE(read_and_write_keys),
+        WITH_MACHINE(selectors),
+        WITH_MACHINE(ranges),
+        WITH_MACHINE(transactions),
+        WITH_MACHINE(named_requests),
+        WITH_MACHINE(sessions_of_others),
+        WITH_MACHINE(written_not_read),
+        WITH_MACHINE(closed),
+        WITH_MACHINE(made_again),
+        WITH_MACHINE(channels),
+        WITH_MACHINE(authentication),
+        WITH_MACHINE(no_clear_text),
+        cmocka_unit_test(hashed_words),
+        WITH_MACHINE(all_or_nothing),
+        WITH_MACHINE(in_the_sum),
+        WITH_MACHINE(limits),
+        WITH_MACHINE(user_bytes),
+        WITH_MACHINE(in_snapshots),
+        cmocka_unit_test(command_bytes),
+        cmocka_unit_test(log_bounded),
+        cmocka_unit_test(odd_words),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

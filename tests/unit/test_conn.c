@@ -1612,6 +1612,10 @@ static void monitor(void **state)
     settle(&w);
     got(d);
     assert_int_equal(c->got.n, 0);
+    send_text(d, "TXN 0 1 3 AUTH me secret\r\n");
+    settle(&w);
+    got(d);
+    assert_non_null(strstr(got(c), "\"AUTH\" \"(redacted)\" \"(redacted)\""));
     send_text(c, "RESET\r\n");
     settle(&w);
     assert_non_null(strstr(got(c), "+RESET"));

@@ -764,6 +764,10 @@ static void fill(struct fixture *f)
     s = once_open(f);
     once(f, s, 1, "B k");
     once_open(f);
+    machine_once_set_owner(f->m, 7);
+    s = once_open(f);
+    once(f, s, 1, "A k x");
+    machine_once_set_owner(f->m, 0);
     f->time = 1600;
     cmd(f, "D none");
 }

@@ -514,6 +514,56 @@ static void lost_on_the_way_is_resent(void **state)
     world_end(&w);
 }
 
+static void say_in_turns(void *data)
+{
+    struct talk *t = data;
+    struct buf b = BUF_INIT;
+
+    for (int i = 0; i < 20; i++) {
+        mini_line(&b, i % 2 == 0 ? "INCR n" : "GET n");
+    }
+    mini_send(&t->m, &b);
+    buf_release(&b);
+}
+
+/* Reads and writes in turns wait for each other: a pipeline of them may take
+ * longer than a request's time, as long as it is served. When it is no more,
+ * all of it ends at once. */
+static void long_pipeline_is_served(void **state)
+{
+    const struct node_config nc = {.request_timeout_ms = 300};
+    struct world w;
+    struct talk *t;
+    uint64_t then;
+    int l, f;
+
+    (void)state;
+    world_init_with(&w, 3, &nc);
+    form(&w);
+    l = leader(&w);
+    f = follower(&w, 0);
+    t = talk(&w, f);
+    slow(&w, f, l, 20 * MS);
+    then = sim_now_us(w.s);
+    call_in(&w, w.env, say_in_turns, t);
+    for (int i = 0; i < 20; i++) {
+        char want[8];
+
+        snprintf(want, sizeof want, ":%d", i / 2 + 1);
+        assert_string_equal(hear(t), want + i % 2);
+    }
+    assert_true(sim_now_us(w.s) - then > 400 * MS);
+    isolate(&w, f, true);
+    then = sim_now_us(w.s);
+    call_in(&w, w.env, say_in_turns, t);
+    for (int i = 0; i < 20; i++) {
+        assert_starts(hear(t), "-");
+    }
+    assert_true(sim_now_us(w.s) - then < SECOND);
+    isolate(&w, f, false);
+    world_end(&w);
+}
+
 static void nack_base(struct node *n)
 {
     assert_true(n->session.base < n->session.sent);
@@ -1790,6 +1840,36 @@ static int64_t cluster_ms(struct world *w, int i)
     return s * 1000 + us / 1000;
 }
 
+/* What is left of a key's life counts down on every node alike while nothing
+ * is logged, and so does what OBJECT IDLETIME tells. */
+static void time_left_counts_down(void **state)
+{
+    struct world w;
+    struct talk *t[3];
+
+    (void)state;
+    world_init(&w, 3);
+    form(&w);
+    for (int i = 0; i < 3; i++) {
+        t[i] = talk(&w, i);
+    }
+    assert_string_equal(ask(t[0], "SET k v PX 9000"), "+OK");
+    for (int k = 1; k <= 3; k++) {
+        pass(&w, 2 * SECOND);
+        for (int i = 0; i < 3; i++) {
+            int left = 9000 - 2000 * k, got = atoi(ask(t[i], "PTTL k") + 1);
+            char want[8];
+
+            assert_true(got <= left && got > left - 100);
+            snprintf(want, sizeof want, ":%d", left / 1000);
+            assert_string_equal(ask(t[i], "TTL k"), want);
+            snprintf(want, sizeof want, ":%d", 2 * k);
+            assert_string_equal(ask(t[i], "OBJECT IDLETIME k"), want);
+        }
+    }
+    world_end(&w);
+}
+
 /* A read after a key's deadline does not see it, although nothing was logged
  * since: at the leader and at a follower. */
 static void read_sees_no_passed_deadline(void **state)
@@ -2933,6 +3013,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(parked_is_refused),
     cmocka_unit_test(in_the_clusters_hands_is_unknown),
     cmocka_unit_test(lost_on_the_way_is_resent),
+    cmocka_unit_test(long_pipeline_is_served),
     cmocka_unit_test(missing_numbers_are_resent),
     cmocka_unit_test(void_takes_the_number),
     cmocka_unit_test(gaps_are_not_taken),
@@ -2973,6 +3054,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(stale_does_not_overtake),
     cmocka_unit_test(read_sees_no_passed_deadline),
     cmocka_unit_test(read_sees_no_later_deadline),
+    cmocka_unit_test(time_left_counts_down),
     cmocka_unit_test(read_waits_for_the_entry_named),
     cmocka_unit_test(time_entries_are_shared),
     cmocka_unit_test(users_come_with_the_load),

@@ -181,6 +181,34 @@ static void slow_secrets(void **state)
     stats_free(s);
 }
 
+/* Nor by way of what is refused, or only asks about a command. */
+static void slow_nested_secrets(void **state)
+{
+    static const char *const lines[][8] = {
+        {"TXN", "0", "1", "4", "ACL", "SETUSER", "u", ">secret"},
+        {"ONCE", "1", "1", "AUTH", "u", "secret"},
+        {"ACL", "DRYRUN", "u", "auth", "u", "secret"},
+        {"COMMAND", "GETKEYS", "AUTH", "u", "secret"},
+        {"CONFIG", "SET", "save", "", "requirepass", "secret"},
+        {"CONFIG", "SET", "MasterAuth", "secret"},
+    };
+    struct stats *s = stats_new();
+
+    (void)state;
+    for (size_t i = 0; i < sizeof lines / sizeof lines[0]; i++) {
+        struct bytes argv[8];
+        int argc = 0;
+
+        while (argc < 8 && lines[i][argc] != NULL) {
+            argv[argc] = bytes_str(lines[i][argc]);
+            argc++;
+        }
+        slow(s, argv, argc);
+        assert_null(memmem(s->slow->words.p, s->slow->words.n, "secret", 6));
+    }
+    stats_free(s);
+}
+
 /* The longest of each second is a sample; shorter than the threshold is none;
  * a ring of them is kept. */
 static void events(void **state)
@@ -571,6 +599,7 @@ int main(void)
         cmocka_unit_test(slow_bound),
         cmocka_unit_test(slow_words),
         cmocka_unit_test(slow_secrets),
+        cmocka_unit_test(slow_nested_secrets),
         cmocka_unit_test(events),
         cmocka_unit_test(rates),
         cmocka_unit_test(info_sections),
