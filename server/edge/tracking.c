@@ -88,8 +88,8 @@ struct tracking {
     struct htab refs;
     struct tkey *first; /* with refs, oldest first */
     struct tkey *last;
-    size_t keys_n;        /* of them */
-    struct track *owners; /* that track now */
+    size_t keys_n;           /* of them */
+    struct track *owners[2]; /* that track now; with BCAST */
     struct track_op *ops;
     struct ref_list dead; /* freed in slices */
     size_t dead_n;
@@ -345,8 +345,7 @@ void tracking_changed(struct edge *e, struct bytes key, const struct conn *by)
     struct tracking *t = e->tracking;
     struct tkey *k = t->keys.n > 0 ? key_find(t, key) : NULL;
 
-    for (struct track *o = t->prefixes > 0 ? t->owners : NULL; o != NULL;
-         o = o->next) {
+    for (struct track *o = t->owners[true]; o != NULL; o = o->next) {
         if (prefixed(o, key) && concerns(o, by)) {
             tell(o, &key);
         }
@@ -369,9 +368,11 @@ void tracking_lost(struct edge *e)
     for (struct track_op *op = t->ops; op != NULL; op = op->next) {
         op->lost = true;
     }
-    for (struct track *o = t->owners; o != NULL; o = o->next) {
-        owner_forget(o);
-        tell(o, NULL);
+    for (int bcast = 0; bcast < 2; bcast++) {
+        for (struct track *o = t->owners[bcast]; o != NULL; o = o->next) {
+            owner_forget(o);
+            tell(o, NULL);
+        }
     }
 }
 
@@ -421,7 +422,8 @@ void tracking_set_max(struct tracking *t, uint64_t keys)
 
 void tracking_free(struct tracking *t)
 {
-    hf_assert(t->owners == NULL && t->ops == NULL);
+    hf_assert(t->owners[false] == NULL && t->owners[true] == NULL);
+    hf_assert(t->ops == NULL);
     while (t->dead.first != NULL) {
         struct tkey *k = t->dead.first->key;
 
@@ -602,6 +604,12 @@ static void set_target(struct track *o, uint64_t id, struct conn *to)
     }
 }
 
+/* The mode stays until tracking ends. */
+static struct track **owners_of(const struct track *o)
+{
+    return &o->all->owners[(o->flags & TRACK_BCAST) != 0];
+}
+
 void tracking_forget(struct conn *c)
 {
     struct track *o = c->track;
@@ -619,7 +627,7 @@ void tracking_forget(struct conn *c)
     }
     free(o->prefixes);
     o->all->prefixes -= o->prefixes_n;
-    *(o->prev != NULL ? &o->prev->next : &o->all->owners) = o->next;
+    *(o->prev != NULL ? &o->prev->next : owners_of(o)) = o->next;
     if (o->next != NULL) {
         o->next->prev = o->prev;
     }
@@ -629,41 +637,50 @@ void tracking_forget(struct conn *c)
     owner_tidy(o);
 }
 
+static void redirect_broken(struct track *o)
+{
+    struct buf b = BUF_INIT;
+
+    o->target->redirected--;
+    o->target = NULL;
+    if (o->conn->resp3 && !mutant(TRACK_BROKEN_UNTOLD)) {
+        resp_push(&b, 2);
+        resp_bulk_str(&b, "tracking-redir-broken");
+        resp_int(&b, (int64_t)o->redirect);
+        conn_push(o->conn, buf_bytes(&b));
+        buf_release(&b);
+    }
+}
+
 /* Those that are redirected to @c are told, where they can be. */
 void tracking_gone(struct conn *c)
 {
-    tracking_forget(c);
-    for (struct track *o = c->edge->tracking->owners;
-         o != NULL && c->redirected > 0; o = o->next) {
-        struct buf b = BUF_INIT;
+    struct tracking *t = c->edge->tracking;
 
-        if (o->target != c) {
-            continue;
-        }
-        c->redirected--;
-        o->target = NULL;
-        if (o->conn->resp3 && !mutant(TRACK_BROKEN_UNTOLD)) {
-            resp_push(&b, 2);
-            resp_bulk_str(&b, "tracking-redir-broken");
-            resp_int(&b, (int64_t)o->redirect);
-            conn_push(o->conn, buf_bytes(&b));
-            buf_release(&b);
+    tracking_forget(c);
+    for (int bcast = 0; bcast < 2; bcast++) {
+        for (struct track *o = t->owners[bcast]; o != NULL && c->redirected > 0;
+             o = o->next) {
+            if (o->target == c) {
+                redirect_broken(o);
+            }
         }
     }
 }
 
-static struct track *track_on(struct conn *c)
+static struct track *track_on(struct conn *c, unsigned flags)
 {
     struct tracking *t = c->edge->tracking;
     struct track *o = hf_calloc(1, sizeof *o);
 
     o->all = t;
     o->conn = c;
-    o->next = t->owners;
+    o->flags = flags;
+    o->next = *owners_of(o);
     if (o->next != NULL) {
         o->next->prev = o;
     }
-    t->owners = o;
+    *owners_of(o) = o;
     c->track = o;
     c->edge->counters.tracking_clients++;
     client_set_tracking(c->client, true);
@@ -861,7 +878,7 @@ static void prefix_add(struct track *o, struct bytes p)
 
 static void turn_on(struct conn *c, const struct tracking_args *a)
 {
-    struct track *o = c->track != NULL ? c->track : track_on(c);
+    struct track *o = c->track != NULL ? c->track : track_on(c, a->flags);
 
     o->flags = a->flags;
     set_target(o, a->redirect, a->target);
