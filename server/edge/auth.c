@@ -440,6 +440,28 @@ static bool known_to_allow(struct conn *c,
     return m != NULL && acl_check(m, &who, cmd, argv, argc, d) == ACL_OK;
 }
 
+bool auth_refuses(struct conn *c,
+                  const struct command *cmd,
+                  const struct bytes *argv,
+                  int argc,
+                  struct buf *reply)
+{
+    const struct machine *m = node_machine(c->edge->node);
+    struct acl_denial d;
+
+    if (m == NULL || (c->user == NULL && acl_open(m)) ||
+        known_to_allow(c, cmd, argv, argc, &d)) {
+        return false;
+    }
+    /* Its user may have been made later than what this node knows. */
+    if (c->user != NULL && c->user_born > machine_index(m)) {
+        return false;
+    }
+    log_denial(c, &d);
+    acl_error(&d, reply);
+    return true;
+}
+
 static void gate_go(struct conn *c, struct conn_op *o, struct bytes reply)
 {
     struct blob *command = blob_ref(o->op.command);

@@ -109,16 +109,16 @@ static bool chain_one(struct exec_chain *x)
     hf_assert(cmd != NULL); /* it was found when it was queued */
     if (command_nests(cmd)) {
         chain_data(x);
+    } else if (auth_refuses(x->conn, cmd, argv, (int)n, &x->out)) {
+        chain_fit(x, from);
     } else if ((cmd->flags & CMD_LOCAL) != 0) {
         local_run(x->conn, cmd, argv, (int)n, &x->out);
+        chain_fit(x, from);
     } else {
         now = false;
         dispatch_op(x->conn, OP_NODE, cmd, argv, (int)n, chain_node_done);
     }
     free(argv);
-    if (now) {
-        chain_fit(x, from);
-    }
     return now;
 }
 

@@ -170,6 +170,23 @@ static void in_multi(void **state)
     end(&w);
 }
 
+/* What was queued is looked at again at EXEC, also if it is not on data. */
+static void in_exec(void **state)
+{
+    struct world w;
+    struct wire *admin =
+        with_users(&w, "ACL SETUSER u on >pw ~* &* +@all -del\r\n");
+    struct wire *c = dial(&w, EDGE_PLAIN);
+
+    (void)state;
+    expect(&w, c, "AUTH u pw\r\nMULTI\r\nPUBLISH a b\r\nGET a\r\nINFO\r\n",
+           "+OK +OK +QUEUED +QUEUED +QUEUED");
+    expect(&w, admin, "ACL SETUSER u -publish -info\r\n", "+OK");
+    expect(&w, c, "EXEC\r\n", "*3 " NORUN("publish") " $-1 " NORUN("info"));
+    assert_int_equal(w.node->published.n, 0);
+    end(&w);
+}
+
 /* With a password on the default user nobody gets anything; HELLO says how
  * to get in. Then it is as before. */
 static void closed_cluster(void **state)
@@ -339,10 +356,10 @@ int main(void)
         cmocka_unit_test(log_in),         cmocka_unit_test(long_password),
         cmocka_unit_test(node_behind),    cmocka_unit_test(node_behind_allows),
         cmocka_unit_test(nobody_tells),   cmocka_unit_test(in_multi),
-        cmocka_unit_test(closed_cluster), cmocka_unit_test(removed),
-        cmocka_unit_test(channels_taken), cmocka_unit_test(after_readonly),
-        cmocka_unit_test(logged),         cmocka_unit_test(flood),
-        cmocka_unit_test(monitored),
+        cmocka_unit_test(in_exec),        cmocka_unit_test(closed_cluster),
+        cmocka_unit_test(removed),        cmocka_unit_test(channels_taken),
+        cmocka_unit_test(after_readonly), cmocka_unit_test(logged),
+        cmocka_unit_test(flood),          cmocka_unit_test(monitored),
     };
 
     return cmocka_run_group_tests_name("auth", tests, NULL, NULL);
