@@ -20,6 +20,8 @@
     M(SLOTS_PLAIN, "CLUSTER SLOTS names the plain ports")                    \
     M(SLOTS_ALONE, "a node that is cut off names itself for ever")           \
     M(EXEC_PIECEWISE, "EXEC sends its commands one by one")                  \
+    M(EXEC_REPLY_UNBOUNDED, "an EXEC of INFO and its like fills memory")     \
+    M(CLIENT_IDS_UNBOUNDED, "CLIENT LIST ID looks for very many")            \
     M(EDGE_EVICTS_ALL, "CLIENT NO-EVICT protects nobody")                    \
     M(EDGE_CLOSE_UNREAD, "closed with unread bytes after a protocol error")  \
     M(MONITOR_SHOWS_SECRETS, "MONITOR shows what carries passwords")         \
@@ -31,6 +33,7 @@
     M(TRACK_BROKEN_UNTOLD, "nobody hears that the redirection is broken")    \
     M(TRACK_NO_DEADLINE, "a changed deadline is not told")                   \
     M(PUSH_UNBOUNDED, "a subscriber that reads nothing is kept")             \
+    M(PUBSUB_NAMES_UNBOUNDED, "channels and patterns of any length")         \
     M(PUBSUB_UNBOUNDED, "subscriptions have no bound")                       \
     M(PUBSUB_KEEPS_GONE, "subscriptions outlive a RESET")                    \
     M(PUBSUB_ALLOWS_ALL, "a RESP2 subscriber may send any command")          \

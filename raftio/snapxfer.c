@@ -1088,6 +1088,8 @@ void snapx_free_crashed(struct snapxfer *x)
         x->tx[i].busy = false;
     }
     x->rx.busy = false;
+    blob_unref(x->rx.writing); /* a write that will never be done */
+    x->rx.writing = NULL;
     snapx_close(x, NULL, NULL);
 }
 

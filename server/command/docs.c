@@ -116,7 +116,9 @@ static void flags_reply(const struct command *c, struct buf *reply)
     if (moves_keys(c)) {
         buf_printf(&words, "movablekeys ");
     }
-    words_reply((const char *)words.p, (const char *)words.p + words.n,
+    buf_u8(&words, 0);
+    words_reply((const char *)words.p,
+                (const char *)words.p + strlen((const char *)words.p),
                 resp_simple, reply);
     buf_release(&words);
 }

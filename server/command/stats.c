@@ -202,6 +202,7 @@ void stats_slow_reset(struct stats *s)
     s->slow_max_len = 0;
     stats_slow_trim(s);
     s->slow_max_len = max;
+    s->slow_burst = 0;
 }
 
 /* Whoever comes from Redis may try to set these; they are refused. */
@@ -252,6 +253,15 @@ static void slow_word(struct buf *b, struct bytes w, bool secret)
         resp_bulk(b, buf_bytes(&cut));
         buf_release(&cut);
     }
+}
+
+bool stats_slow_room(struct stats *s, uint64_t now_us)
+{
+    if (now_us / 1000000 != s->slow_second) {
+        s->slow_second = now_us / 1000000;
+        s->slow_burst = 0;
+    }
+    return s->slow_us == 0 || s->slow_burst++ < STATS_SLOW_BURST;
 }
 
 void stats_slow_add(struct stats *s, const struct stats_slow_call *call)

@@ -31,6 +31,7 @@ enum {
     STATS_SAMPLES = 160,
     STATS_SLOW_ARGS = 32,
     STATS_SLOW_ARG = 128,
+    STATS_SLOW_BURST = 128,  /* slow commands kept of one second */
     STATS_SLOW_MAX = 100000, /* slowlog-max-len at most */
     STATS_ADDR = 64,
     STATS_RATES = 16, /* samples that a rate is the mean of */
@@ -87,7 +88,9 @@ struct stats {
     struct stats_slow *slow; /* newest first */
     struct stats_slow *slow_oldest;
     uint64_t slow_n;
-    uint64_t slow_id; /* of the next */
+    uint64_t slow_id;     /* of the next */
+    uint64_t slow_second; /* in which ... */
+    unsigned slow_burst;  /* ... so many came */
 
     /* settings */
     int64_t slow_us; /* slower ones are kept; negative: none */
@@ -138,6 +141,9 @@ struct stats_slow_call {
     const char *addr;
     struct bytes name;
 };
+/* May another one be added? Where everything is slow, not all of it is, unless
+ * slow_us is 0: then all was asked for. */
+bool stats_slow_room(struct stats *s, uint64_t now_us);
 /* From this word on the words of a command may hold a password, also in what
  * names another command (TXN, ONCE, ACL DRYRUN, COMMAND GETKEYS), although it
  * may be refused; @argc: none does. */

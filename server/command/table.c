@@ -47,6 +47,12 @@ static size_t parent_seed(const char *parent)
 
 static void build(void)
 {
+    static bool built;
+
+    if (built) {
+        return;
+    }
+    built = true;
     for (size_t i = 0; i < ROWS; i++) {
         size_t at =
             slot_of(bytes_str(rows[i].name), parent_seed(rows[i].parent));
@@ -62,9 +68,7 @@ static void build(void)
 
 static const struct command *find(const char *parent, struct bytes name)
 {
-    if (by_name[slot_of(bytes_str("get"), 0)] == NULL) {
-        build();
-    }
+    build();
     for (size_t at = slot_of(name, parent_seed(parent)); by_name[at] != NULL;
          at = (at + 1) % SLOTS) {
         const struct command *c = by_name[at];
@@ -92,7 +96,7 @@ const struct command *command_by_name(struct bytes name)
 
 const struct command *command_by_id(uint16_t id)
 {
-    (void)find(NULL, bytes_str("get"));
+    build();
     return id < IDS ? by_id[id] : NULL;
 }
 

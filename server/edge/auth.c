@@ -368,7 +368,7 @@ bool auth_begin(struct conn *c,
 {
     struct buf reply = BUF_INIT;
 
-    if (c->multi || cmd->parent != NULL) {
+    if (c->multi || cmd->parent != NULL || !command_has(cmd, CMD_CONN)) {
         return false;
     }
     if (strcmp(cmd->name, "hello") == 0) {

@@ -203,6 +203,10 @@ static void list_ids(struct conn *c,
     struct buf t = BUF_INIT;
     uint64_t id;
 
+    if (argc - 3 > CONN_IDS_MAX && !mutant(CLIENT_IDS_UNBOUNDED)) {
+        resp_error(reply, "ERR too many client IDs");
+        return;
+    }
     for (int i = 3; i < argc; i++) {
         struct conn *other;
 

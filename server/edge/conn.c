@@ -373,7 +373,7 @@ void conn_op_free(struct conn_op *o)
     tracking_end(o->track);
     o->track = NULL;
     op_gone(o);
-    if (c->quitting && c->pending == 0 && !c->lingering) {
+    if (c->quitting && c->pending == 0 && c->chain == NULL && !c->lingering) {
         conn_finish(c);
     } else if (c->paused) {
         conn_wake(c);

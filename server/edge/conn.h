@@ -41,6 +41,7 @@ enum {
     CONN_DRAIN_MS = 30,            /* ... after the last byte that came in */
     CONN_PAUSE_MAX_MS = 86400000,  /* CLIENT PAUSE; beyond: -ERR */
     CONN_NAME_MAX = 256,           /* CLIENT SETNAME; beyond: -ERR */
+    CONN_IDS_MAX = 128,            /* CLIENT LIST ID; beyond: -ERR */
     MULTI_COMMANDS_MAX = 10000,    /* beyond: -ERR, then EXECABORT */
     WATCH_KEYS_MAX = 10000,        /* beyond: -ERR */
     EDGE_OUTPUT_TOTAL = 512 << 20, /* default of output_total */

@@ -3,6 +3,7 @@
 
 #include "base/assert.h"
 #include "base/mutant.h"
+#include "server/command/args.h"
 #include "server/command/notify.h"
 #include "server/edge/conn_int.h"
 #include "server/node/node.h"
@@ -14,7 +15,8 @@ static void on_publish(void *data,
                        struct bytes channel,
                        struct bytes message)
 {
-    if (kind == PUBSUB_CHANNEL || kind == PUBSUB_SHARD) {
+    if ((kind == PUBSUB_CHANNEL || kind == PUBSUB_SHARD) &&
+        pubsub_name_fits((enum pubsub_kind)kind, channel)) {
         (void)pubsub_deliver(data, (enum pubsub_kind)kind, channel, message);
     }
 }
@@ -157,6 +159,9 @@ static bool waits(const struct command *c)
 {
     static const char *const names[] = {"wait", "xread", "save", "init"};
 
+    if (!command_has(c, CMD_NODE) && c->handler != cmd_feed) {
+        return false;
+    }
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         if (strcmp(c->name, names[i]) == 0) {
             return true;
@@ -182,18 +187,7 @@ static void slow(struct conn *c,
         .name = buf_bytes(&c->name),
     };
 
-    stats_event(e->counters.stats, "command", us / 1000, call.unix_s);
-    if (stats_is_slow(e->counters.stats, us)) {
-        stats_slow_add(e->counters.stats, &call);
-    }
-}
-
-static bool is_slow(const struct edge *e, uint64_t us)
-{
-    const struct stats *s = e->counters.stats;
-
-    return stats_is_slow(s, us) ||
-           (s->latency_ms > 0 && us >= s->latency_ms * 1000);
+    stats_slow_add(e->counters.stats, &call);
 }
 
 /* The time that is counted; *@keep: it is slow. */
@@ -203,18 +197,23 @@ static uint64_t count_call(struct conn *c,
                            bool *keep)
 {
     struct edge *e = c->edge;
-    uint64_t us = env_now_us(e->env) - k->start_us;
+    struct stats *s = e->counters.stats;
+    uint64_t now = env_now_us(e->env);
+    uint64_t us = now - k->start_us;
 
     *keep = false;
     if (k->rejected) {
-        stats_reject(e->counters.stats, k->command, reply);
+        stats_reject(s, k->command, reply);
         return 0;
     }
     if (us >= 1000 && waits(k->command)) {
         us = 0;
     }
-    stats_call(e->counters.stats, k->command, us, reply);
-    *keep = is_slow(e, us);
+    stats_call(s, k->command, us, reply);
+    if (s->latency_ms > 0 && us >= s->latency_ms * 1000) {
+        stats_event(s, "command", us / 1000, env_wall_ms(e->env) / 1000);
+    }
+    *keep = stats_is_slow(s, us) && stats_slow_room(s, now);
     return us;
 }
 

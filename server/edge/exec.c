@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "base/assert.h"
+#include "base/mutant.h"
 #include "server/edge/conn_int.h"
 
 struct exec_chain {
@@ -14,16 +15,19 @@ struct exec_chain {
     struct buf queue; /* as of struct conn */
     struct reader r;  /* what of it is to be answered */
     size_t left;
-    struct buf data; /* replies of the TXN */
+    size_t data_n;   /* commands on data */
+    struct buf data; /* their replies */
     size_t at;
     struct buf out;
     struct counted counted;
     struct track_op *track; /* of the TXN: ends with the whole reply */
+    struct env_timer more;  /* goes on in the next turn */
 };
 
 void exec_chain_free(struct exec_chain *x)
 {
     if (x != NULL) {
+        env_timer_stop(x->conn->edge->env, &x->more);
         buf_release(&x->queue);
         buf_release(&x->data);
         buf_release(&x->out);
@@ -42,7 +46,11 @@ static void chain_end(struct exec_chain *x, struct bytes reply)
     tracking_end(x->track);
     x->track = NULL;
     exec_chain_free(x);
-    conn_wake(c);
+    if (c->quitting && c->pending == 0) {
+        conn_finish(c);
+    } else {
+        conn_wake(c);
+    }
 }
 
 /* The next reply of the TXN goes to its place. */
@@ -59,14 +67,26 @@ static void chain_data(struct exec_chain *x)
     x->at += n;
 }
 
+/* The last reply began at @from. As in a TXN: what was done stays done, only
+ * the text is cut. */
+static void chain_fit(struct exec_chain *x, size_t from)
+{
+    if (x->out.n > REPLY_MAX && !mutant(EXEC_REPLY_UNBOUNDED)) {
+        x->out.n = from;
+        resp_error(&x->out, "ERR reply of the transaction is too large");
+    }
+}
+
 static void chain_go(struct exec_chain *x);
 
 static void chain_node_done(struct client_op *op, struct bytes reply)
 {
     struct conn_op *o = HF_CONTAINER_OF(op, struct conn_op, op);
     struct exec_chain *x = o->conn->chain;
+    size_t from = x->out.n;
 
     buf_bytes_append(&x->out, reply);
+    chain_fit(x, from);
     chain_go(x);
     conn_op_free(o);
 }
@@ -78,6 +98,7 @@ static bool chain_one(struct exec_chain *x)
     uint32_t n = rd_u32(&x->r);
     struct bytes *argv = hf_malloc(n * sizeof *argv);
     const struct command *cmd;
+    size_t from = x->out.n;
     bool now = true;
 
     for (uint32_t i = 0; i < n; i++) {
@@ -95,18 +116,31 @@ static bool chain_one(struct exec_chain *x)
         dispatch_op(x->conn, OP_NODE, cmd, argv, (int)n, chain_node_done);
     }
     free(argv);
+    if (now) {
+        chain_fit(x, from);
+    }
     return now;
 }
 
 static void chain_go(struct exec_chain *x)
 {
-    while (x->left > 0) {
+    for (int n = 0; x->left > 0; n++) {
+        if (n == CONN_TURN_COMMANDS) {
+            env_timer_start(x->conn->edge->env, &x->more,
+                            env_now_us(x->conn->edge->env));
+            return;
+        }
         if (!chain_one(x)) {
             return;
         }
     }
     hf_assert(reader_done(&x->r));
     chain_end(x, buf_bytes(&x->out));
+}
+
+static void chain_more(struct env_timer *t)
+{
+    chain_go(t->data);
 }
 
 static void chain_begin(struct exec_chain *x)
@@ -135,6 +169,8 @@ static void chain_txn_done(struct client_op *op, struct bytes reply)
     edge_count_op(o, reply);
     if (resp_parse_reply(reply, &v) != 0 || v->type != RESP_ARRAY) {
         chain_end(x, reply);
+    } else if (v->n != x->data_n) {
+        chain_end(x, bytes_str("-UNKNOWN the reply came malformed\r\n"));
     } else {
         end = memchr(reply.p, '\n', reply.n);
         buf_append(&x->data, end + 1, (size_t)(reply.p + reply.n - end) - 1);
@@ -159,12 +195,14 @@ void exec_chain(struct conn *c,
     struct exec_chain *x = hf_calloc(1, sizeof *x);
 
     x->conn = c;
+    env_timer_init(&x->more, chain_more, x);
     x->counted = c->edge->now;
     c->edge->now.command = NULL;
     x->queue = c->queue;
     buf_init(&c->queue);
     x->r = reader_of(buf_bytes(&x->queue));
     x->left = c->queue_commands;
+    x->data_n = c->queue_commands - c->queue_own;
     c->chain = x;
     if (txn == NULL) {
         struct conn_op *o = conn_op_new(c, OP_LOCAL);

@@ -225,6 +225,15 @@ void pubsub_forget(struct conn *c)
 
 /* ---- publishing ---- */
 
+static const char err_long[] = "ERR the channel or pattern is too long";
+
+bool pubsub_name_fits(enum pubsub_kind kind, struct bytes name)
+{
+    return name.n <= (kind == PUBSUB_PATTERN ? (size_t)PUBSUB_PATTERN_BYTES
+                                             : (size_t)PUBSUB_CHANNEL_BYTES) ||
+           mutant(PUBSUB_NAMES_UNBOUNDED);
+}
+
 /* A message in both protocols: rendered once for all who get it. */
 struct message {
     struct buf text; /* "*..." for RESP2; RESP3 differs in the first byte */
@@ -398,6 +407,10 @@ static bool may_subscribe(const struct conn *c,
     size_t bytes = 0;
 
     for (size_t i = 0; i < n; i++) {
+        if (!pubsub_name_fits(kind, names[i])) {
+            resp_error(reply, err_long);
+            return false;
+        }
         bytes += names[i].n;
     }
     if (n <= PUBSUB_CONN_MAX - c->subs.n[kind] &&
@@ -530,6 +543,18 @@ static void pubsub_sub_command(struct conn *c,
     }
 }
 
+static void publish(struct edge *e,
+                    enum pubsub_kind kind,
+                    const struct bytes *argv,
+                    struct buf *reply)
+{
+    if (!pubsub_name_fits(kind, argv[1])) {
+        resp_error(reply, err_long);
+    } else {
+        resp_int(reply, (int64_t)pubsub_publish(e, kind, argv[1], argv[2]));
+    }
+}
+
 bool pubsub_command(struct conn *c,
                     const struct command *cmd,
                     const struct bytes *argv,
@@ -547,10 +572,8 @@ bool pubsub_command(struct conn *c,
         pubsub_sub_command(c, cmd->name, argv, argc, reply);
     } else if (cmd->parent == NULL && (strcmp(cmd->name, "publish") == 0 ||
                                        strcmp(cmd->name, "spublish") == 0)) {
-        resp_int(reply, (int64_t)pubsub_publish(
-                            c->edge,
-                            cmd->name[0] == 's' ? PUBSUB_SHARD : PUBSUB_CHANNEL,
-                            argv[1], argv[2]));
+        publish(c->edge, cmd->name[0] == 's' ? PUBSUB_SHARD : PUBSUB_CHANNEL,
+                argv, reply);
     } else if (strcmp(cmd->name, "ping") == 0 && argc <= 2 && !c->resp3 &&
                pubsub_subscribed(c)) {
         resp_array(reply, 2);

@@ -39,6 +39,8 @@ enum {
     PUBSUB_TOTAL_MAX = 1 << 20,
     PUBSUB_PATTERNS_MAX = 10000,
     PUBSUB_BYTES_MAX = 256 << 20,
+    PUBSUB_CHANNEL_BYTES = 64 << 10, /* of a name; beyond: -ERR */
+    PUBSUB_PATTERN_BYTES = 1 << 10,  /* ... each is compared with channels */
     CONN_PUSH_MAX = 32 << 20,
 };
 
@@ -64,6 +66,8 @@ size_t pubsub_publish(struct edge *e,
                       enum pubsub_kind kind,
                       struct bytes channel,
                       struct bytes message);
+/* Is it short enough to be listened to, or published at? */
+bool pubsub_name_fits(enum pubsub_kind kind, struct bytes name);
 /* Does anybody listen to anything? */
 bool pubsub_used(const struct edge *e);
 

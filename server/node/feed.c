@@ -246,8 +246,8 @@ static bool may_look(const struct node *n)
 static void feed_wake(struct node *n)
 {
     struct feeds *d = &n->feeds;
-    uint64_t start = env_now_us(n->env);
     struct history_id last;
+    uint64_t start;
 
     if (d->parked.n == 0 || !may_look(n) || mutant(FEED_NOT_WOKEN)) {
         return;
@@ -256,6 +256,7 @@ static void feed_wake(struct node *n)
     if (history_cmp(last, d->seen) == 0) {
         return;
     }
+    start = env_now_us(n->env);
     for (size_t left = d->parked.n; left > 0; left--) {
         if (!read_reply_room(n)) {
             return; /* again when replies were taken */

@@ -249,7 +249,8 @@ void history_reset(struct history *h, uint64_t rev)
         drop_chunk(h);
     }
     h->count = h->added = 0;
-    h->last = h->floor = (struct history_id){rev, 0};
+    /* How many changes @rev had is not known: all of them are missing. */
+    h->last = h->floor = (struct history_id){rev, rev > 0 ? UINT32_MAX : 0};
 }
 
 /* ---- reading ---- */

@@ -728,6 +728,36 @@ static void versions(void **state)
     world_release(&w);
 }
 
+/* The reply of an EXEC is bounded, whatever it is made of. */
+static void exec_reply_is_bounded(void **state)
+{
+    struct world w;
+    struct wire *c;
+    size_t one, n;
+
+    (void)state;
+    world_init(&w);
+    c = dial(&w, EDGE_PLAIN);
+    send_text(c, "COMMAND DOCS\r\n");
+    settle(&w);
+    one = c->got.n;
+    n = (size_t)2 * REPLY_MAX / one;
+    assert_true(n < MULTI_COMMANDS_MAX);
+    buf_clear(&c->got);
+    send_text(c, "MULTI\r\n");
+    for (size_t i = 0; i < n; i++) {
+        send_text(c, "COMMAND DOCS\r\n");
+        settle(&w);
+    }
+    buf_clear(&c->got);
+    send_text(c, "EXEC\r\n");
+    settle(&w);
+    assert_true(c->got.n > REPLY_MAX - one);
+    assert_true(c->got.n < REPLY_MAX + 100 * n);
+    expect(&w, (buf_clear(&c->got), c), "PING\r\n", "+PONG");
+    world_release(&w);
+}
+
 /* MULTI keeps commands, EXEC runs them as one, DISCARD forgets them. */
 static void transactions(void **state)
 {
@@ -1314,6 +1344,53 @@ static void named(void **state)
     world_release(&w);
 }
 
+/* So is one to an EXEC that has too few elements for its commands. */
+static void garbage_in_exec(void **state)
+{
+    struct world w;
+    struct wire *c;
+
+    (void)state;
+    world_init(&w);
+    c = dial(&w, EDGE_PLAIN);
+    w.node->garbage = "*1\r\n$1\r\n1\r\n";
+    expect(&w, c, "MULTI\r\nGET a\r\nPING\r\nGET b\r\nEXEC\r\n",
+           "+OK +QUEUED +QUEUED +QUEUED -UNKNOWN the reply came malformed");
+    w.node->garbage = NULL;
+    expect(&w, c, "GET a\r\n", "$-1");
+    world_release(&w);
+}
+
+/* An EXEC with very many commands leaves others their turns, and a client that
+ * ends itself in it has its reply. */
+static void exec_in_turns(void **state)
+{
+    struct world w;
+    struct wire *c, *other;
+
+    (void)state;
+    world_init(&w);
+    c = dial(&w, EDGE_PLAIN);
+    other = dial(&w, EDGE_PLAIN);
+    send_text(c, "MULTI\r\nCLIENT KILL ID 1 SKIPME no\r\n");
+    for (int i = 0; i < 3 * CONN_TURN_COMMANDS; i++) {
+        send_text(c, "PING\r\n");
+        settle(&w);
+    }
+    (void)got(c);
+    send_text(c, "EXEC\r\n");
+    turn(&w);
+    send_text(other, "PING\r\n");
+    turn(&w);
+    assert_string_equal(got(other), "+PONG");
+    assert_int_equal(c->got.n, 0);
+    settle(&w);
+    assert_memory_equal(got(c), "*385 :1 +PONG +PONG", 19);
+    later(&w);
+    assert_true(c->closed);
+    world_release(&w);
+}
+
 /* A reply that makes no sense is an unknown outcome, and does no harm. */
 static void garbage(void **state)
 {
@@ -1423,6 +1500,11 @@ static void client_list(void **state)
     assert_non_null(strstr(text, "cmd=client|list"));
     assert_non_null(strstr(strstr(text, "id=2"), "name=dee"));
     assert_non_null(strstr(strstr(text, "id=2"), "flags=e"));
+    send_text(c, "CLIENT LIST ID");
+    for (int k = 0; k <= CONN_IDS_MAX; k++) {
+        send_text(c, " 2");
+    }
+    expect(&w, c, "\r\n", "-ERR too many client IDs");
     send_text(c, "CLIENT LIST ID 2 99\r\n");
     settle(&w);
     text = got(c);
@@ -1600,6 +1682,9 @@ int main(void)
         cmocka_unit_test(leaves),
         cmocka_unit_test(named),
         cmocka_unit_test(garbage),
+        cmocka_unit_test(exec_reply_is_bounded),
+        cmocka_unit_test(garbage_in_exec),
+        cmocka_unit_test(exec_in_turns),
         cmocka_unit_test(node_commands),
         cmocka_unit_test(mixed_transaction),
         cmocka_unit_test(mixed_transaction_left),

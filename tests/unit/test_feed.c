@@ -449,6 +449,20 @@ static void feed_trimmed(void **state)
     assert_string_equal(ask(f, "XLEN __changes__"), ":3");
 }
 
+/* A state that came without its history: of its last revision, too, nobody
+ * knows how many changes are missing. */
+static void feed_from_nothing(void **state)
+{
+    struct fixture *f = *state;
+
+    store_restore(machine_store(f->m), 1000, 7, 0);
+    assert_memory_equal(ask(f, "XREAD STREAMS __changes__ 7-2"), "-TRIMMED", 8);
+    run(f, "SET k v");
+    assert_memory_equal(ask(f, "XREAD STREAMS __changes__ 7-2"), "-TRIMMED", 8);
+    assert_int_equal(count(f, "XRANGE __changes__ - +"), 1);
+    assert_memory_equal(ask(f, "XREAD STREAMS __changes__ 8"), "*-1", 3);
+}
+
 /* XINFO STREAM has the ten fields of Redis 7.0. */
 static void feed_info(void **state)
 {
@@ -685,6 +699,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(feed_prefix, setup, teardown),
         cmocka_unit_test_setup_teardown(feed_range, setup, teardown),
         cmocka_unit_test_setup_teardown(feed_trimmed, setup, teardown),
+        cmocka_unit_test_setup_teardown(feed_from_nothing, setup, teardown),
         cmocka_unit_test_setup_teardown(feed_info, setup, teardown),
         cmocka_unit_test_setup_teardown(feed_errors, setup, teardown),
         cmocka_unit_test_setup_teardown(feed_reply_is_bounded, setup, teardown),

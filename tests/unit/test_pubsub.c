@@ -287,14 +287,64 @@ static void bounded(void **state)
     world_release(&w);
 }
 
+/* One command with a name of @n bytes. */
+static void say_long(struct world *w,
+                     struct wire *c,
+                     const char *verb,
+                     size_t n,
+                     const char *message)
+{
+    struct buf in = BUF_INIT;
+
+    resp_array(&in, message != NULL ? 3 : 2);
+    resp_bulk_str(&in, verb);
+    buf_printf(&in, "$%zu\r\n", n);
+    for (size_t i = 0; i < n; i++) {
+        buf_u8(&in, 'a');
+    }
+    buf_append(&in, "\r\n", 2);
+    if (message != NULL) {
+        resp_bulk_str(&in, message);
+    }
+    bytes_in(c, in.p, in.n);
+    settle(w);
+    buf_release(&in);
+}
+
+/* Names are short enough to be compared with patterns on the loop. */
+static void long_names(void **state)
+{
+    static const char error[] = "-ERR the channel or pattern is too long";
+    struct world w;
+    struct wire *c;
+
+    (void)state;
+    world_init(&w);
+    c = dial(&w, EDGE_PLAIN);
+    say_long(&w, c, "PSUBSCRIBE", PUBSUB_PATTERN_BYTES + 1, NULL);
+    expect_got(c, error);
+    say_long(&w, c, "SUBSCRIBE", PUBSUB_CHANNEL_BYTES + 1, NULL);
+    expect_got(c, error);
+    say_long(&w, c, "PUBLISH", PUBSUB_CHANNEL_BYTES + 1, "m");
+    expect_got(c, error);
+    say_long(&w, c, "SPUBLISH", PUBSUB_CHANNEL_BYTES + 1, "m");
+    expect_got(c, error);
+    say_long(&w, c, "PUBLISH", PUBSUB_CHANNEL_BYTES, "m");
+    expect_got(c, ":0");
+    say_long(&w, c, "PSUBSCRIBE", PUBSUB_PATTERN_BYTES, NULL);
+    assert_memory_equal(got(c), "*3 $10 psubscribe", 17);
+    world_release(&w);
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
-        cmocka_unit_test(delivers),  cmocka_unit_test(from_elsewhere),
-        cmocka_unit_test(shard),     cmocka_unit_test(subscriber_mode),
-        cmocka_unit_test(pipelined), cmocka_unit_test(between),
-        cmocka_unit_test(leaving),   cmocka_unit_test(questions),
-        cmocka_unit_test(slow),      cmocka_unit_test(bounded),
+        cmocka_unit_test(delivers),   cmocka_unit_test(from_elsewhere),
+        cmocka_unit_test(shard),      cmocka_unit_test(subscriber_mode),
+        cmocka_unit_test(pipelined),  cmocka_unit_test(between),
+        cmocka_unit_test(leaving),    cmocka_unit_test(questions),
+        cmocka_unit_test(slow),       cmocka_unit_test(bounded),
+        cmocka_unit_test(long_names),
     };
 
     return cmocka_run_group_tests_name("pubsub", tests, NULL, NULL);

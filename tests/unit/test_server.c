@@ -120,6 +120,15 @@ static void slow_bound(void **state)
     assert_null(s->slow->older);
     assert_true(stats_is_slow(s, 10000));
     assert_false(stats_is_slow(s, 9999));
+    for (int i = 0; i < 3 * STATS_SLOW_BURST; i++) {
+        assert_int_equal(stats_slow_room(s, 5000000 + (uint64_t)i),
+                         i < STATS_SLOW_BURST);
+    }
+    assert_true(stats_slow_room(s, 6000000));
+    s->slow_us = 0;
+    for (int i = 0; i < 3 * STATS_SLOW_BURST; i++) {
+        assert_true(stats_slow_room(s, 6000000));
+    }
     s->slow_us = -1;
     assert_false(stats_is_slow(s, UINT64_MAX));
     stats_free(s);

@@ -1,5 +1,6 @@
 /* Client-side caching and keyspace notifications at one node: who is told of
  * what, and when, beside the replies. */
+#include "server/edge/htab.h"
 #include "tests/unit/edge_world.h"
 
 #include "base/mutant.h"
@@ -331,6 +332,49 @@ static void room_when_gone(void **state)
     world_release(&w);
 }
 
+static bool in_table(const struct htab *t, const struct hnode *want)
+{
+    for (struct hnode *h = htab_first(t, want->hash); h != NULL; h = h->next) {
+        if (h == want) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The table under all of this: whatever its size is, all are found, and no
+ * slot has more than its share. */
+static void table(void **state)
+{
+    enum { N = 3000 };
+    static struct hnode nodes[N];
+    struct htab t = {0};
+
+    (void)state;
+    for (int i = 0; i < N; i++) {
+        htab_add(&t, &nodes[i],
+                 (uint64_t)i * UINT64_C(0x9E3779B97F4A7C15) >> 20);
+        for (int k = i % 7; k <= i; k += 7) {
+            assert_true(in_table(&t, &nodes[k]));
+        }
+    }
+    assert_int_equal(t.cap, N);
+    for (size_t s = 0; s < t.cap; s++) {
+        int chain = 0;
+
+        for (struct hnode *h = t.slots[s]; h != NULL; h = h->next) {
+            chain++;
+        }
+        assert_true(chain < 12);
+    }
+    for (int i = 0; i < N; i++) {
+        htab_remove(&t, &nodes[i]);
+        assert_false(in_table(&t, &nodes[i]));
+        assert_true(i + 1 == N || in_table(&t, &nodes[N - 1]));
+    }
+    htab_release(&t);
+}
+
 /* Mistakes, each with the text of Redis. */
 static void mistakes(void **state)
 {
@@ -610,10 +654,11 @@ int main(void)
         cmocka_unit_test(own_changes), cmocka_unit_test(transaction),
         cmocka_unit_test(crossing),    cmocka_unit_test(out_of_touch),
         cmocka_unit_test(broadcast),   cmocka_unit_test(opting),
-        cmocka_unit_test(redirected), cmocka_unit_test(gone_for_good), cmocka_unit_test(room_when_gone), cmocka_unit_test(mistakes),
-        cmocka_unit_test(bounded),     cmocka_unit_test(leaves),
-        cmocka_unit_test(letters),     cmocka_unit_test(events),
-        cmocka_unit_test(channels),
+        cmocka_unit_test(redirected),  cmocka_unit_test(gone_for_good),
+        cmocka_unit_test(table),       cmocka_unit_test(room_when_gone),
+        cmocka_unit_test(mistakes),    cmocka_unit_test(bounded),
+        cmocka_unit_test(leaves),      cmocka_unit_test(letters),
+        cmocka_unit_test(events),      cmocka_unit_test(channels),
     };
 
     return cmocka_run_group_tests_name("tracking", tests, NULL, NULL);
