@@ -68,8 +68,8 @@ bool auth_gate(struct conn *c,
                const struct command *cmd,
                const struct bytes *argv,
                int argc);
-/* True, and the error was appended: @cmd, let in before, may not run any more as
- * far as this node knows. */
+/* True, and the error was appended: @cmd, let in before, may not run any more
+ * as far as this node knows. */
 bool auth_refuses(struct conn *c,
                   const struct command *cmd,
                   const struct bytes *argv,
