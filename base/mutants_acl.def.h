@@ -16,6 +16,7 @@
     M(ACL_KEEPS_GONE, "connections of a removed user stay")                  \
     M(ACL_WALK_UNSEEN, "KEYS and RANGE are not checked")                     \
     M(ACL_LOG_UNBOUNDED, "ACL LOG grows for ever")                           \
-    M(MACHINE_SNAP_NO_USERS, "snapshots leave the users out")
+    M(MACHINE_SNAP_NO_USERS, "snapshots leave the users out")                \
+    M(ACL_OPEN_WHILE_LOADING, "whoever comes while a node loads may stop it")
 
 #endif

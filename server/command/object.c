@@ -158,8 +158,12 @@ void cmd_randomkey(struct machine *m,
     }
     s = machine_store(m);
     at = machine_chance(m) >> (64 - MAP_CURSOR_BITS);
-    /* Behind the last position it goes on at the first. */
-    for (int i = 0; i < STEPS_MAX && n.it == NULL && store_count(s) > 0; i++) {
+    /* Behind the last position it goes on at the first. How many steps it
+     * takes is each node's own, so an entry that is applied, whose reply may be
+     * kept (ONCE), takes as many as there are. */
+    for (int i = 0; n.it == NULL && store_count(s) > 0 &&
+                    (i < STEPS_MAX || machine_applying(m));
+         i++) {
         at = store_scan(s, at, 1, nearest_found, &n);
     }
     /* Only among very many keys that wait for their removal. */

@@ -534,6 +534,15 @@ static bool unheard_of(const struct conn *c, const struct acl_denial *d)
     return c->user != NULL && d->why == ACL_NOAUTH;
 }
 
+/* While the data are read the users are not known. What an operator does must
+ * wait until they are; what tells of this node need not. */
+static bool waits_for_users(const struct command *cmd)
+{
+    return cmd->handler == NULL && !mild(cmd) &&
+           (command_categories(cmd) & CAT_ADMIN) != 0 &&
+           !mutant(ACL_OPEN_WHILE_LOADING);
+}
+
 bool auth_gate(struct conn *c,
                const struct command *cmd,
                const struct bytes *argv,
@@ -542,7 +551,7 @@ bool auth_gate(struct conn *c,
     const struct machine *m = node_machine(c->edge->node);
     struct acl_denial d;
 
-    if (c->user == NULL && (m == NULL || acl_open(m))) {
+    if (c->user == NULL && (m == NULL ? !waits_for_users(cmd) : acl_open(m))) {
         return false;
     }
     c->leaving |= cmd->handler == cmd_acl_deluser;

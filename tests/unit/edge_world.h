@@ -147,6 +147,7 @@ struct client {
 struct node {
     struct env *env;
     struct machine *m;
+    bool loading;           /* the data are still being read */
     struct machine *behind; /* what this node has applied; NULL: all of @m */
     bool held;              /* answers wait */
     bool late;              /* reads are evaluated, and their replies wait */
@@ -212,6 +213,9 @@ void node_publish(struct node *n,
 
 struct machine *node_machine(struct node *n)
 {
+    if (n->loading) {
+        return NULL;
+    }
     return n->behind != NULL ? n->behind : n->m;
 }
 

@@ -233,6 +233,31 @@ static void removed(void **state)
     end(&w);
 }
 
+/* While a node reads its data it does not know the users: what an operator
+ * does waits until it does; what tells of the node does not. */
+static void loading(void **state)
+{
+    struct world w;
+    struct wire *c = with_users(&w, "ACL SETUSER default >pw\r\n");
+    struct wire *d = dial(&w, EDGE_PLAIN);
+    struct wire *e = dial(&w, EDGE_PLAIN);
+
+    (void)state;
+    (void)c;
+    w.node->loading = true;
+    w.node->held = true;
+    send_text(d, "SHUTDOWN NOSAVE\r\n");
+    send_text(e, "PING\r\n");
+    settle(&w);
+    expect_got(d, "");
+    expect_got(e, "+PONG");
+    w.node->loading = false;
+    unhold(&w);
+    settle(&w);
+    expect_got(d, "-NOAUTH Authentication required.");
+    end(&w);
+}
+
 /* Who may no longer subscribe to what he listens to is closed. */
 static void channels_taken(void **state)
 {
@@ -357,9 +382,10 @@ int main(void)
         cmocka_unit_test(node_behind),    cmocka_unit_test(node_behind_allows),
         cmocka_unit_test(nobody_tells),   cmocka_unit_test(in_multi),
         cmocka_unit_test(in_exec),        cmocka_unit_test(closed_cluster),
-        cmocka_unit_test(removed),        cmocka_unit_test(channels_taken),
-        cmocka_unit_test(after_readonly), cmocka_unit_test(logged),
-        cmocka_unit_test(flood),          cmocka_unit_test(monitored),
+        cmocka_unit_test(removed),        cmocka_unit_test(loading),
+        cmocka_unit_test(channels_taken), cmocka_unit_test(after_readonly),
+        cmocka_unit_test(logged),         cmocka_unit_test(flood),
+        cmocka_unit_test(monitored),
     };
 
     return cmocka_run_group_tests_name("auth", tests, NULL, NULL);
