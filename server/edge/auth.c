@@ -597,10 +597,15 @@ static bool check_topic(void *ctx, enum pubsub_kind kind, struct bytes name)
 static bool may_listen(struct conn *c)
 {
     struct bytes monitor = bytes_str("monitor");
+    struct bytes track[3] = {bytes_str("client"), bytes_str("tracking"),
+                             bytes_str("on")};
+    struct buf ignored = BUF_INIT;
     struct listening l = {c, true};
     struct acl_denial d;
 
-    if (c->track != NULL && auth_closed(c)) {
+    if (c->track != NULL &&
+        (auth_closed(c) ||
+         !known_to_allow(c, command_find(track, 3, &ignored), track, 3, &d))) {
         return false; /* nobody gets invalidations there */
     }
     if (c->monitor &&

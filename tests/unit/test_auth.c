@@ -233,6 +233,26 @@ static void removed(void **state)
     end(&w);
 }
 
+/* Nor does he who tracks keys, and may no longer. */
+static void tracking_taken(void **state)
+{
+    struct world w;
+    struct wire *c = with_users(&w, "ACL SETUSER u on >pw ~* +@all\r\n");
+    struct wire *d = dial(&w, EDGE_PLAIN);
+    struct wire *e = dial(&w, EDGE_PLAIN);
+
+    (void)state;
+    send_text(d, "HELLO 3 AUTH u pw\r\nCLIENT TRACKING ON BCAST\r\n");
+    send_text(e, "HELLO 3 AUTH u pw\r\n");
+    settle(&w);
+    later(&w);
+    expect(&w, c, "ACL SETUSER u -@all +get resetkeys\r\n", "+OK");
+    later(&w);
+    assert_true(d->closed);
+    assert_false(e->closed);
+    end(&w);
+}
+
 /* While a node reads its data it does not know the users: what an operator
  * does waits until it does; what tells of the node does not. */
 static void loading(void **state)
@@ -383,9 +403,9 @@ int main(void)
         cmocka_unit_test(nobody_tells),   cmocka_unit_test(in_multi),
         cmocka_unit_test(in_exec),        cmocka_unit_test(closed_cluster),
         cmocka_unit_test(removed),        cmocka_unit_test(loading),
-        cmocka_unit_test(channels_taken), cmocka_unit_test(after_readonly),
-        cmocka_unit_test(logged),         cmocka_unit_test(flood),
-        cmocka_unit_test(monitored),
+        cmocka_unit_test(tracking_taken), cmocka_unit_test(channels_taken),
+        cmocka_unit_test(after_readonly), cmocka_unit_test(logged),
+        cmocka_unit_test(flood),          cmocka_unit_test(monitored),
     };
 
     return cmocka_run_group_tests_name("auth", tests, NULL, NULL);
