@@ -350,7 +350,7 @@ static void status_words(void **state)
     assert_non_null(strstr(x->out, "c0ffee"));
     assert_non_null(strstr(x->out, "voter"));
     x->fake.seats = 3; /* nobody reads it now */
-    assert_int_equal(kv(x, "--timeout 300 status --wait", ""), 3);
+    assert_int_equal(kv(x, "--timeout 1500 status --wait", ""), 3);
     assert_non_null(strstr(x->out, "1 of 3 taken"));
     x->fake.seats = 1;
     assert_int_equal(kv(x, "--output json status", ""), 0);

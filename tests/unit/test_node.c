@@ -1993,27 +1993,32 @@ static void is_refused(const char *reply, const char *why)
     }
 }
 
-/* Who got to listen while the node did not know its users yet is closed as soon
- * as it does. */
+/* While a node does not know its users yet, who asks for what an operator does
+ * waits until it does, and who got to listen is closed then. */
 static void users_come_with_the_load(void **state)
 {
     struct world w;
-    struct talk *t;
+    struct talk *t, *l;
 
     (void)state;
     world_init(&w, 1);
     form(&w);
     t = talk(&w, 0);
-    assert_string_equal(ask(t, "ACL SETUSER default -monitor"), "+OK");
+    assert_string_equal(ask(t, "ACL SETUSER default -monitor resetchannels"),
+                        "+OK");
     assert_string_equal(ask(t, "SAVE"), "+OK");
     cluster_kill(w.cl, 0);
     cluster_start(w.cl, 0);
     t = talk(&w, 0);
     assert_null(node_machine(node_at(&w, 0)));
-    assert_string_equal(ask(t, "MONITOR"), "+OK");
-    pass(&w, SECOND);
+    l = talk(&w, 0);
+    is_refused(ask(l, "SUBSCRIBE a"), "subscribe");
+    assert_null(node_machine(node_at(&w, 0)));
+    is_refused(ask(t, "MONITOR"), "NOPERM");
     assert_non_null(node_machine(node_at(&w, 0)));
-    assert_true(t->closed);
+    pass(&w, SECOND);
+    assert_true(l->closed);
+    assert_false(t->closed);
     world_end(&w);
 }
 
