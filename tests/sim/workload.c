@@ -1216,6 +1216,29 @@ void workload_start(struct workload *w)
     }
 }
 
+static void go_to_own(void *data)
+{
+    struct client *c = data;
+    int own = c->n / 2 % c->w->cfg.nodes;
+
+    if (c->node == own || c->w->stopped) {
+        return;
+    }
+    if (c->m.c != NULL) {
+        mini_close(&c->m);
+        lost_all(c);
+        again(c, 10000);
+    }
+    c->node = own;
+}
+
+void workload_spread(struct workload *w)
+{
+    for (int i = 0; i < w->cfg.clients; i += 2) {
+        sim_env_post(w->cl[i].e, go_to_own, &w->cl[i]);
+    }
+}
+
 void workload_stop(struct workload *w)
 {
     w->stopped = true;

@@ -37,6 +37,9 @@ struct workload *workload_new(const struct workload_config *cfg);
 void workload_free(struct workload *w);
 /* Clients connect and begin. */
 void workload_start(struct workload *w);
+/* Every second client, all of them at plain ports, goes to a node of its own,
+ * and gives up what it waits for elsewhere. */
+void workload_spread(struct workload *w);
 /* No new operations from now on. */
 void workload_stop(struct workload *w);
 /* Stopped, and every operation has its end. */
