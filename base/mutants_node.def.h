@@ -5,6 +5,7 @@
 #define MUTANTS_NODE(M)                                                        \
     M(REPAIR_VOTES, "a damaged node takes part before it is whole")            \
     M(REPAIR_SHORT, "a repair ends before the log's last index")               \
+    M(REPAIR_TURNS, "a repair gives up one snapshot for another node's")       \
     M(ORDER_WRITE_EARLY, "a write begins before earlier reads are answered")   \
     M(ORDER_READ_EARLY, "a read begins before earlier writes are answered")    \
     M(NO_RESEND, "numbered requests are not sent to the next leader")          \

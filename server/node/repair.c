@@ -225,12 +225,24 @@ void repair_answered(struct node *n, const struct repair_answer *a)
 
 /* ---- by a snapshot ---- */
 
-bool repair_accepts(struct node *n, const struct snapx_offer *o)
+/* More than one node may offer: a leader goes on after another was elected,
+ * and each has a snapshot of its own. Any of them will do, so one that comes
+ * is not given up for another node's, else none is ever whole. */
+static bool receives_other(const struct node *n, uint64_t from)
+{
+    struct snapx_progress p;
+
+    return snapx_progress(n->snapshot.xfer, &p, 1) == 1 && p.receiving &&
+           p.peer != from && !mutant(REPAIR_TURNS) &&
+           (p.done_bytes == p.size || p.idle_ms < SNAPX_PROGRESS_MS);
+}
+
+bool repair_accepts(struct node *n, uint64_t from, const struct snapx_offer *o)
 {
     const struct node_repair *r = &n->repair;
 
     return r->mode == REPAIR_FETCH && r->job == NULL && !n->stopping &&
-           o->index >= r->need;
+           o->index >= r->need && !receives_other(n, from);
 }
 
 /* Under its final name first, then the mark that voids the log: whichever of

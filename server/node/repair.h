@@ -72,7 +72,7 @@ struct repair_answer {
 void repair_answered(struct node *n, const struct repair_answer *a);
 
 /* The transfer's questions while in repair. */
-bool repair_accepts(struct node *n, const struct snapx_offer *o);
+bool repair_accepts(struct node *n, uint64_t from, const struct snapx_offer *o);
 void repair_received(struct node *n, const struct snapx_offer *o);
 
 /* A member says that it is in repair. */

@@ -434,7 +434,7 @@ static bool xfer_accept(void *data, uint64_t from, const struct snapx_offer *o)
     struct node *n = data;
 
     if (!n->running) {
-        return repair_accepts(n, o);
+        return repair_accepts(n, from, o);
     }
     return n->snapshot.installing == NULL && !n->stopping &&
            !driver_installing(&n->driver) &&

@@ -2599,6 +2599,42 @@ static void damaged_snapshot_is_mended(void **state)
     world_end(&w);
 }
 
+/* A former leader goes on offering its snapshot beside the new leader's. Each
+ * would do; a repair that left one for the other, by turns, would never end. */
+static void repair_stays_with_one_snapshot(void **state)
+{
+    struct world w;
+    int l, f, o;
+
+    (void)state;
+    world_init(&w, 3);
+    form(&w);
+    l = leader(&w);
+    f = follower(&w, 0);
+    o = follower(&w, 1);
+    pass(&w, 200 * MS);
+    cluster_kill(w.cl, f);
+    spoil_first(cluster_disk(w.cl, f), "log", 4096 + 20);
+    for (int i = 0; i < 2; i++) {
+        write_entries(&w, talk(&w, l), 20);
+        pass(&w, 200 * MS);
+        assert_true(snapshot_now(node_at(&w, i == 0 ? o : l)));
+        pass(&w, 200 * MS);
+    }
+    assert_true(node_at(&w, o)->snapshot.index <
+                node_at(&w, l)->snapshot.index);
+    cluster_start(w.cl, f);
+    pass(&w, 50 * MS);
+    assert_true(in_repair(&w, f));
+    slow(&w, f, o, 20 * MS);
+    slow(&w, f, l, 20 * MS);
+    snapshot_serve(node_at(&w, o), cluster_node_id(w.cl, f), 1);
+    snapshot_serve(node_at(&w, l), cluster_node_id(w.cl, f), 1);
+    pass(&w, 3 * SECOND);
+    assert_int_equal(check_count(w.c, NODE_EV_REPAIR), 1);
+    world_end(&w);
+}
+
 /* Nobody knows what a member without its votes promised: its seat gets a new
  * member, in the same directory, and the old id never comes back. */
 static void lost_votes_mean_a_new_member(void **state)
@@ -3076,6 +3112,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(no_seat_no_member),
     cmocka_unit_test(lost_disk_heals),
     cmocka_unit_test(damaged_log_is_mended),
+    cmocka_unit_test(repair_stays_with_one_snapshot),
     cmocka_unit_test(damaged_snapshot_is_mended),
     cmocka_unit_test(lost_votes_mean_a_new_member),
     cmocka_unit_test(damaged_waits_for_the_others),
