@@ -137,9 +137,11 @@ static const struct node_observer *observe(struct machine_slot *m,
 struct cluster {
     struct cluster_config cfg;
     struct machine_slot m[CLUSTER_MAX + 1]; /* the newcomer comes last */
-    uint64_t clock_ms; /* the latest cluster time that anyone knew */
-    uint64_t clock_us; /* when that was */
-    bool clock_known;  /* every majority had one that knew it */
+    uint64_t clock_ms;   /* the latest cluster time that anyone knew */
+    uint64_t clock_us;   /* when that was */
+    bool clock_known;    /* every majority had one that knew it */
+    uint64_t certain_ms; /* at the last look */
+    uint64_t fell_us;    /* when it was seen to be less than before */
     uint64_t warm_since;
     bool ever_warm;
     bool ever_cold;
@@ -674,10 +676,32 @@ static uint64_t clock_of(struct machine_slot *m)
     return ms;
 }
 
+/* What any majority's latest node knows at least. */
+static uint64_t clock_floor(const struct cluster *cl)
+{
+    uint64_t v[CLUSTER_MAX] = {0};
+    int n = cl->cfg.nodes;
+
+    for (int i = 0; i < n; i++) {
+        const struct machine_slot *m = &cl->m[i];
+        int k = i;
+
+        v[i] = m->node == NULL || m->ended ? 0 : node_time_ms(m->node);
+        while (k > 0 && v[k - 1] < v[k]) {
+            uint64_t t = v[k];
+
+            v[k] = v[k - 1];
+            v[--k] = t;
+        }
+    }
+    return v[n - (n / 2 + 1)];
+}
+
 static void clock_look(struct cluster *cl)
 {
     uint64_t now = sim_now_us(cl->cfg.s);
     uint64_t past = now - cl->clock_us;
+    uint64_t certain = clock_floor(cl);
     uint64_t top = 0;
 
     for (int i = 0; i < cl->cfg.nodes; i++) {
@@ -687,11 +711,15 @@ static void clock_look(struct cluster *cl)
     }
     /* Without one that knows the time in every majority, a cold start may
      * follow; and later still, one that slept through it. */
-    if (cluster_clock_certain(cl) != 0) {
+    if (certain != 0) {
         cl->clock_known = true;
     } else if (cl->clock_known) {
         cl->ever_cold = true;
     }
+    if (certain + CLOCK_SLACK_MS < cl->certain_ms) {
+        cl->fell_us = now;
+    }
+    cl->certain_ms = certain;
     if (cl->clock_known && cl->clock_ms != 0 && !cl->ever_cold &&
         top > cl->clock_ms + (past + past * CLOCK_PPM / 1000000) / 1000 +
                   CLOCK_SLACK_MS) {
@@ -714,22 +742,14 @@ uint64_t cluster_clock_latest(struct cluster *cl)
 
 uint64_t cluster_clock_certain(struct cluster *cl)
 {
-    uint64_t v[CLUSTER_MAX];
-    int n = cl->cfg.nodes;
+    clock_look(cl);
+    return cl->certain_ms;
+}
 
-    for (int i = 0; i < n; i++) {
-        const struct machine_slot *m = &cl->m[i];
-        int k = i;
-
-        v[i] = m->node == NULL || m->ended ? 0 : node_time_ms(m->node);
-        while (k > 0 && v[k - 1] < v[k]) {
-            uint64_t t = v[k];
-
-            v[k] = v[k - 1];
-            v[--k] = t;
-        }
-    }
-    return v[n - (n / 2 + 1)];
+uint64_t cluster_clock_fell_us(struct cluster *cl)
+{
+    clock_look(cl);
+    return cl->fell_us;
 }
 
 /* ---- what a node tells cluster-aware clients ---- */

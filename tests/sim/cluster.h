@@ -81,6 +81,10 @@ void cluster_look(struct cluster *cl);
  * for what messages take. */
 uint64_t cluster_clock_latest(struct cluster *cl);
 uint64_t cluster_clock_certain(struct cluster *cl);
+/* When the second was last seen to fall: those that knew it died, and what
+ * it promised does not hold any more, as a cold start of the others goes on
+ * from the log's time when their wall clocks are behind that. */
+uint64_t cluster_clock_fell_us(struct cluster *cl);
 
 /* Since when at least a majority was up without interruption; UINT64_MAX if
  * it is not now. Cluster time cannot have jumped since. */

@@ -106,6 +106,11 @@ static uint64_t clock_certain(void *data)
     return cluster_clock_certain(((struct run *)data)->cl);
 }
 
+static uint64_t clock_fell_us(void *data)
+{
+    return cluster_clock_fell_us(((struct run *)data)->cl);
+}
+
 static const char *cluster_addr_of(void *data, int node)
 {
     return cluster_cluster_addr(((struct run *)data)->cl, node);
@@ -417,6 +422,7 @@ static void set_up(struct run *r, uint64_t seed)
     wc.ever_cold = ever_cold;
     wc.clock_latest = clock_latest;
     wc.clock_certain = clock_certain;
+    wc.clock_fell_us = clock_fell_us;
     wc.cluster_addr = cluster_addr_of;
     wc.data = r;
     for (int i = 0; i < CLUSTER_CLIENT_HOSTS; i++) {

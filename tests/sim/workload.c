@@ -821,11 +821,22 @@ static void aim(struct workload *w, uint32_t key, uint64_t ttl_ms)
     sim_at(w->cfg.s, now_of(w) + ttl_ms * 1000 + pick(w, AIM_US), aim_due, a);
 }
 
+/* What was certain of cluster time when @p began, in ms; 0 if those that knew
+ * it died since. A request may wait at its node for a leader, and a cold start
+ * come between: by a wall clock that is behind, it goes on from the log's
+ * time, which is before what the dead ones knew. */
+static uint64_t clock_of_start(const struct client *c, const struct pend *p)
+{
+    const struct workload_config *cfg = &c->w->cfg;
+
+    return cfg->clock_fell_us(cfg->data) < p->began ? p->clock : 0;
+}
+
 static void timed_set_reply(struct client *c, const struct pend *p)
 {
     struct workload *w = c->w;
 
-    hist_timed_deadline(w->cfg.h, p->op, p->clock + p->ttl_ms,
+    hist_timed_deadline(w->cfg.h, p->op, clock_of_start(c, p) + p->ttl_ms,
                         w->cfg.clock_latest(w->cfg.data) + p->ttl_ms);
     if (p->ttl_ms < LONG_TTL_MS) {
         aim(w, p->key, p->ttl_ms);
@@ -916,7 +927,7 @@ static void read_reply(struct client *c,
         hist_timed_read(w->cfg.h, p->key, p->began, now, v,
                         w->cfg.warm_us(w->cfg.data),
                         w->cfg.ever_cold(w->cfg.data));
-        hist_timed_clocks(w->cfg.h, p->key, p->began, p->clock,
+        hist_timed_clocks(w->cfg.h, p->key, p->began, clock_of_start(c, p),
                           w->cfg.clock_latest(w->cfg.data), !r->null);
     }
 }

@@ -28,6 +28,7 @@ struct workload_config {
     /* Cluster time in ms, as in tests/sim/cluster.h. */
     uint64_t (*clock_latest)(void *data);
     uint64_t (*clock_certain)(void *data);
+    uint64_t (*clock_fell_us)(void *data);
     /* "host:port" of a node's cluster port, now. */
     const char *(*cluster_addr)(void *data, int node);
     void *data;
