@@ -150,29 +150,47 @@ static int64_t now_ms(void)
     return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
 }
 
-int kv_status(struct kv *kv)
+/* Ask until the cluster is whole or the time is over; @last gets the last
+ * answer, also when the very last try, short of time, had none. */
+static int ask_status(struct kv *kv, struct hf_reply **last)
 {
     struct hf_bytes argv[] = {hf_str("STATUS")};
     struct timespec step = {0, WAIT_STEP_MS * 1000000L};
     int64_t end_ms = now_ms() + timeout_or(kv, kv->wait ? WAIT_TIMEOUT_MS : 0);
-    struct hf_reply *r = NULL;
-    int status = KV_DONE;
-    int rv;
+    int64_t at_ms = 0;
 
     for (;;) {
         int64_t left = end_ms - now_ms();
         uint32_t once_ms = left > 2000 ? 2000 : left > 1 ? (uint32_t)left : 1;
+        struct hf_reply *r = NULL;
+        int rv = hf_call(kv->c, HF_CALL_READ, argv, 1,
+                         kv->wait ? once_ms : kv->timeout_ms, &r);
 
-        rv = hf_call(kv->c, HF_CALL_READ, argv, 1,
-                     kv->wait ? once_ms : kv->timeout_ms, &r);
-        if (!kv->wait || (rv == HF_OK && is_healthy(r)) ||
-            (rv != HF_OK && rv != HF_ENOLEADER) || now_ms() >= end_ms) {
-            break;
+        if (rv == HF_OK) {
+            hf_reply_free(*last);
+            *last = r;
+            at_ms = now_ms();
         }
-        hf_reply_free(r);
-        r = NULL;
-        (void)nanosleep(&step, NULL);
+        if (kv->wait && now_ms() < end_ms &&
+            (rv == HF_OK ? !is_healthy(r) : rv == HF_ENOLEADER)) {
+            (void)nanosleep(&step, NULL);
+            continue;
+        }
+        if (kv->wait && rv == HF_ENOLEADER && *last != NULL) {
+            fprintf(stderr, "kv: the last answer came %.1f s ago\n",
+                    (double)(now_ms() - at_ms) / 1000);
+            return HF_OK;
+        }
+        return rv;
     }
+}
+
+int kv_status(struct kv *kv)
+{
+    struct hf_reply *r = NULL;
+    int rv = ask_status(kv, &r);
+    int status = KV_DONE;
+
     if (rv != HF_OK) {
         status = kv_result(kv, rv, "");
     } else if (kv->output == KV_JSON || r->type != HF_REPLY_MAP) {

@@ -7,6 +7,7 @@
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -17,8 +18,10 @@
 enum {
     HISTORY_MAX = 1000,   /* lines kept */
     CANDIDATES_MAX = 512, /* names that one Tab offers */
-    SLOW_MS = 500         /* a command that takes longer tells how long */
+    SLOW_MS = 500,        /* a command that takes longer tells how long */
+    CTRL_D = 4
 };
+#define AHEAD_UNKNOWN SIZE_MAX
 
 volatile sig_atomic_t kv_interrupted;
 
@@ -28,6 +31,7 @@ struct prompt {
     History *history;
     char *history_file; /* NULL: none */
     char text[160];
+    size_t ahead; /* bytes of this line that were typed before it was asked */
 };
 
 static int64_t now_ms(void)
@@ -54,20 +58,31 @@ static void on_sigint(int signum)
 
 static bool catch_sigint(void)
 {
-    struct sigaction sa = {.sa_handler = on_sigint};
+    /* A write to the terminal goes on; poll() ends all the same. */
+    struct sigaction sa = {.sa_handler = on_sigint, .sa_flags = SA_RESTART};
 
     return pipe2(wake, O_NONBLOCK | O_CLOEXEC) == 0 &&
            sigaction(SIGINT, &sa, NULL) == 0;
 }
 
 /* The next character of the terminal, for libedit, whose own reader goes on
- * after the first signal. 1; 0: the end; -1: Ctrl-C, or an error. */
+ * after the first signal. 1; 0: the end; -1: Ctrl-C, or an error.
+ *
+ * A Ctrl-D typed while a command ran comes from the terminal as a zero byte
+ * (termios(3): the mark of a line's end, in canonical mode), which libedit
+ * takes for "quote the next": the prompt would never end. */
 static int read_char(EditLine *el, wchar_t *out)
 {
     mbstate_t state;
+    struct prompt *q;
     char byte;
 
-    (void)el;
+    (void)el_get(el, EL_CLIENTDATA, (void **)&q);
+    if (q->ahead == AHEAD_UNKNOWN) {
+        int n = 0;
+
+        q->ahead = ioctl(STDIN_FILENO, FIONREAD, &n) == 0 ? (size_t)n : 0;
+    }
     memset(&state, 0, sizeof(state));
     for (;;) {
         struct pollfd p[2] = {{STDIN_FILENO, POLLIN, 0}, {wake[0], POLLIN, 0}};
@@ -89,6 +104,10 @@ static int read_char(EditLine *el, wchar_t *out)
         n = read(STDIN_FILENO, &byte, 1);
         if (n <= 0) {
             return (int)n;
+        }
+        if (q->ahead > 0) {
+            q->ahead--;
+            byte = byte == '\0' ? CTRL_D : byte;
         }
         rv = mbrtowc(out, &byte, 1, &state);
         if (rv != (size_t)-2) {
@@ -337,7 +356,10 @@ static void edit(struct prompt *p)
 {
     while (!p->s.done) {
         int n = 0;
-        const char *line = el_gets(p->el, &n);
+        const char *line;
+
+        p->ahead = AHEAD_UNKNOWN;
+        line = el_gets(p->el, &n);
 
         if (line == NULL || n <= 0) {
             printf("\n");
