@@ -139,6 +139,9 @@ DISK_SIM = tests/sim/disk_sim.c tests/sim/disk_sim.h tests/unit/wal_env.h
 tests_unit_test_command_SOURCES = tests/unit/test_command.c tests/unit/ask.h
 tests_unit_test_server_SOURCES = tests/unit/test_server.c tests/unit/ask.h
 tests_unit_test_strings_SOURCES = tests/unit/test_strings.c tests/unit/ask.h
+tests_unit_test_peer_SOURCES = tests/unit/test_peer.c tests/unit/own_time.h
+tests_unit_test_snapxfer_SOURCES = tests/unit/test_snapxfer.c \
+	tests/unit/own_time.h
 tests_unit_test_disk_sim_SOURCES = tests/unit/test_disk_sim.c $(DISK_SIM)
 tests_unit_test_formats_SOURCES = tests/unit/test_formats.c $(DISK_SIM)
 tests_unit_test_found_SOURCES = tests/unit/test_found.c $(DISK_SIM)

@@ -15,6 +15,7 @@
 #include "raftio/peer.h"
 #include "raftio/peer_frame.h"
 #include "server/edge/env_uv.h"
+#include "tests/unit/own_time.h"
 
 enum { NODES = 3, SILENCE_MS = 200, LEGS_MAX = 64 };
 
@@ -37,8 +38,7 @@ struct node {
 struct world {
     struct env_uv *u;
     struct env *e;
-    const struct env_ops *real;
-    struct env_ops ops; /* real ones with a clock that can be pushed */
+    struct own_time time;
     struct node n[NODES];
     struct logger log;
     int lines;
@@ -47,22 +47,6 @@ struct world {
     bool (*cond)(struct world *w);
     uint64_t until_us;
 };
-
-static uint64_t skew_us;
-
-static uint64_t skewed_now(struct env *e)
-{
-    struct world *w = HF_CONTAINER_OF(e->ops, struct world, ops);
-
-    return w->real->now_us(e) + skew_us;
-}
-
-static void skewed_alarm(struct env *e, uint64_t at)
-{
-    struct world *w = HF_CONTAINER_OF(e->ops, struct world, ops);
-
-    w->real->alarm(e, at == UINT64_MAX || at < skew_us ? at : at - skew_us);
-}
 
 /* ---- running ---- */
 
@@ -225,14 +209,9 @@ static int setup(void **state)
 {
     struct world *w = calloc(1, sizeof *w);
 
-    skew_us = 0;
     assert_int_equal(env_uv_new(&w->u, NULL), 0);
     w->e = env_uv_env(w->u);
-    w->real = w->e->ops;
-    w->ops = *w->real;
-    w->ops.now_us = skewed_now;
-    w->ops.alarm = skewed_alarm;
-    w->e->ops = &w->ops;
+    own_time_init(&w->time, w->e);
     w->log = (struct logger){.level = LOG_DEBUG, .line = line_cb, .data = w};
     env_timer_init(&w->poll, poll_cb, w);
     for (int i = 0; i < NODES; i++) {
@@ -1303,7 +1282,7 @@ static void slow_frame(void **state)
             net_write(pup.c, head, sizeof head);
         }
         net_write(pup.c, &zero, 1);
-        skew_us += 60000;
+        w->time.skew_us += 60000;
         run_ms(w, 5);
         steps++;
     }

@@ -20,6 +20,7 @@
 #include "base/rng.h"
 #include "raftio/snapxfer.h"
 #include "server/edge/env_uv.h"
+#include "tests/unit/own_time.h"
 
 enum { SIZE = 5 * 1000 * 1000 + 17, CHUNK_KIND = 3, PULL_KIND = 2 };
 
@@ -46,6 +47,7 @@ struct side {
 struct world {
     struct env_uv *u;
     struct env *e;
+    struct own_time time;
     struct side a, b; /* a sends, b receives */
     struct letter *head, *tail;
     struct env_task deliver;
@@ -302,6 +304,7 @@ static int setup(void **state)
 
     assert_int_equal(env_uv_new(&w->u, NULL), 0);
     w->e = env_uv_env(w->u);
+    own_time_init(&w->time, w->e);
     w->rng.s = 1;
     env_task_init(&w->deliver, deliver_cb, w);
     env_timer_init(&w->poll, poll_cb, w);
