@@ -473,9 +473,6 @@ static void accept_conn(struct fake_node *n)
     for (size_t i = 0; fd >= 0 && i < FAKE_CONNS; i++) {
         if (n->conns[i].fd < 0) {
             n->conns[i].fd = fd;
-            pthread_mutex_lock(&n->fake->lock);
-            n->dials++;
-            pthread_mutex_unlock(&n->fake->lock);
             resp_parser_init(&n->conns[i].parser, LIM_REQUEST);
             return;
         }
@@ -607,21 +604,21 @@ void fake_script(struct fake *f, size_t node, struct fake_action a)
     pthread_mutex_unlock(&f->lock);
 }
 
+bool fake_script_done(struct fake *f, size_t node)
+{
+    bool done;
+
+    pthread_mutex_lock(&f->lock);
+    done = f->nodes[node].script_next == f->nodes[node].script_len;
+    pthread_mutex_unlock(&f->lock);
+    return done;
+}
+
 void fake_mute(struct fake *f, size_t node, bool mute)
 {
     pthread_mutex_lock(&f->lock);
     f->nodes[node].mute = mute;
     pthread_mutex_unlock(&f->lock);
-}
-
-size_t fake_dials(struct fake *f, size_t node)
-{
-    size_t n;
-
-    pthread_mutex_lock(&f->lock);
-    n = f->nodes[node].dials;
-    pthread_mutex_unlock(&f->lock);
-    return n;
 }
 
 void fake_leader(struct fake *f, int64_t id)

@@ -61,8 +61,7 @@ struct fake_node {
     struct fake_action script[FAKE_SCRIPT]; /* used in order */
     size_t script_next;
     size_t script_len;
-    bool mute;    /* as if stopped: connections are made, nothing is read */
-    size_t dials; /* connections taken */
+    bool mute; /* as if stopped: connections are made, nothing is read */
 };
 
 struct fake_key {
@@ -98,9 +97,10 @@ void fake_start(struct fake *f);
 void fake_stop(struct fake *f);
 /* Add a step to the script of node @node. */
 void fake_script(struct fake *f, size_t node, struct fake_action a);
+/* Has node @node come to the end of its script? */
+bool fake_script_done(struct fake *f, size_t node);
 /* Stop or wake up node @node. */
 void fake_mute(struct fake *f, size_t node, bool mute);
-size_t fake_dials(struct fake *f, size_t node);
 /* What all nodes answer to STATUS as leader_id. */
 void fake_leader(struct fake *f, int64_t id);
 /* All sessions expire. */

@@ -16,7 +16,8 @@
 
 #include "tests/unit/fake_cluster.h"
 
-enum { ARGS_MAX = 16, OUTPUT_MAX = 1 << 16 };
+/* A program that takes longer hangs; it is killed. */
+enum { ARGS_MAX = 16, OUTPUT_MAX = 1 << 16, HANGS_S = 120 };
 
 struct fixture {
     struct fake fake;
@@ -105,6 +106,7 @@ static int kv(struct fixture *x, const char *line, const char *input)
         (void)dup2(fileno(in), 0);
         (void)dup2(fileno(out), 1);
         (void)dup2(fileno(err), 2);
+        (void)alarm(HANGS_S);
         execv(x->kv, argv);
         _exit(126);
     }
@@ -214,7 +216,7 @@ static void status_failed(void **state)
 {
     struct fixture *x = *state;
 
-    assert_int_equal(kv(x, "--endpoints 127.0.0.1:1 --timeout 100 set k v", ""),
+    assert_int_equal(kv(x, "--endpoints 127.0.0.1:1 --timeout 500 set k v", ""),
                      3);
     assert_non_null(strstr(x->err, "refused"));
     assert_non_null(strstr(x->err, "hint: "));
@@ -232,10 +234,10 @@ static void status_unknown(void **state)
     struct fixture *x = *state;
 
     plan_all(x, FAKE_APPLY_DROP, NULL);
-    assert_int_equal(kv(x, "--timeout 200 set k v", ""), 4);
+    assert_int_equal(kv(x, "--timeout 1000 set k v", ""), 4);
     assert_non_null(strstr(x->err, "unknown"));
     assert_int_equal(fake_applied(&x->fake), 1);
-    assert_int_equal(kv(x, "--timeout 200 call set k v", ""), 4);
+    assert_int_equal(kv(x, "--timeout 1000 call set k v", ""), 4);
 }
 
 /* incr adds once though its answer is lost; negative steps are no options. */
@@ -500,15 +502,17 @@ static void terminal_start(struct fixture *x, struct terminal *t)
     if (t->pid == 0) {
         setenv("HOME", t->home, 1);
         setenv("TERM", "dumb", 1);
+        (void)alarm(HANGS_S);
         execl(x->kv, "kv", (char *)NULL);
         _exit(126);
     }
 }
 
-/* Wait until @text has come @times times. */
+/* Wait until @text has come @times times; half a minute of silence is too
+ * long. */
 static void expect(struct terminal *t, const char *text, int times)
 {
-    for (int tries = 0; tries < 200; tries++) {
+    for (int quiet = 0; quiet < 600;) {
         struct pollfd p = {t->fd, POLLIN, 0};
         const char *at = t->text;
         int seen = 0;
@@ -529,6 +533,8 @@ static void expect(struct terminal *t, const char *text, int times)
             }
             t->n += (size_t)got;
             t->text[t->n] = '\0';
+        } else {
+            quiet++;
         }
     }
     fail_msg("\"%s\" did not come %d times: %s", text, times, t->text);
@@ -620,7 +626,10 @@ static void prompt_ctrl_c(void **state)
     /* Typed while a command runs: it ends the prompt after that. */
     fake_script(&x->fake, 1, stall);
     type(&t, "incrby n 1\n");
-    usleep(100000);
+    for (int tries = 0; tries < 600 && !fake_script_done(&x->fake, 1);
+         tries++) {
+        usleep(50000);
+    }
     type(&t, "\x04");
     assert_int_equal(terminal_end(&t), 0);
     assert_int_equal(fake_applied(&x->fake), 1);

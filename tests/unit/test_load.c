@@ -119,8 +119,9 @@ static void fake_start(struct fake *f, const char *reply)
     assert_int_equal(pthread_create(&f->thread, NULL, fake_main, f), 0);
 }
 
-/* What becomes of two commands at a node that answers @reply. */
-static enum outcome exchange(const char *reply, struct answer *a)
+/* What becomes of two commands, with @ms for them, at a node that answers
+ * @reply. */
+static enum outcome exchange(const char *reply, int64_t ms, struct answer *a)
 {
     static const char two[] = "PING\r\nPING\r\n";
     struct fake f;
@@ -130,7 +131,7 @@ static enum outcome exchange(const char *reply, struct answer *a)
     fake_start(&f, reply);
     rconn_init(&c);
     assert_true(rconn_dial(&c, f.addr, rconn_now_ms() + 5000));
-    o = rconn_exchange(&c, bytes_str(two), 2, rconn_now_ms() + 200, a);
+    o = rconn_exchange(&c, bytes_str(two), 2, rconn_now_ms() + ms, a);
     assert_int_equal(c.fd >= 0, o == OUT_OK);
     assert_int_equal(c.error[0] != '\0', o != OUT_OK);
     rconn_close(&c);
@@ -145,7 +146,7 @@ static void test_answered(void **state)
     struct answer a = {0};
 
     (void)state;
-    assert_int_equal(exchange("+A\r\n:7\r\n", &a), OUT_OK);
+    assert_int_equal(exchange("+A\r\n:7\r\n", 5000, &a), OUT_OK);
     assert_int_equal(a.root->n, 2);
     assert_int_equal(a.v->i, 7);
     answer_clear(&a);
@@ -162,7 +163,7 @@ static void test_unanswered(void **state)
     for (size_t i = 0; i < sizeof(replies) / sizeof(*replies); i++) {
         struct answer a = {0};
 
-        assert_int_equal(exchange(replies[i], &a), OUT_INFO);
+        assert_int_equal(exchange(replies[i], 200, &a), OUT_INFO);
         answer_clear(&a);
     }
 }
