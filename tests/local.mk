@@ -289,7 +289,7 @@ endif
 
 # Clusters of drivers under faults, by seed (./raft_sim --seeds N).
 noinst_PROGRAMS += tests/sim/raft_sim
-tests_sim_raft_sim_SOURCES = tests/sim/raft_sim.c
+tests_sim_raft_sim_SOURCES = tests/sim/raft_sim.c tests/args.h
 tests_sim_raft_sim_LDADD = raftio/libraftio.a base/libbase.a $(RAFT_A)
 # Storage faults on a disk in memory: flips, cuts, errors, files.
 noinst_PROGRAMS += holdfast-storm
@@ -300,6 +300,7 @@ holdfast_storm_SOURCES = \
 	tests/storage/errors.c \
 	tests/storage/files.c \
 	tests/storage/flips.c \
+	tests/args.h \
 	tests/storage/main.c \
 	tests/storage/rig.c \
 	tests/storage/rig.h \
@@ -325,6 +326,7 @@ holdfast_sim_SOURCES = \
 	tests/sim/feeds.h \
 	tests/sim/history.c \
 	tests/sim/history.h \
+	tests/args.h \
 	tests/sim/main.c \
 	tests/sim/mini.c \
 	tests/sim/mini.h \

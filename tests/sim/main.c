@@ -19,7 +19,7 @@
 
 #include "base/assert.h"
 #include "base/bytes.h"
-#include "base/mutant.h"
+#include "tests/args.h"
 #include "tests/sim/seed.h"
 
 enum {
@@ -297,38 +297,6 @@ static void usage(void)
     exit(2);
 }
 
-static uint64_t number(const char *text)
-{
-    char *end;
-    unsigned long long v;
-
-    if (text == NULL) {
-        usage();
-    }
-    v = strtoull(text, &end, 10);
-    if (*text == '\0' || *end != '\0') {
-        usage();
-    }
-    return v;
-}
-
-static void choose_mutant(const char *name)
-{
-    int id = name == NULL ? MUT_NONE : mutant_find(name);
-
-    if (id == MUT_NONE) {
-        fprintf(stderr, "no mutant is called %s\n",
-                name == NULL ? "nothing" : name);
-        exit(2);
-    }
-#ifdef HF_MUTANTS
-    mutant_chosen = (enum mutant_id)id;
-#else
-    fprintf(stderr, "this build has no mutants: ./dev build mutants\n");
-    exit(2);
-#endif
-}
-
 static void parse(int argc, char **argv, struct options *o)
 {
     for (int i = 1; i < argc; i++) {
@@ -345,20 +313,21 @@ static void parse(int argc, char **argv, struct options *o)
         }
         i++;
         if (strcmp(a, "--seed") == 0) {
-            o->from = number(v);
+            o->from = arg_number(v, usage);
             o->one = true;
         } else if (strcmp(a, "--seeds") == 0) {
-            o->seeds = number(v);
+            o->seeds = arg_number(v, usage);
         } else if (strcmp(a, "--from") == 0) {
-            o->from = number(v);
+            o->from = arg_number(v, usage);
         } else if (strcmp(a, "--minutes") == 0) {
-            o->minutes = number(v);
+            o->minutes = arg_number(v, usage);
         } else if (strcmp(a, "--jobs") == 0) {
-            o->jobs = (int)number(v);
+            o->jobs = (int)arg_number(v, usage);
         } else if (strcmp(a, "--nodes") == 0 && v != NULL) {
-            o->seed.nodes = strcmp(v, "mix") == 0 ? 0 : (int)number(v);
+            o->seed.nodes =
+                strcmp(v, "mix") == 0 ? 0 : (int)arg_number(v, usage);
         } else if (strcmp(a, "--mutant") == 0) {
-            choose_mutant(v);
+            arg_mutant(v);
         } else {
             usage();
         }

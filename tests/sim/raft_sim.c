@@ -18,9 +18,9 @@
 
 #include "base/assert.h"
 #include "base/err.h"
-#include "base/mutant.h"
 #include "base/rng.h"
 #include "raftio/driver.h"
+#include "tests/args.h"
 
 enum {
     NODES = 5,
@@ -1561,23 +1561,6 @@ static bool run(uint64_t seed)
     return !w.bad;
 }
 
-static bool choose_mutant(const char *name)
-{
-#ifdef HF_MUTANTS
-    int id = mutant_find(name);
-
-    if (id == MUT_NONE) {
-        fprintf(stderr, "raft_sim: no mutant %s\n", name);
-        return false;
-    }
-    mutant_chosen = (enum mutant_id)id;
-    return true;
-#else
-    fprintf(stderr, "raft_sim: built without mutants, no %s\n", name);
-    return false;
-#endif
-}
-
 static void report(uint64_t seeds, uint64_t failed)
 {
     const struct tally *t = &w.tally;
@@ -1622,9 +1605,7 @@ static bool parse(int argc, char **argv, struct options *opt)
                 w.scenario = atoi(optarg);
                 break;
             case 'm':
-                if (!choose_mutant(optarg)) {
-                    return false;
-                }
+                arg_mutant(optarg);
                 break;
             case 'x':
                 opt->stop = true;

@@ -23,7 +23,7 @@
 #include <unistd.h>
 
 #include "base/assert.h"
-#include "base/mutant.h"
+#include "tests/args.h"
 #include "tests/storage/sweep.h"
 
 enum { JOBS_MAX = 64, PROGRESS_S = 10 };
@@ -247,36 +247,6 @@ static void usage(void)
     exit(2);
 }
 
-static uint64_t number(const char *text)
-{
-    char *end;
-    unsigned long long v;
-
-    if (text == NULL) {
-        usage();
-    }
-    v = strtoull(text, &end, 10);
-    if (*text == '\0' || *end != '\0') {
-        usage();
-    }
-    return v;
-}
-
-static void choose_mutant(const char *name)
-{
-    int id = name == NULL ? MUT_NONE : mutant_find(name);
-
-#ifdef HF_MUTANTS
-    mutant_chosen = (enum mutant_id)id;
-#else
-    id = MUT_NONE;
-#endif
-    if (id == MUT_NONE) {
-        fprintf(stderr, "no such mutant here: ./dev build mutants\n");
-        exit(2);
-    }
-}
-
 static void parse(int argc, char **argv, struct options *o)
 {
     for (size_t i = 0; argc > 1 && i < sizeof sweeps / sizeof *sweeps; i++) {
@@ -292,16 +262,16 @@ static void parse(int argc, char **argv, struct options *o)
             continue;
         }
         if (strcmp(argv[i], "--seed") == 0) {
-            o->seed = number(v);
+            o->seed = arg_number(v, usage);
         } else if (strcmp(argv[i], "--points") == 0) {
-            o->points = number(v);
+            o->points = arg_number(v, usage);
         } else if (strcmp(argv[i], "--from") == 0) {
-            o->from = number(v);
+            o->from = arg_number(v, usage);
             o->have_from = true;
         } else if (strcmp(argv[i], "--jobs") == 0) {
-            o->jobs = (int)number(v);
+            o->jobs = (int)arg_number(v, usage);
         } else if (strcmp(argv[i], "--mutant") == 0) {
-            choose_mutant(v);
+            arg_mutant(v);
         } else {
             usage();
         }
