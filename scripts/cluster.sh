@@ -125,7 +125,7 @@ node_wait_gone() {
 
 node_kill() {
     node_signal "$1" KILL || return 0
-    node_wait_gone "$1" 5
+    node_wait_gone "$1" 30
 }
 
 # node_pause I, and node_resume I: it stands still and goes on.
@@ -234,7 +234,7 @@ cluster_up() {
         node_start "$i"
     done
     for i in $(cluster_nodes); do
-        node_wait_ready "$i" 10 || {
+        node_wait_ready "$i" 30 || {
             echo "node $i did not start" >&2
             cluster_explain
             return 1

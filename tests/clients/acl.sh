@@ -46,8 +46,7 @@ seek
 for i in 1 2 3; do
     node_start $i
 done
-KV_USER=root cluster_wait_leader 20 >/dev/null || true
-tries=100
+tries=300
 until [ "$(users 2 2>/dev/null)" = "$before" ]; do
     tries=$((tries - 1))
     [ "$tries" -gt 0 ] || die "other users after the restart: $(users 2)"

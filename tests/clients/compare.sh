@@ -46,6 +46,6 @@ compare 1 || failed=1
 cluster_wipe
 cluster_up 3 >/dev/null || die "the cluster did not form"
 echo "== a follower of three"
-leader=$(cluster_leader)
+leader=$(cluster_wait_leader 20) || die "no leader"
 compare "$((leader % 3 + 1))" --follower || failed=1
 [ "$failed" = 0 ] || die "replies differ"

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Clients that are pushed to, while leaders die.
 
-Usage: push.py SECONDS HOST:PORT...
+Usage: push.py SECONDS HOST:PORT...; SIGTERM ends it sooner.
 
 On each node a client keeps what it reads (CLIENT TRACKING, one with BCAST) and
 a subscriber listens to a channel and to keyspace events. One writer, that keeps
@@ -12,6 +12,7 @@ one publisher arrive in order and none twice. The last line tells what happened;
 status 1 with the first fault.
 """
 import select
+import signal
 import socket
 import sys
 import threading
@@ -24,6 +25,14 @@ faults = []
 counts = {"kept": 0, "told": 0, "dropped": 0, "writes": 0, "messages": 0,
           "events": 0, "connections": 0}
 lock = threading.Lock()
+
+
+def stop(*_):
+    global end
+    end = 0
+
+
+signal.signal(signal.SIGTERM, stop)
 
 
 def count(what, n=1):

@@ -12,7 +12,7 @@ for i in $(cluster_nodes); do
         CONFIG SET notify-keyspace-events E\$ >/dev/null
 done
 # shellcheck disable=SC2046  # words
-python3 "$HF_ROOT/tests/clients/push.py" "$((rounds * 2 + 2))" \
+python3 "$HF_ROOT/tests/clients/push.py" 600 \
     $(for i in $(cluster_nodes); do node_at "$i"; done) \
     >"$CL_DIR/push.out" 2>&1 &
 writer=$!
@@ -33,6 +33,8 @@ while [ "$k" -lt "$rounds" ]; do
         node_signal "$leader" CONT
     fi
 done
+sleep 1
+kill "$writer" 2>/dev/null || true
 wait "$writer" || die "$(cat "$CL_DIR/push.out")"
 writer=
 cat "$CL_DIR/push.out"

@@ -85,7 +85,7 @@ redis-server --port "$redis_port" --bind 127.0.0.1 --cluster-enabled yes \
     --cluster-port "$("$build/tests/fault/freeport" 1)" \
     --save '' --dir "$CL_DIR/redis" >"$CL_DIR/redis.log" 2>&1 &
 beside=$!
-for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
+for _ in $(seq 100); do
     redis-cli -p "$redis_port" cluster addslotsrange 0 16383 >/dev/null 2>&1 ||
         true
     redis-cli -p "$redis_port" cluster info >"$CL_DIR/out" 2>/dev/null || true
@@ -176,7 +176,7 @@ for p in "$lp" "$fp"; do
         -export-client-list -include-config-metrics \
         >"$CL_DIR/exporter" 2>&1 &
     beside=$!
-    for _ in 1 2 3 4 5 6 7 8 9 10; do
+    for _ in $(seq 100); do
         curl -sf "http://$web/metrics" >"$CL_DIR/out" && break
         sleep 0.3
     done

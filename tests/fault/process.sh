@@ -67,7 +67,7 @@ kill_all() {
     # shellcheck disable=SC2046  # a list of numbers
     kill -s KILL $(for i in $(cluster_nodes); do node_pid "$i"; done)
     for i in $(cluster_nodes); do
-        node_wait_gone "$i" 5
+        node_wait_gone "$i" 30
     done
 }
 

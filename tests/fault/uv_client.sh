@@ -7,7 +7,7 @@ set -eu
 
 rounds=${HF_ROUNDS:-4}
 cluster_up 3 >/dev/null || die "the cluster did not start"
-"$build/tests/fault/uv_load" "$(cluster_endpoints)" 64 $((rounds * 4)) uv \
+"$build/tests/fault/uv_load" "$(cluster_endpoints)" 64 600 uv \
     >"$CL_DIR/uv.out" 2>"$CL_DIR/uv.err" &
 writer=$!
 round=0
@@ -25,6 +25,7 @@ while [ "$round" -lt "$rounds" ]; do
     fi
     node_wait_ready "$leader" 30 || die "node $leader did not come back"
 done
+kill "$writer" 2>/dev/null || true
 wait "$writer" || {
     writer=
     die "uv_load: $(cat "$CL_DIR/uv.out" "$CL_DIR/uv.err")"

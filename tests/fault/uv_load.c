@@ -1,9 +1,9 @@
 /* Increments by libholdfast_uv, many at a time, through whatever happens to
  * the nodes; also the example of docs/LIBRARY.md.
  *   uv_load ENDPOINTS CONCURRENT SECONDS KEY
- * Prints how many calls ended how, and the longest time without an end.
- * Status 1: an error, a sum given twice, or a value at the end that is not
- * the number of increments. */
+ * SIGTERM ends it sooner. Prints how many calls ended how, and the longest
+ * time without an end. Status 1: an error, a sum given twice, or a value at the
+ * end that is not the number of increments. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,6 +26,12 @@ struct load {
     int64_t value;
     unsigned char *seen;
 };
+
+static void on_term(uv_signal_t *s, int signum)
+{
+    (void)signum;
+    ((struct load *)s->data)->end_ms = 0;
+}
 
 static uint64_t now_ms(void)
 {
@@ -85,6 +91,7 @@ static void on_value(void *data,
 int main(int argc, char **argv)
 {
     struct load l = {0};
+    uv_signal_t term;
     uv_loop_t loop;
 
     if (argc != 5 || uv_loop_init(&loop) != 0 ||
@@ -93,6 +100,10 @@ int main(int argc, char **argv)
         return 2;
     }
     l.key = argv[4];
+    (void)uv_signal_init(&loop, &term);
+    term.data = &l;
+    (void)uv_signal_start(&term, on_term, SIGTERM);
+    uv_unref((uv_handle_t *)&term); /* does not keep the loop */
     l.seen = calloc(SUMS_MAX, 1);
     l.start_ms = now_ms();
     l.last_ms = l.start_ms;
@@ -104,6 +115,7 @@ int main(int argc, char **argv)
     (void)hf_uv_get(l.h, hf_str(l.key), TIMEOUT_MS, on_value, &l);
     (void)uv_run(&loop, UV_RUN_DEFAULT);
     hf_uv_close(l.h, NULL, NULL);
+    uv_close((uv_handle_t *)&term, NULL);
     (void)uv_run(&loop, UV_RUN_DEFAULT);
     (void)uv_loop_close(&loop);
     printf("%" PRIu64 " increments, value %" PRId64 ", top sum %" PRId64
