@@ -78,6 +78,7 @@
       "a client that keeps what it reads is told of a write before its "       \
       "changes")                                                               \
     M(TOUCH_ASSUMED, "a node that hears no leader thinks it does")             \
+    M(TOUCH_WITHOUT_ROOM, "a node that keeps no entries is in touch")          \
     M(JUMP_UNNOTICED, "nobody hears that a snapshot jumped over changes")      \
     M(NOTIFY_REPLAYS, "log applied again after a start is told as events")     \
     M(READ_LOCAL_CLOCK, "a read expires keys by the node's own clock")

@@ -846,8 +846,13 @@ static void on_append(struct node *n, uint64_t from, struct raft_msg *m)
 {
     unsigned k = m->n_entries;
 
-    if (k > 0 && !append_has_room(n, m)) {
+    if (k > 0 && append_has_room(n, m)) {
+        n->no_room_us = 0;
+    } else if (k > 0) {
         m->n_entries = 0;
+        if (n->no_room_us == 0) {
+            n->no_room_us = env_now_us(n->env);
+        }
         if (m->append.commit > m->append.prev_index) {
             m->append.commit = m->append.prev_index;
         }
@@ -882,6 +887,9 @@ static void on_raft_msg(struct node *n,
     } else if (m.kind == RMSG_APPEND) {
         on_append(n, from, &m);
     } else {
+        if (m.kind == RMSG_INSTALL) {
+            n->no_room_us = 0; /* it stands for what was cut off */
+        }
         driver_receive(&n->driver, node_now_ms(n), from, &m);
     }
     raft_msg_release(&m);

@@ -116,6 +116,7 @@ struct node {
     uint64_t replay_to;      /* last index that the log had at the start */
     struct client *changing; /* whose request is being applied; NULL: none */
     uint64_t touch_us;       /* last sign of a leader, or of a majority */
+    uint64_t no_room_us;     /* entries are cut off since then; 0: none are */
     bool out_of_touch;
     struct quota unpublished;  /* lines about messages that were dropped */
     struct snap_meta settling; /* index 0: no repair is being ended */

@@ -96,6 +96,11 @@ void publish_tick(struct node *n)
         heard = majority_heard(n, now);
     } else if (n->running && leader != 0) {
         heard = node_peer_state(n, leader)->heard_us;
+        /* What it says since then is not followed. */
+        if (n->no_room_us != 0 && heard > n->no_room_us &&
+            !mutant(TOUCH_WITHOUT_ROOM)) {
+            heard = n->no_room_us;
+        }
     }
     if (heard > n->touch_us) {
         n->touch_us = heard;

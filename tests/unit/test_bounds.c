@@ -362,10 +362,12 @@ static void full_follower_waits(void **state)
     assert_int_equal(check_leaders(f->c), leaders);
     assert_true(check_last_index(f->c, who) < 250);
     must_have(f, who, 399); /* passed on: it is behind */
+    assert_false(node_in_touch(cluster_node(f->cl, who)));
     cluster_disk_room(f->cl, who, UINT64_MAX);
     pass_us(f, 4 * SECOND);
     assert_int_equal(check_applied(f->c, who), check_applied_max(f->c));
     assert_int_equal(check_leaders(f->c), leaders);
+    assert_true(node_in_touch(cluster_node(f->cl, who)));
     stop(f);
 }
 
