@@ -36,7 +36,7 @@ struct call {
     uint32_t pace_ms;
     size_t tries;       /* nodes given up in this call */
     size_t denied;      /* greetings that were refused for want of a password */
-    bool ungreeted;     /* ... the last one was: the connection is no use */
+    bool spent;         /* the connection is no use once @reply was read */
     bool turned_away;   /* by the node before, for want of a leader */
     int64_t sent_ms;    /* begin of the last attempt */
     struct buf request; /* empty: to be written */
@@ -424,9 +424,7 @@ static enum verdict attempt(struct call *k)
     }
     note_reply(k);
     v = hf_judge(k->reply);
-    if (!sent) {
-        conn_close(&c->conn); /* refused half-way: out of step */
-    }
+    k->spent = !sent; /* refused half-way: out of step */
     return v;
 }
 
@@ -469,9 +467,9 @@ static int decide(struct call *k, enum verdict v, bool opening, int *code)
 /* Every node wants a password, or another one: another try is no use. */
 static bool shut_out(struct call *k, int rv)
 {
-    k->ungreeted = rv == CONN_EGARBAGE && attempts_shut_out(k->reply) &&
-                   ++k->denied >= k->c->nodes.n;
-    return k->ungreeted;
+    k->spent = rv == CONN_EGARBAGE && attempts_shut_out(k->reply) &&
+               ++k->denied >= k->c->nodes.n;
+    return k->spent;
 }
 
 static int run(struct call *k)
@@ -481,8 +479,13 @@ static int run(struct call *k)
     while (conn_now_ms() < k->deadline_ms) {
         enum verdict v;
         bool opening;
-        int rv = connect_once(k);
+        int rv;
 
+        if (k->spent) {
+            conn_close(&k->c->conn);
+            k->spent = false;
+        }
+        rv = connect_once(k);
         if (rv != CONN_OK && shut_out(k, rv)) {
             return k->at.doubt ? HF_EUNKNOWN : HF_EREFUSED;
         }
@@ -563,7 +566,7 @@ int hf_call(struct hf *c,
                 hf_fail(c, HF_EPROTOCOL, "%s: senseless reply", c->conn.addr);
         }
     }
-    if (k.ungreeted) {
+    if (k.spent) {
         conn_close(&c->conn);
     }
     buf_release(&k.request);
