@@ -255,6 +255,15 @@ static int send_command(struct session *s,
         mode = HF_CALL_READ;
     }
     rv = hf_call(s->kv->c, mode, argv, argc, s->kv->timeout_ms, &r);
+    if (rv == HF_EUNKNOWN && c != NULL && c->readonly) {
+        /* One that waits is sent once, but there is nothing to doubt. */
+        fprintf(stderr,
+                "kv: no answer: %s\nhint: it only reads, nothing was changed; "
+                "let it BLOCK for less than --timeout (5s), or use 'kv "
+                "watch'\n",
+                hf_error(s->kv->c));
+        return KV_FAILED;
+    }
     return show(s, rv, r);
 }
 

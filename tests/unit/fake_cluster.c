@@ -262,14 +262,15 @@ static void run_status(struct fake *f, struct buf *out)
 static const struct {
     const char *name;
     int arity;
-    const char *flag;
+    const char *flags[2]; /* the second may be NULL */
     const char *syntax;
-} rows[] = {{"set", -3, "write", "key value [NX | XX]"},
-            {"get", 2, "readonly", "key"},
-            {"incrby", 3, "write", "key increment"},
-            {"del", -2, "write", "key [key ...]"},
-            {"dbsize", 1, "readonly", ""},
-            {"ping", -1, "fast", "[message]"}};
+} rows[] = {{"set", -3, {"write"}, "key value [NX | XX]"},
+            {"get", 2, {"readonly"}, "key"},
+            {"incrby", 3, {"write"}, "key increment"},
+            {"del", -2, {"write"}, "key [key ...]"},
+            {"dbsize", 1, {"readonly"}, ""},
+            {"xread", -4, {"readonly", "blocking"}, "STREAMS key id"},
+            {"ping", -1, {"fast"}, "[message]"}};
 
 enum { ROWS = sizeof(rows) / sizeof(rows[0]) };
 
@@ -297,8 +298,10 @@ static void run_command(const struct resp_args *a, struct buf *out)
             resp_array(out, 3);
             resp_bulk_str(out, rows[i].name);
             resp_int(out, rows[i].arity);
-            resp_set(out, 1);
-            resp_simple(out, rows[i].flag);
+            resp_set(out, rows[i].flags[1] != NULL ? 2 : 1);
+            for (size_t k = 0; k < 2 && rows[i].flags[k] != NULL; k++) {
+                resp_simple(out, rows[i].flags[k]);
+            }
         }
     }
 }

@@ -457,6 +457,20 @@ static void script_is_exactly_once(void **state)
     assert_string_equal(x->out, "PONG\n");
 }
 
+/* What only reads leaves no doubt behind, though it is sent once because it
+ * waits. */
+static void script_reads_leave_no_doubt(void **state)
+{
+    struct fixture *x = *state;
+    struct fake_action stall = {FAKE_ON_COMMAND, FAKE_STALL, NULL, false};
+
+    fake_script(&x->fake, 0, stall);
+    assert_int_equal(
+        kv(x, "--timeout 300ms", "xread block 0 streams __changes__ $\n"), 3);
+    assert_non_null(strstr(x->err, "nothing was changed"));
+    assert_null(strstr(x->err, "unknown"));
+}
+
 /* A transaction is collected and sent as one, named; conditions hold. */
 static void script_multi(void **state)
 {
@@ -681,6 +695,7 @@ int main(void)
         T(txn_partly),
         T(script),
         T(script_is_exactly_once),
+        T(script_reads_leave_no_doubt),
         T(script_multi),
         T(prompt),
         T(prompt_ctrl_c),
