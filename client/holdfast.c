@@ -120,6 +120,9 @@ static void next_node(struct call *k, enum node_luck luck)
     int64_t left;
 
     conn_close(&c->conn);
+    if (conn_stopped(&c->conn)) {
+        return; /* by whoever asked: no fault of the node */
+    }
     nodes_luck(&c->nodes, c->node, luck, conn_now_ms());
     k->tries++;
     if (k->tries % c->nodes.n != 0) {
@@ -263,7 +266,9 @@ static bool served_elsewhere(struct call *k)
 {
     struct nodes *s = &k->c->nodes;
 
-    for (size_t i = 0; i < s->n && conn_now_ms() < k->deadline_ms; i++) {
+    for (size_t i = 0; i < s->n && conn_now_ms() < k->deadline_ms &&
+                       !conn_stopped(&k->c->conn);
+         i++) {
         enum probe p;
 
         if (i == k->c->node || s->list[i].state != HF_NODE_GOOD) {
@@ -476,7 +481,7 @@ static int run(struct call *k)
 {
     int code = HF_EPROTOCOL;
 
-    while (conn_now_ms() < k->deadline_ms) {
+    while (conn_now_ms() < k->deadline_ms && !conn_stopped(&k->c->conn)) {
         enum verdict v;
         bool opening;
         int rv;
@@ -511,6 +516,9 @@ static int run(struct call *k)
         if (decide(k, v, opening, &code) != 0) {
             return code;
         }
+    }
+    if (k->c->error[0] == '\0' && conn_stopped(&k->c->conn)) {
+        (void)hf_fail(k->c, 0, "interrupted");
     }
     return attempts_timeout(&k->at);
 }

@@ -171,12 +171,13 @@ static int ask_status(struct kv *kv, struct hf_reply **last)
             *last = r;
             at_ms = now_ms();
         }
-        if (kv->wait && now_ms() < end_ms &&
+        if (kv->wait && now_ms() < end_ms && !kv_interrupted &&
             (rv == HF_OK ? !is_healthy(r) : rv == HF_ENOLEADER)) {
             (void)nanosleep(&step, NULL);
             continue;
         }
-        if (kv->wait && rv == HF_ENOLEADER && *last != NULL) {
+        if (kv->wait && rv == HF_ENOLEADER && *last != NULL &&
+            !kv_interrupted) {
             fprintf(stderr, "kv: the last answer came %.1f s ago\n",
                     (double)(now_ms() - at_ms) / 1000);
             return HF_OK;

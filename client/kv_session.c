@@ -547,7 +547,8 @@ static int do_help(struct session *s, const struct hf_bytes *argv, size_t argc)
             "help COMMAND            what it does; Tab completes names\n"
             "kv VERB [ARGUMENTS]     a verb of kv: kv status, kv watch, "
             "...\n"
-            "exit, quit, Ctrl-D      the end; Ctrl-C cancels a line\n");
+            "exit, quit, Ctrl-D      the end; Ctrl-C cancels a line, or ends a "
+            "command\n");
         return KV_DONE;
     }
     if (!session_load(s)) {

@@ -136,6 +136,7 @@ int session_stream(struct session *s,
 
     i = i < nodes->n ? i : 0;
     conn_init(&t.conn);
+    t.conn.stop_fd = s->kv->c->conn.stop_fd;
     hf_request(&t.request, 0, 0, argv, argc);
     printf("Reading messages... (press Ctrl-C to quit)\n");
     fflush(stdout);

@@ -640,6 +640,54 @@ static void prompt_ctrl_c(void **state)
     assert_int_equal(fake_applied(&x->fake), 1);
 }
 
+/* Wait until node 0 has taken all that was planned. */
+static void wait_taken(struct fixture *x)
+{
+    struct fake_node *n = &x->fake.nodes[0];
+    bool taken = false;
+
+    for (int tries = 0; tries < 1000 && !taken; tries++) {
+        usleep(10000);
+        pthread_mutex_lock(&x->fake.lock);
+        taken = n->script_next == n->script_len;
+        pthread_mutex_unlock(&x->fake.lock);
+    }
+    assert_true(taken);
+}
+
+/* Ctrl-C ends a command that waits: a write in doubt, a read without one;
+ * the next command is a new one. */
+static void prompt_ctrl_c_ends_commands(void **state)
+{
+    struct fixture *x = *state;
+    struct fake_action stall = {FAKE_ON_COMMAND, FAKE_STALL, NULL, false};
+    struct terminal t;
+    char first[64];
+
+    snprintf(first, sizeof(first), "127.0.0.1:%u> ", x->fake.nodes[0].port);
+    terminal_start(x, &t);
+    expect(&t, first, 1);
+    fake_script(&x->fake, 0, stall);
+    type(&t, "incrby n 1\n");
+    wait_taken(x);
+    type(&t, "\x03");
+    expect(&t, "kv: outcome unknown: ", 1);
+    expect(&t, "not connected> ", 1);
+    fake_mute(&x->fake, 1, true);
+    fake_mute(&x->fake, 2, true);
+    type(&t, "get n\n");
+    expect(&t, "(nil)", 1);
+    expect(&t, first, 2);
+    fake_script(&x->fake, 0, stall);
+    type(&t, "get n\n");
+    wait_taken(x);
+    type(&t, "\x03");
+    expect(&t, "hint: nothing was changed", 1);
+    type(&t, "\x04");
+    assert_int_equal(terminal_end(&t), 0);
+    assert_int_equal(fake_applied(&x->fake), 0);
+}
+
 /* The history is the owner's alone, and no password is ever in it. */
 static void prompt_history(void **state)
 {
@@ -699,6 +747,7 @@ int main(void)
         T(script_multi),
         T(prompt),
         T(prompt_ctrl_c),
+        T(prompt_ctrl_c_ends_commands),
         T(prompt_history),
         T(json_output),
         T(range_pages),
