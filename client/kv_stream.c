@@ -122,7 +122,11 @@ static bool begin(struct stream *t, const char *addr)
     }
     buf_consume(&c->in, c->used);
     c->used = 0;
-    return put(t, buf_bytes(&t->request));
+    if (!put(t, buf_bytes(&t->request))) {
+        fprintf(stderr, "kv: %s: the command could not be sent\n", addr);
+        return false;
+    }
+    return true;
 }
 
 int session_stream(struct session *s,

@@ -471,6 +471,22 @@ static void script_reads_leave_no_doubt(void **state)
     assert_null(strstr(x->err, "unknown"));
 }
 
+/* A user who may not ask for the commands can use those that he may. */
+static void script_without_command(void **state)
+{
+    struct fixture *x = *state;
+    struct fake_action deny = {FAKE_ON_STATUS, FAKE_SAY,
+                               "-NOPERM not 'command'\r\n", true};
+
+    for (size_t i = 0; i < FAKE_NODES; i++) {
+        fake_script(&x->fake, i, deny);
+    }
+    assert_int_equal(kv(x, "", "set k 1\nget k\n"), 0);
+    assert_string_equal(x->out, "OK\n1\n");
+    assert_int_equal(kv(x, "", "multi\nset k 2\nincrby k 1\nexec\n"), 0);
+    assert_string_equal(x->out, "OK\nQUEUED\nQUEUED\nOK\n3\n");
+}
+
 /* A transaction is collected and sent as one, named; conditions hold. */
 static void script_multi(void **state)
 {
@@ -744,6 +760,7 @@ int main(void)
         T(script),
         T(script_is_exactly_once),
         T(script_reads_leave_no_doubt),
+        T(script_without_command),
         T(script_multi),
         T(prompt),
         T(prompt_ctrl_c),
