@@ -382,6 +382,21 @@ static void actions(void **state)
     }
 }
 
+/* A member that left asks for replicas: one reply, not two. */
+static void replicas_gone(void **state)
+{
+    struct fixture *f = *state;
+    char line[64] = "CLUSTER REPLICAS ";
+
+    admin_member_hex(&f->v, 3, line + strlen(line));
+    f->members[1].self = false;
+    f->v.leader_id = 0;
+    assert_int_equal(strncmp(ask(f, line), "-CLUSTERDOWN ", 13), 0);
+    assert_int_equal(
+        strncmp(ask(f, "CLUSTER REPLICAS foo"), "-ERR Unknown node foo", 21),
+        0);
+}
+
 /* Addresses with brackets lose them; ports are found after the last colon. */
 static void addresses(void **state)
 {
@@ -400,10 +415,10 @@ int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     static const struct CMUnitTest tests[] = {
-        T(slots_leader), T(slots_leaderless), T(slots_dead),  T(slots_alone),
-        T(slots_blank),  T(slots_starting),   T(same_master), T(hex_ids),
-        T(status),       T(time_and_config),  T(info),        T(actions),
-        T(addresses),
+        T(slots_leader),  T(slots_leaderless), T(slots_dead),  T(slots_alone),
+        T(slots_blank),   T(slots_starting),   T(same_master), T(hex_ids),
+        T(status),        T(time_and_config),  T(info),        T(actions),
+        T(replicas_gone), T(addresses),
     };
 
     return cmocka_run_group_tests_name("admin", tests, NULL, NULL);
