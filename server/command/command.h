@@ -118,6 +118,8 @@ void command_error_arity(const struct command *c, struct buf *reply);
 void command_error_subcommand(const struct command *parent,
                               struct bytes sub,
                               struct buf *reply);
+/* What "@parent HELP" answers. */
+void command_help(const struct command *parent, struct buf *reply);
 /* CRC16 of the key (of its {tag}), modulo 16384. */
 uint16_t command_key_slot(struct bytes key);
 

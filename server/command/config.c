@@ -224,20 +224,11 @@ void admin_config_get(const struct ask *a)
     buf_release(&o.body);
 }
 
-static bool need_process(const struct ask *a)
-{
-    if (a->v->process == NULL) {
-        resp_error(a->reply, "ERR not possible in this process");
-        return false;
-    }
-    return true;
-}
-
 void admin_config_set(const struct ask *a)
 {
     if ((a->argc - 2) % 2 != 0) {
         resp_error(a->reply, "ERR syntax error");
-    } else if (need_process(a) &&
+    } else if (admin_need_process(a) &&
                a->v->process->config_set(a->v->process->data, a->argv + 2,
                                          (size_t)(a->argc - 2) / 2, a->reply)) {
         resp_ok(a->reply);
@@ -246,7 +237,7 @@ void admin_config_set(const struct ask *a)
 
 void admin_config_resetstat(const struct ask *a)
 {
-    if (need_process(a)) {
+    if (admin_need_process(a)) {
         a->v->process->reset_stats(a->v->process->data);
         resp_ok(a->reply);
     }
@@ -254,7 +245,7 @@ void admin_config_resetstat(const struct ask *a)
 
 void admin_config_rewrite(const struct ask *a)
 {
-    if (need_process(a) &&
+    if (admin_need_process(a) &&
         a->v->process->config_rewrite(a->v->process->data, a->reply)) {
         resp_ok(a->reply);
     }
