@@ -232,10 +232,10 @@ static void status_unknown(void **state)
     struct fixture *x = *state;
 
     plan_all(x, FAKE_APPLY_DROP, NULL);
-    assert_int_equal(kv(x, "--timeout 200 set k v", ""), 4);
+    assert_int_equal(kv(x, "--timeout 1s set k v", ""), 4);
     assert_non_null(strstr(x->err, "unknown"));
     assert_int_equal(fake_applied(&x->fake), 1);
-    assert_int_equal(kv(x, "--timeout 200 call set k v", ""), 4);
+    assert_int_equal(kv(x, "--timeout 1s call set k v", ""), 4);
 }
 
 /* incr adds once though its answer is lost; negative steps are no options. */
@@ -466,7 +466,7 @@ static void script_reads_leave_no_doubt(void **state)
 
     fake_script(&x->fake, 0, stall);
     assert_int_equal(
-        kv(x, "--timeout 300ms", "xread block 0 streams __changes__ $\n"), 3);
+        kv(x, "--timeout 1s", "xread block 0 streams __changes__ $\n"), 3);
     assert_non_null(strstr(x->err, "nothing was changed"));
     assert_null(strstr(x->err, "unknown"));
 }
