@@ -3043,6 +3043,69 @@ static void forget_removes(void **state)
     world_end(&w);
 }
 
+/* Where nobody is let in without a password, who may use them alone is not
+ * refused by the leader, nor when the removal is being waited for. */
+static void operator_of_a_closed_cluster(void **state)
+{
+    struct member_view members[LIM_NODES];
+    char message[NODE_MESSAGE_MAX], line[80], hex[41];
+    struct node_view v;
+    struct world w;
+    struct talk *t;
+    int f, gone;
+
+    (void)state;
+    world_init(&w, 3);
+    form(&w);
+    f = follower(&w, 0);
+    t = talk(&w, f);
+    assert_string_equal(
+        ask(t, "ACL SETUSER op on >pw +cluster|failover +cluster|forget"),
+        "+OK");
+    assert_string_equal(ask(t, "AUTH op pw"), "+OK");
+    assert_string_equal(ask(talk(&w, f), "ACL SETUSER default off"), "+OK");
+    assert_string_equal(ask(t, "CLUSTER FAILOVER"), "+OK");
+    assert_int_equal(leader(&w), f);
+    gone = follower(&w, 0);
+    node_view_fill(node_at(&w, f), &v, members, message);
+    admin_member_hex(&v, cluster_node_id(w.cl, gone), hex);
+    snprintf(line, sizeof line, "CLUSTER FORGET %s", hex);
+    assert_string_equal(ask(t, line), "+OK");
+    assert_int_equal(voters(&w, f), 2);
+    assert_starts(ask(t, "MEMBER TRANSFER 1"), "-NOPERM");
+    world_end(&w);
+}
+
+/* What was begun is told as it ends, whether or not he who asked for it may
+ * still do so. */
+static void begun_is_not_refused(void **state)
+{
+    struct world w;
+    struct talk *t, *a;
+    char line[40];
+    int l;
+
+    (void)state;
+    world_init(&w, 3);
+    form(&w);
+    l = leader(&w);
+    t = talk(&w, l);
+    a = talk(&w, l);
+    assert_string_equal(ask(a, "ACL SETUSER op on >pw +member|remove"), "+OK");
+    assert_string_equal(ask(t, "AUTH op pw"), "+OK");
+    snprintf(line, sizeof line, "MEMBER REMOVE %llu",
+             (unsigned long long)cluster_node_id(w.cl, follower(&w, 1)));
+    say(t, line);
+    while (node_at(&w, l)->admin.n == 0) {
+        assert_true(sim_step(w.s, sim_now_us(w.s) + SECOND));
+    }
+    assert_string_equal(ask(a, "ACL SETUSER op -member|remove"), "+OK");
+    assert_true(node_at(&w, l)->admin.n == 1); /* it is not answered yet */
+    assert_string_equal(hear(t), "+OK");
+    assert_int_equal(voters(&w, l), 2);
+    world_end(&w);
+}
+
 static const struct CMUnitTest tests[] = {
     cmocka_unit_test(error_is_its_own),
     cmocka_unit_test(wait_counts_holders),
@@ -3050,6 +3113,8 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(save_makes_a_snapshot),
     cmocka_unit_test(failover_comes_here),
     cmocka_unit_test(forget_removes),
+    cmocka_unit_test(operator_of_a_closed_cluster),
+    cmocka_unit_test(begun_is_not_refused),
     cmocka_unit_test(any_node_takes_any_request),
     cmocka_unit_test(parked_is_refused),
     cmocka_unit_test(in_the_clusters_hands_is_unknown),
