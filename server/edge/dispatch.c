@@ -789,6 +789,21 @@ static bool is_http(const struct conn *c, const struct bytes *argv)
     return !mutant(EDGE_HTTP_RUNS);
 }
 
+/* HELP is no command: what it says is nobody's who is not let in, and no
+ * part of a transaction. */
+static void help_refused(const struct conn *c, struct buf *reply)
+{
+    const char *why = auth_closed(c) ? "NOAUTH Authentication required."
+                      : c->multi
+                          ? "ERR Command not allowed inside a transaction"
+                          : NULL;
+
+    if (reply->p[0] != '-' && why != NULL) {
+        buf_clear(reply);
+        resp_error(reply, why);
+    }
+}
+
 /* @reply is what command_find() had to say. EXEC with words ends its
  * transaction; any other error lets its EXEC fail. */
 static void dispatch_rejected(struct conn *c,
@@ -798,6 +813,7 @@ static void dispatch_rejected(struct conn *c,
 {
     struct edge *e = c->edge;
 
+    help_refused(c, reply);
     c->multi_dirty = c->multi;
     if (reply->p[0] == '-') {
         e->now.command = meant(argv, argc);

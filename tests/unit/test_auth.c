@@ -211,6 +211,7 @@ static void closed_cluster(void **state)
            NOAUTH " " NOAUTH " " NOAUTH " " NOAUTH);
     expect(&w, d, "nosuch\r\n",
            "-ERR unknown command 'nosuch', with args beginning with: ");
+    expect(&w, d, "ACL HELP\r\n", NOAUTH);
     expect(&w, d, "HELLO 3\r\n",
            "-NOAUTH HELLO must be called with the client already "
            "authenticated, otherwise the HELLO AUTH <user> <pass> option can "
