@@ -202,7 +202,6 @@ static bool hook_config_set(void *data,
     edge_configure(v->edge, &o);
     node_settings_fill(&v->s, &c);
     node_configure(v->node, &c);
-    node_history_limits(v->node, v->s.history_count, v->s.history_bytes);
     for (size_t i = 0; i < pairs; i++) {
         log_info(&v->log, "CONFIG SET: %.*s is now \"%.*s\"",
                  (int)words[2 * i].n, (const char *)words[2 * i].p,
