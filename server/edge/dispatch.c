@@ -660,10 +660,10 @@ static const struct {
 };
 
 /* Does it decide what the commands behind it may be? */
-static bool changes_form(const struct conn *c, const struct command *cmd)
+static bool changes_form(const struct command *cmd)
 {
     return pubsub_changes(cmd) || tracking_changes(cmd) ||
-           (strcmp(cmd->name, "hello") == 0 && pubsub_subscribed(c));
+           (cmd->parent == NULL && strcmp(cmd->name, "hello") == 0);
 }
 
 static bool acts_now(struct conn *c,
@@ -674,7 +674,7 @@ static bool acts_now(struct conn *c,
     if ((cmd->flags & CMD_CONN) == 0) {
         return false;
     }
-    if (!c->multi && changes_form(c, cmd)) {
+    if (!c->multi && changes_form(cmd)) {
         c->held = !mutant(SUBSCRIBE_LATE);
         answer_in_turn(c, cmd, argv, argc);
         return true;
