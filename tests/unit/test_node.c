@@ -3076,6 +3076,25 @@ static void operator_of_a_closed_cluster(void **state)
     world_end(&w);
 }
 
+/* Whether a user may do what a node answers itself is asked for a second, then
+ * that node decides: also on a connection that was served just before. */
+static void nobody_tells_of_a_user(void **state)
+{
+    struct world w;
+    struct talk *t;
+
+    (void)state;
+    world_init(&w, 3);
+    form(&w);
+    t = talk(&w, leader(&w));
+    assert_string_equal(ask(t, "ACL SETUSER u on >pw ~* &* +@all"), "+OK");
+    assert_string_equal(ask(t, "AUTH u pw"), "+OK");
+    isolate(&w, leader(&w), true);
+    say(t, "PUBLISH a b");
+    assert_string_equal(hear_within(t, SECOND + 100 * MS), ":0");
+    world_end(&w);
+}
+
 /* What was begun is told as it ends, whether or not he who asked for it may
  * still do so. */
 static void begun_is_not_refused(void **state)
@@ -3114,6 +3133,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(failover_comes_here),
     cmocka_unit_test(forget_removes),
     cmocka_unit_test(operator_of_a_closed_cluster),
+    cmocka_unit_test(nobody_tells_of_a_user),
     cmocka_unit_test(begun_is_not_refused),
     cmocka_unit_test(any_node_takes_any_request),
     cmocka_unit_test(parked_is_refused),
