@@ -1686,6 +1686,7 @@ void node_stop(struct node *n)
     n->stopping = true;
     n->stop_us = env_now_us(n->env);
     feed_stop(n);
+    wait_stop(n);
     env_timer_start(n->env, &n->stop_timer, n->stop_us);
 }
 

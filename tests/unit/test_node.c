@@ -2953,6 +2953,28 @@ static void wait_counts_holders(void **state)
     world_end(&w);
 }
 
+/* A node that stops says how many there are, and does not wait for more. */
+static void wait_ends_with_the_node(void **state)
+{
+    struct world w;
+    struct talk *t;
+    int f;
+
+    (void)state;
+    world_init(&w, 3);
+    form(&w);
+    f = follower(&w, 0);
+    t = talk(&w, f);
+    assert_string_equal(ask(t, "SET k v"), "+OK");
+    pass(&w, 100 * MS);
+    say(t, "WAIT 7 0");
+    pass(&w, 100 * MS);
+    assert_int_equal(node_at(&w, f)->waits.ops.n, 1);
+    cluster_stop(w.cl, f);
+    assert_string_equal(hear_within(t, 100 * MS), ":2");
+    world_end(&w);
+}
+
 /* Between MULTI and EXEC it tells what there is, and does not wait. */
 static void wait_in_multi(void **state)
 {
@@ -3128,6 +3150,7 @@ static void begun_is_not_refused(void **state)
 static const struct CMUnitTest tests[] = {
     cmocka_unit_test(error_is_its_own),
     cmocka_unit_test(wait_counts_holders),
+    cmocka_unit_test(wait_ends_with_the_node),
     cmocka_unit_test(wait_in_multi),
     cmocka_unit_test(save_makes_a_snapshot),
     cmocka_unit_test(failover_comes_here),
