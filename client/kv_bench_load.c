@@ -315,9 +315,11 @@ static void run(struct load *l)
     int64_t now = bench_now_ns();
     int64_t tick_ns = now;
     int64_t give_up_ns = INT64_MAX;
+    bool timed = l->cfg->duration_ns > 0;
     uint64_t ticks = 0;
 
-    while (now < give_up_ns && (!all_sent(l, now) || l->in_flight > 0)) {
+    while (now < give_up_ns && (!all_sent(l, now) || l->in_flight > 0 ||
+                                (timed && now < l->end_ns))) {
         if (l->cfg->rate > 0) {
             send_open(l, now);
         } else {
@@ -331,7 +333,7 @@ static void run(struct load *l)
                 break;
             }
             if (give_up_ns == INT64_MAX &&
-                (now >= l->end_ns || all_sent(l, now))) {
+                (now >= l->end_ns || (!timed && all_sent(l, now)))) {
                 give_up_ns = now + l->cfg->timeout_ns;
             }
         }
