@@ -139,6 +139,9 @@ static void send_open(struct load *l, int64_t now)
 {
     uint64_t due = due_by(l, now);
 
+    if (due - l->next > l->r->behind_max) {
+        l->r->behind_max = due - l->next;
+    }
     while (l->next < due) {
         struct bench_conn *c = take_ready(l);
         int64_t at = due_at(l, l->next);
@@ -151,9 +154,6 @@ static void send_open(struct load *l, int64_t now)
         }
         put_request(l, c, at, now);
         conn_list(l, c);
-    }
-    if (due - l->next > l->r->behind_max) {
-        l->r->behind_max = due - l->next;
     }
     flush_dirty(l);
 }
