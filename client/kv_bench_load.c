@@ -55,7 +55,7 @@ static int64_t due_at(const struct load *l, uint64_t i)
     uint64_t rate = l->cfg->rate;
 
     if (mutant(CLIENT_BENCH_DRIFT)) {
-        return l->begin_ns + (int64_t)(i * (1000000000 / rate / 1000 * 1000));
+        return l->begin_ns + (int64_t)(i * (1000 / rate) * 1000000);
     }
     return l->begin_ns + (int64_t)(i / rate) * BENCH_NS +
            (int64_t)(i % rate * 1000000000 / rate);

@@ -442,6 +442,7 @@ static void open_loop_rate(void **state)
     NEAR(at(x, "requests"), 1499, 1);
     NEAR(at(x, "measured_s"), 1, 0.001);
     NEAR(at(x, "late.count"), 1499, 1);
+    assert_true(at(x, "late.p50_us") < 100e3);
     assert_int_equal(bench(x,
                            "--rate 999999 --requests 5000 --connections 4 "
                            "--keys 50"),
