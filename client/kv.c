@@ -84,7 +84,8 @@ static const struct kv_verb verbs[] = {
      "send any command, print its reply", "",
      "All that follows is sent as it is: options go before 'call'. The\n"
      "command is sent once; a lost answer is status 4.\n"},
-    {"bench", 0, 0, kv_bench, "", "put a load on the cluster and measure it",
+    {"bench", 0, 0, kv_bench, "[--rate N] [--duration S] ...",
+     "put a load on the cluster and measure it",
      "--connections --pipeline --rate --duration --requests --reads --keys "
      "--distribution --key-size --value-size --seed --warmup --idle --fill "
      "--spread --progress",
