@@ -2,8 +2,8 @@
 # ./dev mutants [--part PART] [NAME...]: put each deliberate fault in, one at
 # a time, and show which test catches it. One line a mutant:
 #   NAME  caught by TEST: CASE, SECONDS (what is wrong)   or   NOT CAUGHT
-# PART is one of acl driver log peer store node edge feed client jepsen. Exit 1
-# if one is not caught.
+# PART is one of acl driver log peer store node edge feed client jepsen server.
+# Exit 1 if one is not caught.
 #
 # The tests most likely to catch it come first, then the other unit tests,
 # then (for log) storage faults, then simulated clusters. A test that does not
@@ -43,7 +43,7 @@ likely() {
             echo "test_conn test_pubsub test_tracking test_push" \
                 "test_bounds test_command test_machine"
             ;;
-        client) echo "test_client test_resp test_kv" ;;
+        client) echo "test_client test_resp test_kv test_kv_bench" ;;
         server) echo "test_server test_node" ;;
         jepsen) find "$dir/tests/unit" -type f -perm -u+x \
             \( -name 'test_check*' -o -name 'test_history_out' \) |

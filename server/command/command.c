@@ -140,7 +140,7 @@ static size_t help_rows(const struct command *parent, struct buf *body)
     return lines;
 }
 
-static void help(const struct command *parent, struct buf *reply)
+void command_help(const struct command *parent, struct buf *reply)
 {
     static const struct {
         const char *name;
@@ -185,7 +185,7 @@ static void find_help(const struct command *parent,
                     "ERR wrong number of arguments for '%s|help' command",
                     parent->name);
     } else {
-        help(parent, reply);
+        command_help(parent, reply);
     }
 }
 
@@ -445,8 +445,8 @@ int command_decode(struct bytes command, struct command_words *out)
      * large array. */
     if (!reader_ok(&r) || c == NULL || reserved != 0 || count > LIM_ARGS ||
         count > r.n / 4 ||
-        (marks & ~(COMMAND_CLUSTER_PORT | COMMAND_USER | COMMAND_IN_MULTI)) !=
-            0) {
+        (marks & ~(COMMAND_CLUSTER_PORT | COMMAND_USER | COMMAND_IN_MULTI |
+                   COMMAND_ALLOWED)) != 0) {
         return HF_EINVAL;
     }
     names = name_words(c);

@@ -47,7 +47,8 @@ struct fake_action {
 };
 
 struct fake_conn {
-    int fd; /* -1: free */
+    int fd;    /* -1: free */
+    bool deaf; /* it sent what is no request; nothing more is read */
     struct buf in;
     struct resp_parser parser;
 };
@@ -61,7 +62,8 @@ struct fake_node {
     struct fake_action script[FAKE_SCRIPT]; /* used in order */
     size_t script_next;
     size_t script_len;
-    bool mute; /* as if stopped: connections are made, nothing is read */
+    bool mute;    /* as if stopped: connections are made, nothing is read */
+    size_t dials; /* connections taken */
 };
 
 struct fake_key {
@@ -101,6 +103,7 @@ void fake_script(struct fake *f, size_t node, struct fake_action a);
 bool fake_script_done(struct fake *f, size_t node);
 /* Stop or wake up node @node. */
 void fake_mute(struct fake *f, size_t node, bool mute);
+size_t fake_dials(struct fake *f, size_t node);
 /* What all nodes answer to STATUS as leader_id. */
 void fake_leader(struct fake *f, int64_t id);
 /* All sessions expire. */
