@@ -129,8 +129,10 @@ server_libserver_edge_a_SOURCES = \
 	server/edge/tracking.h
 
 bin_PROGRAMS += holdfastd
-holdfastd_SOURCES = server/edge/main_uv.c
-holdfastd_LDADD = $(ALL_LIBS)
+holdfastd_SOURCES = server/edge/allocator.c server/edge/allocator.h \
+	server/edge/main_uv.c
+# Only the server: the tests keep the allocator that the sanitizers know.
+holdfastd_LDADD = $(ALL_LIBS) $(JEMALLOC_LIBS)
 # Writes the tables of docs/PROTOCOL.md (scripts/protocol).
 noinst_PROGRAMS += server/command/protocol
 server_command_protocol_SOURCES = server/command/protocol_main.c

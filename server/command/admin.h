@@ -95,8 +95,9 @@ struct process_hooks {
     void (*purge)(void *data); /* free memory goes back to the system */
     /* What the allocator says of itself, as text. */
     void (*malloc_stats)(void *data, struct buf *text);
-    bool debug;         /* DEBUG is allowed */
-    const char *config; /* the settings' file; "": none */
+    const char *allocator; /* its name and version */
+    bool debug;            /* DEBUG is allowed */
+    const char *config;    /* the settings' file; "": none */
     const char *executable;
 };
 

@@ -141,7 +141,10 @@ static void section_memory(const struct node_view *v,
     line_u64(b, "mem_clients_normal", v->clients_bytes);
     line_u64(b, "mem_clients_slaves", 0);
     line_u64(b, "mem_replication_backlog", 0);
-    line_str(b, "mem_allocator", "libc");
+    line_str(b, "mem_allocator",
+             v->process != NULL && v->process->allocator != NULL
+                 ? v->process->allocator
+                 : "libc");
     line_u64(b, "active_defrag_running", 0);
     line_u64(b, "lazyfree_pending_objects", 0);
 }

@@ -2,7 +2,6 @@
  * loop, disk, node and edge. */
 #include <errno.h>
 #include <fcntl.h>
-#include <malloc.h>
 #include <netdb.h>
 #include <signal.h>
 #include <stdio.h>
@@ -17,6 +16,7 @@
 #include "base/assert.h"
 #include "base/disk.h"
 #include "resp/resp.h"
+#include "server/edge/allocator.h"
 #include "server/edge/conn.h"
 #include "server/edge/env_uv.h"
 #include "server/edge/hostport.h"
@@ -288,18 +288,13 @@ static void hook_sleep(void *data, uint64_t us)
 static void hook_purge(void *data)
 {
     (void)data;
-    (void)malloc_trim(0);
+    allocator_purge();
 }
 
 static void hook_malloc_stats(void *data, struct buf *text)
 {
-    struct mallinfo2 m = mallinfo2();
-
     (void)data;
-    buf_printf(text,
-               "allocated %zu, free in arenas %zu, arenas %zu, mapped alone "
-               "%zu (%zu pieces), could be given back %zu\n",
-               m.uordblks, m.fordblks, m.arena, m.hblkhd, m.hblks, m.keepcost);
+    allocator_stats(text);
 }
 
 static void hooks_fill(struct server *v)
@@ -317,6 +312,7 @@ static void hooks_fill(struct server *v)
         .sleep_us = hook_sleep,
         .purge = hook_purge,
         .malloc_stats = hook_malloc_stats,
+        .allocator = allocator_name(),
         .debug = v->s.debug_command,
         .config = v->s.config,
         .executable = v->executable,
