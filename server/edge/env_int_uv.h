@@ -33,7 +33,7 @@ struct env_uv {
     struct logger *log;
     uint64_t turn_ns;    /* when the last turn ended */
     uint64_t idle_ns;    /* how long the loop had slept by then */
-    uint64_t longest_us; /* turn */
+    struct env_turns turns;
     void (*turn_cb)(void *data, uint64_t us);
     void *turn_data;
     void (*signal_cb)(void *data, int signum);
