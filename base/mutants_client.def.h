@@ -13,6 +13,13 @@
     M(CLIENT_NO_BREAKER, "a silent node is tried again each time")          \
     M(CLIENT_IMPATIENT, "a living node is left before its own deadline")    \
     M(CLIENT_UV_RENUMBERS, "uv: a write on a broken link gets a new name")  \
+    M(CLIENT_HIST_LOW_END,                                                  \
+      "a percentile is a bucket's lower end, below what was measured")      \
+    M(CLIENT_HIST_MERGE_MAX, "merged histograms lose the largest value")    \
+    M(CLIENT_BENCH_OMISSION, "latency counts from when it was sent")        \
+    M(CLIENT_BENCH_DRIFT, "the rate is not kept")                           \
+    M(CLIENT_BENCH_WARMUP, "the warm-up is measured")                       \
+    M(CLIENT_BENCH_STATUS, "a load that failed ends with status 0")         \
     M(LOG_UNESCAPED, "a quote in a log line ends its JSON string")          \
     M(RESP_LIMIT_IGNORED, "a request over the limit is waited for")         \
     M(RESP_ERROR_UNCUT, "the text of an error can end its line")

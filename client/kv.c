@@ -84,6 +84,36 @@ static const struct kv_verb verbs[] = {
      "send any command, print its reply", "",
      "All that follows is sent as it is: options go before 'call'. The\n"
      "command is sent once; a lost answer is status 4.\n"},
+    {"bench", 0, 0, kv_bench, "", "put a load on the cluster and measure it",
+     "--connections --pipeline --rate --duration --requests --reads --keys "
+     "--distribution --key-size --value-size --seed --warmup --idle --fill "
+     "--spread --progress",
+     "GETs and SETs of keys 'bench:...', which stay behind. It works against\n"
+     "any server of the Redis protocol. Without --rate each connection sends\n"
+     "when it has an answer (closed loop). With it requests are due at fixed\n"
+     "times, whatever the answers do, and latency counts from then: a stall\n"
+     "is seen in full (open loop). Status 0: no request failed.\n"
+     "  --connections N   1 to 10000; default 64\n"
+     "  --pipeline N      in flight per connection, 1 to 1024: always, or "
+     "with\n"
+     "                    --rate at most; default 1, with --rate 64\n"
+     "  --rate N          requests per second, all connections together\n"
+     "  --duration S      how long, in seconds or with a unit; default 10s\n"
+     "  --requests N      or how many\n"
+     "  --warmup S        so long before that, not measured; default 0\n"
+     "  --reads PERCENT   GETs, the others are SETs; default 50. With --stale\n"
+     "                    they are answered from the node's own data\n"
+     "  --keys N          how many there are; default 100000\n"
+     "  --distribution D  uniform, or zipf (exponent 0.99); default uniform\n"
+     "  --key-size N      bytes; default 16\n"
+     "  --value-size N    bytes, random ones, at most 1048576; default 128\n"
+     "  --seed N          of keys, values and mix; default 1\n"
+     "  --idle N          further connections that only sit there, to 10000\n"
+     "  --fill            first SET each key once, not measured\n"
+     "  --spread          over all endpoints; default: all to the leader\n"
+     "  --progress        a line each second on stderr, as on a terminal\n"
+     "--timeout is how long an answer may take (5s). --output json has the\n"
+     "histograms, too.\n"},
 };
 
 enum { NVERBS = sizeof(verbs) / sizeof(verbs[0]) };
@@ -227,7 +257,7 @@ bool kv_stdin(struct buf *b)
 
 /* ---- options ---- */
 
-enum kind { FLAG, TEXT, NUMBER, TIME, AGE, OUTPUT };
+enum kind { FLAG, TEXT, NUMBER, COUNT, TIME, SECONDS, AGE, OUTPUT };
 
 #define FIELD(f) offsetof(struct kv, f)
 
@@ -257,6 +287,22 @@ static const struct option {
     {"--keys-only", FLAG, FIELD(keys_only), false},
     {"--wait", FLAG, FIELD(wait), false},
     {"--force", FLAG, FIELD(force), false},
+    {"--connections", NUMBER, FIELD(bench.connections), false},
+    {"--pipeline", NUMBER, FIELD(bench.pipeline), false},
+    {"--rate", NUMBER, FIELD(bench.rate), false},
+    {"--duration", SECONDS, FIELD(bench.duration_ms), false},
+    {"--requests", NUMBER, FIELD(bench.requests), false},
+    {"--reads", COUNT, FIELD(bench.reads), false},
+    {"--keys", NUMBER, FIELD(bench.keys), false},
+    {"--distribution", TEXT, FIELD(bench.distribution), false},
+    {"--key-size", NUMBER, FIELD(bench.key_size), false},
+    {"--value-size", NUMBER, FIELD(bench.value_size), false},
+    {"--seed", COUNT, FIELD(bench.seed), false},
+    {"--warmup", SECONDS, FIELD(bench.warmup_ms), false},
+    {"--idle", COUNT, FIELD(bench.idle), false},
+    {"--fill", FLAG, FIELD(bench.fill), false},
+    {"--spread", FLAG, FIELD(bench.spread), false},
+    {"--progress", FLAG, FIELD(bench.progress), false},
 };
 
 /* A number over 0, with a unit of time if @time. */
@@ -286,6 +332,21 @@ static bool parse_number(const char *s, bool time, uint64_t max, uint64_t *out)
     return false;
 }
 
+/* In seconds; or, as everywhere, with a unit. 0 is allowed. */
+static bool parse_seconds(const char *s, uint64_t *out)
+{
+    uint64_t v = 0;
+
+    if (s[strspn(s, "0123456789")] != '\0') {
+        return parse_number(s, true, INT64_MAX / 2, out);
+    }
+    if (strcmp(s, "0") != 0 && !parse_number(s, false, UINT32_MAX, &v)) {
+        return false;
+    }
+    *out = v * 1000;
+    return true;
+}
+
 static bool set_option(struct kv *kv, const struct option *o, const char *value)
 {
     void *field = (char *)kv + o->field;
@@ -298,6 +359,14 @@ static bool set_option(struct kv *kv, const struct option *o, const char *value)
         case TEXT:
             *(const char **)field = value;
             return true;
+        case COUNT:
+            if (strcmp(value, "0") == 0) {
+                *(uint64_t *)field = 0;
+                return true;
+            }
+            return parse_number(value, false, INT64_MAX, (uint64_t *)field);
+        case SECONDS:
+            return parse_seconds(value, (uint64_t *)field);
         case NUMBER:
         case TIME:
             return parse_number(value, o->kind == TIME, INT64_MAX / 2,
@@ -392,6 +461,7 @@ static int parse_line(struct kv *kv, int argc, char **argv, const char **args)
     bool options_end = false;
 
     kv->args = args;
+    kv_bench_defaults(&kv->bench);
     for (int i = 1; i < argc; i++) {
         int status = KV_DONE;
 

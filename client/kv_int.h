@@ -28,6 +28,26 @@ enum kv_output {
 
 struct kv_verb;
 
+/* Options of kv bench; kv_bench.c has the defaults. */
+struct kv_bench_options {
+    uint64_t connections;
+    uint64_t pipeline; /* 0: not given, as with the next three */
+    uint64_t rate;
+    uint64_t duration_ms;
+    uint64_t requests;
+    uint64_t reads;
+    uint64_t keys;
+    uint64_t key_size;
+    uint64_t value_size;
+    uint64_t seed;
+    uint64_t warmup_ms;
+    uint64_t idle;
+    const char *distribution;
+    bool fill;
+    bool spread;
+    bool progress;
+};
+
 /* The command line, taken apart. */
 struct kv {
     const struct kv_verb *verb;
@@ -53,6 +73,7 @@ struct kv {
     bool keys_only;
     bool wait;
     bool force;
+    struct kv_bench_options bench;
     bool help;
     bool version;
 };
@@ -82,6 +103,9 @@ int kv_status(struct kv *kv);
 int kv_member(struct kv *kv);
 int kv_watch(struct kv *kv);
 int kv_call(struct kv *kv);
+int kv_bench(struct kv *kv);
+
+void kv_bench_defaults(struct kv_bench_options *o);
 
 /* Without a verb: the prompt, or a script on stdin. */
 int kv_prompt(struct kv *kv);

@@ -33,6 +33,15 @@ bin_PROGRAMS += kv
 kv_SOURCES = \
 	client/kv.c \
 	client/kv_admin.c \
+	client/kv_bench.c \
+	client/kv_bench_conn.c \
+	client/kv_bench_int.h \
+	client/kv_bench_load.c \
+	client/kv_bench_load.h \
+	client/kv_bench_mix.c \
+	client/kv_bench_out.c \
+	client/kv_hist.c \
+	client/kv_hist.h \
 	client/kv_int.h \
 	client/kv_keys.c \
 	client/kv_out.c \
@@ -42,4 +51,4 @@ kv_SOURCES = \
 	client/kv_stream.c \
 	client/kv_txn.c \
 	client/kv_watch.c
-kv_LDADD = client/libholdfast.a $(EDIT_LIBS)
+kv_LDADD = client/libholdfast.a $(EDIT_LIBS) -lm

@@ -13,6 +13,7 @@ UNIT_TESTS = \
 	tests/unit/test_driver \
 	tests/unit/test_holdfast_uv \
 	tests/unit/test_kv \
+	tests/unit/test_kv_bench \
 	tests/unit/test_load \
 	tests/unit/test_log_line \
 	tests/unit/test_message \
@@ -135,6 +136,10 @@ tests_unit_test_holdfast_uv_LDADD = client/libholdfast_uv.a \
 	$(CLIENT_LDADD) $(UV_LIBS)
 tests_unit_test_kv_SOURCES = tests/unit/test_kv.c $(FAKE_CLUSTER)
 tests_unit_test_kv_LDADD = $(CLIENT_LDADD)
+tests_unit_test_kv_bench_SOURCES = tests/unit/test_kv_bench.c $(FAKE_CLUSTER) \
+	client/kv_bench_conn.c client/kv_bench_load.c client/kv_bench_mix.c \
+	client/kv_bench_out.c client/kv_hist.c client/kv_out.c
+tests_unit_test_kv_bench_LDADD = $(CLIENT_LDADD) $(JANSSON_LIBS)
 DISK_SIM = tests/sim/disk_sim.c tests/sim/disk_sim.h tests/unit/wal_env.h
 tests_unit_test_command_SOURCES = tests/unit/test_command.c tests/unit/ask.h
 tests_unit_test_server_SOURCES = tests/unit/test_server.c tests/unit/ask.h
