@@ -231,13 +231,12 @@ calibrate() {
 }
 
 # rb PORT set|get CONNECTIONS PIPELINE VALUE REQUESTS: redis-benchmark; prints
-# "RPS P50 P99 P999 MAX" and leaves the distribution in $work/dist.
+# "RPS P50 P99 P999 MAX" (it ends at the first error reply) and leaves the distribution in $work/dist.
 rb() {
-    redis-benchmark -e -p "$1" -t "$2" -c "$3" -P "$4" -d "$5" \
+    redis-benchmark -p "$1" -t "$2" -c "$3" -P "$4" -d "$5" \
         -r "$keys" -n "$6" >"$work/out" 2>"$work/err" ||
-        die "redis-benchmark: $(head -n 1 "$work/err")"
-    ! grep -i 'error' "$work/out" "$work/err" >&2 ||
-        die "redis-benchmark at port $1"
+        die "redis-benchmark at port $1: $(cat "$work/err" "$work/out" |
+            grep -i error | head -n 1)"
     tr '\r' '\n' <"$work/out" | awk -v dist="$work/dist" '
         /^Cumulative/ { past = 1 }
         !past && / <= .* milliseconds / { p = $1; sub("%", "", p)

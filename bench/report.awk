@@ -131,20 +131,20 @@ function json(   i, k, m, row, peer, metric, r, line, first, shown) {
     for (i = 1; i <= rows_n; i++) {
         row = rows[i]
         printf "%s\n    \"%s\": {\"date\": \"%s\", \"commit\": \"%s\", " \
-            "\"rounds\": \"%s\", \"load\": \"%s\", \"peers\": {", \
-            i > 1 ? "," : "", row, about[row, "date"], about[row, "commit"],
+            "\"rounds\": \"%s\", \"load\": \"%s\", \"peers\": {",
+            (i > 1 ? "," : ""), row, about[row, "date"], about[row, "commit"],
             about[row, "rounds"], about[row, "load"]
         for (k = 1; k <= peers_n[row]; k++) {
             peer = peers[row, k]
-            printf "%s\n      \"%s\": {", k > 1 ? "," : "", peer
+            printf "%s\n      \"%s\": {", (k > 1 ? "," : ""), peer
             for (m = 1; m <= metrics_n[row, peer]; m++) {
                 metric = metrics[row, peer, m]
                 spread(row SUBSEP peer SUBSEP metric)
                 printf "%s\n        \"%s\": {\"median\": %.10g, \"min\": " \
-                    "%.10g, \"max\": %.10g, \"values\": [", m > 1 ? "," : "",
+                    "%.10g, \"max\": %.10g, \"values\": [", (m > 1 ? "," : ""),
                     metric, mid, lo, hi
                 for (r = 1; r <= n[row, peer, metric]; r++) {
-                    printf "%s%.10g", r > 1 ? ", " : "",
+                    printf "%s%.10g", (r > 1 ? ", " : ""),
                         value[row, peer, metric, r]
                 }
                 printf "]}"
