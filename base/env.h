@@ -131,7 +131,7 @@ struct env_ops {
     size_t (*pending)(const struct net_conn *c);
     void (*read_pause)(struct net_conn *c, bool paused);
     void (*close)(struct net_conn *c);
-    void (*usage)(struct env *e, struct env_usage *out); /* may be NULL */
+    void (*usage)(struct env *e, struct env_usage *out);   /* may be NULL */
     const struct env_turns *(*turns)(const struct env *e); /* may be NULL */
 };
 

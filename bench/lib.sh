@@ -10,7 +10,8 @@
 # two), etcd (the leader of three), redis-always (appendonly yes, appendfsync
 # always), redis-memory (no persistence), floor (no server at all).
 # shellcheck shell=sh
-# shellcheck disable=SC2086  # lists of words and pids
+# shellcheck disable=SC2086,SC2154,SC2034  # lists of words and pids; what
+# scripts/bench.sh and the rows set and use
 
 # ---- records ----
 
@@ -231,7 +232,8 @@ calibrate() {
 }
 
 # rb PORT set|get CONNECTIONS PIPELINE VALUE REQUESTS: redis-benchmark; prints
-# "RPS P50 P99 P999 MAX" (it ends at the first error reply) and leaves the distribution in $work/dist.
+# "RPS P50 P99 P999 MAX" (it ends at the first error reply) and leaves the
+# distribution in $work/dist.
 rb() {
     redis-benchmark -p "$1" -t "$2" -c "$3" -P "$4" -d "$5" \
         -r "$keys" -n "$6" >"$work/out" 2>"$work/err" ||
@@ -272,7 +274,7 @@ etcd_load_rate() { etcd_load_n "$@" | awk '{ print $1 }'; }
 
 closed_etcd() {
     what=put
-    [ "$1" = set ] || what=get
+    [ "$1" = set ] || what="get"
     calibrate etcd etcd_load_rate "$what" "$2" "$keys" "$4" "$3"
     cpu_begin etcd
     got=$(etcd_load_n "$what" "$2" "$keys" "$4" "$3" "$n") || exit 1

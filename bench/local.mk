@@ -12,6 +12,6 @@ etcd_load_SOURCES = bench/etcd_load.c
 etcd_load_LDADD = base/libbase.a
 resp_load_SOURCES = bench/resp_load.c
 resp_load_LDADD = base/libbase.a
-EXTRA_DIST += bench/run.sh bench/lib.sh bench/report.sh bench/report.awk \
+EXTRA_DIST += bench/lib.sh bench/report.sh bench/report.awk \
 	bench/plot.awk bench/targets bench/rows/closed.sh bench/rows/growth.sh \
 	bench/rows/open.sh bench/cold.sh bench/snapshot.sh

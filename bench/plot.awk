@@ -41,7 +41,8 @@ function short(v) {
 }
 END {
     left = 70; right = 700; top = 40; bottom = 420
-    split("#c03020 #2060c0 #308030 #a06000 #703090 #007070 #888888", colour, " ")
+    split("#c03020 #2060c0 #308030 #a06000 #703090 #007070 #888888", colour,
+        " ")
     if (series == 0) { exit 1 }
     svg_open(900, 470, title)
     svg_text((left + right) / 2, bottom + 36, "middle", xname)

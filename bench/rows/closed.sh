@@ -69,7 +69,7 @@ value_run() { # PEER set|get BYTES
     keys=$((n / 4)) # most are there when they are asked for
     if [ "$1" = etcd ]; then
         what=put
-        [ "$2" = set ] || what=get
+        [ "$2" = set ] || what="get"
         got=$(etcd_load_n "$what" 16 "$keys" "$3" 1 "$n")
     else
         got=$(rb "$(peer_port "$1")" "$2" 16 1 "$3" "$n")
@@ -131,8 +131,11 @@ h2_one() { # NAME put|get CONNECTIONS STREAMS
     row=$row_of
     got=$(h2_run "$2" "$3" "$4" "$n")
     rec h2load "$1_rps" "$got"
+    h2_rps=$got
     got=$(etcd_load_n "$2" "$3" 1 128 "$4" "$n")
     rec etcd_load "$1_rps" "${got%% *}"
+    rec etcd_load/h2load "$1_rps" "$(awk -v a="${got%% *}" -v b="$h2_rps" \
+        'BEGIN { print a / b }')"
 }
 
 row_h2load() {

@@ -57,6 +57,7 @@ offered() {
 # Half of the peak, beside etcd and redis-server at half of theirs; then again
 # while all three nodes take snapshots of $open_keys keys all the time.
 row_open() {
+    seconds=$open_seconds
     if [ ! -e "$work/open.filled" ]; then
         fill "$lead" "$open_keys" 100
         : >"$work/open.filled"
@@ -90,8 +91,8 @@ row_conns() {
         idle=0
         [ "$conns" != 5000 ] || idle=2500
         for reads in 0 100; do
-            what=set
-            [ "$reads" = 0 ] || what=get
+            what="set"
+            [ "$reads" = 0 ] || what="get"
             kvb "$lead" --connections "$((conns - idle))" --idle "$idle" \
                 --reads "$reads" --duration "${seconds}s"
             rec holdfast "${what}_${conns}_rps" "$(kvb_get rps)"

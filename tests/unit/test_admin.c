@@ -419,8 +419,8 @@ int main(void)
     static const struct CMUnitTest tests[] = {
         T(slots_leader), T(slots_leaderless), T(slots_dead),  T(slots_alone),
         T(slots_blank),  T(slots_starting),   T(same_master), T(hex_ids),
-        T(status),       T(time_and_config),  T(info),        T(info_turns),        T(actions),
-        T(addresses),
+        T(status),       T(time_and_config),  T(info),        T(info_turns),
+        T(actions),      T(addresses),
     };
 
     return cmocka_run_group_tests_name("admin", tests, NULL, NULL);

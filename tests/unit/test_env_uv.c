@@ -627,7 +627,8 @@ int main(void)
         T(pool_beside_log), T(large_write),     T(end_of_stream),
         T(refused),         T(bad_addresses),   T(by_name),
         T(source_address),  T(paused_input),    T(port_in_use),
-        T(out_of_files),    T(term_signal),     T(host_and_port), T(turns),
+        T(out_of_files),    T(term_signal),     T(host_and_port),
+        T(turns),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
