@@ -17,7 +17,7 @@
       "a percentile is a bucket's lower end, below what was measured")      \
     M(CLIENT_HIST_MERGE_MAX, "merged histograms lose the largest value")    \
     M(CLIENT_BENCH_OMISSION, "latency counts from when it was sent")        \
-    M(CLIENT_BENCH_DRIFT, "the rate is not kept")                           \
+    M(CLIENT_BENCH_DRIFT, "the pause between requests is whole ms")         \
     M(CLIENT_BENCH_WARMUP, "the warm-up is measured")                       \
     M(CLIENT_BENCH_STATUS, "a load that failed ends with status 0")         \
     M(LOG_UNESCAPED, "a quote in a log line ends its JSON string")          \

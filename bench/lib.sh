@@ -217,14 +217,16 @@ figures() {
     rec "$1" max "$6"
 }
 
-# How many requests PEER answers in $seconds in this row; the first round
-# finds out, which warms up as well. calibrate PEER COMMAND...: the command
-# gets the number as its last word and prints requests a second; leaves $n.
+# How many requests PEER answers in $seconds in this row, to $n; the first
+# round finds out, which warms up as well. calibrate PEER CONNECTIONS COMMAND
+# WORD...: the command gets a number as its last word and prints requests a
+# second.
 calibrate() {
     n_file=$work/n.$row.$1
-    shift
+    n_first=$((first_n * $2 / 64 + 100))
+    shift 2
     n=$(cat "$n_file" 2>/dev/null) || {
-        rate=$("$@" "$first_n") || exit 1
+        rate=$("$@" "$n_first") || exit 1
         n=$(awk -v r="$rate" -v s="$seconds" \
             'BEGIN { n = int(r * s); print n < 1000 ? 1000 : n }')
         echo "$n" >"$n_file"
@@ -257,7 +259,7 @@ closed() {
         return
     fi
     p=$(peer_port "$1")
-    calibrate "$1" rb_rate "$p" "$2" "$3" "$4" "$5"
+    calibrate "$1" "$3" rb_rate "$p" "$2" "$3" "$4" "$5"
     cpu_begin "$1"
     got=$(rb "$p" "$2" "$3" "$4" "$5" "$n") || exit 1
     cpu_end "$1" "$n"
@@ -275,7 +277,7 @@ etcd_load_rate() { etcd_load_n "$@" | awk '{ print $1 }'; }
 closed_etcd() {
     what=put
     [ "$1" = set ] || what="get"
-    calibrate etcd etcd_load_rate "$what" "$2" "$keys" "$4" "$3"
+    calibrate etcd "$2" etcd_load_rate "$what" "$2" "$keys" "$4" "$3"
     cpu_begin etcd
     got=$(etcd_load_n "$what" "$2" "$keys" "$4" "$3" "$n") || exit 1
     cpu_end etcd "$n"

@@ -40,7 +40,7 @@ function short(v) {
     if ($3 > 0 && (ylow == "" || $3 < ylow)) { ylow = $3 }
 }
 END {
-    left = 70; right = 700; top = 40; bottom = 420
+    left = 70; right = 700; top = 56; bottom = 420
     split("#c03020 #2060c0 #308030 #a06000 #703090 #007070 #888888", colour,
         " ")
     if (series == 0) { exit 1 }

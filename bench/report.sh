@@ -63,7 +63,15 @@ report load | awk '{ print $1, $2, $4 }' | plot bench-load-p99.svg -v ylog=1 \
     -v yname='p99, ms' -v xname=requests/s \
     -v title='SET 128 B, 64 connections: p99 over offered load'
 
+for svg in latency latency-1 latency-open load load-p99; do
+    [ ! -s "$out/bench-$svg.svg" ] ||
+        printf '\n![%s](bench-%s.svg)\n' "$svg" "$svg" >>"$out/result.md"
+done
+
 [ -n "$write" ] || exit 0
+# shellcheck disable=SC2086  # a list of files
+quick=$(grep -l '^# rounds .*quick' $found | sed 's,.*/,,' | tr '\n' ' ')
+[ -z "$quick" ] || die "not written: --quick measured $quick"
 cp "$out"/bench-*.svg "$HF_ROOT/docs/"
 page=$HF_ROOT/docs/BENCHMARKS.md
 begin='<!-- ./dev bench --write: from here -->'

@@ -55,7 +55,7 @@ static int64_t due_at(const struct load *l, uint64_t i)
     uint64_t rate = l->cfg->rate;
 
     if (mutant(CLIENT_BENCH_DRIFT)) {
-        return l->begin_ns + (int64_t)(i * (1000000000 / rate / 1000 * 1000));
+        return l->begin_ns + (int64_t)(i * (1000 / rate) * 1000000);
     }
     return l->begin_ns + (int64_t)(i / rate) * BENCH_NS +
            (int64_t)(i % rate * 1000000000 / rate);
@@ -139,6 +139,9 @@ static void send_open(struct load *l, int64_t now)
 {
     uint64_t due = due_by(l, now);
 
+    if (due - l->next > l->r->behind_max) {
+        l->r->behind_max = due - l->next;
+    }
     while (l->next < due) {
         struct bench_conn *c = take_ready(l);
         int64_t at = due_at(l, l->next);
@@ -151,9 +154,6 @@ static void send_open(struct load *l, int64_t now)
         }
         put_request(l, c, at, now);
         conn_list(l, c);
-    }
-    if (due - l->next > l->r->behind_max) {
-        l->r->behind_max = due - l->next;
     }
     flush_dirty(l);
 }
@@ -315,9 +315,11 @@ static void run(struct load *l)
     int64_t now = bench_now_ns();
     int64_t tick_ns = now;
     int64_t give_up_ns = INT64_MAX;
+    bool timed = l->cfg->duration_ns > 0;
     uint64_t ticks = 0;
 
-    while (now < give_up_ns && (!all_sent(l, now) || l->in_flight > 0)) {
+    while (now < give_up_ns && (!all_sent(l, now) || l->in_flight > 0 ||
+                                (timed && now < l->end_ns))) {
         if (l->cfg->rate > 0) {
             send_open(l, now);
         } else {
@@ -331,7 +333,7 @@ static void run(struct load *l)
                 break;
             }
             if (give_up_ns == INT64_MAX &&
-                (now >= l->end_ns || all_sent(l, now))) {
+                (now >= l->end_ns || (!timed && all_sent(l, now)))) {
                 give_up_ns = now + l->cfg->timeout_ns;
             }
         }

@@ -396,7 +396,8 @@ static int run_terminal(struct kv *kv)
     (void)el_set(p.el, EL_PROMPT, prompt_text);
     (void)el_set(p.el, EL_EDITOR, "emacs");
     (void)el_set(p.el, EL_HIST, history, p.history);
-    (void)el_set(p.el, EL_ADDFN, "kv-complete", "Complete a name", complete);
+    /* Wide: el_set() would lose its copies of these two texts. */
+    (void)el_wset(p.el, EL_ADDFN, L"kv-complete", L"Complete a name", complete);
     (void)el_set(p.el, EL_BIND, "^I", "kv-complete", NULL);
     (void)el_source(p.el, NULL); /* ~/.editrc; there may be none */
     edit(&p);

@@ -127,10 +127,10 @@ int snapx_send(struct snapxfer *x,
                const struct snapx_offer *o,
                const char *name);
 void snapx_send_end(struct snapxfer *x, uint64_t to);
-/* Is the snapshot being sent to a follower that makes progress? Then the
- * next snapshot has to wait. */
 /* Bytes per second from now on; raised to SNAPX_RATE_MIN. */
 void snapx_set_rate(struct snapxfer *x, uint64_t rate);
+/* Is the snapshot being sent to a follower that makes progress? Then the
+ * next snapshot has to wait. */
 bool snapx_sending(const struct snapxfer *x);
 
 /* ---- receiver ---- */

@@ -109,7 +109,7 @@ first_n=20000
 floor_n=5000
 open_keys=1000000
 open_seconds=15
-load_percents='10 25 50 70 80 90 100 110 125 150'
+load_percents='10 25 50 75 100 150 200 300 400 600'
 value_bytes=268435456
 value_n=20000
 catchup_n=2000000
@@ -128,7 +128,7 @@ if [ -n "$quick" ]; then
     floor_n=500
     open_keys=20000
     open_seconds=2
-    load_percents='25 75 125'
+    load_percents='25 100 400'
     value_bytes=16777216
     value_n=2000
     catchup_n=50000

@@ -43,7 +43,7 @@ likely() {
             echo "test_conn test_pubsub test_tracking test_push" \
                 "test_bounds test_command test_machine"
             ;;
-        client) echo "test_client test_resp test_kv" ;;
+        client) echo "test_client test_resp test_kv test_kv_bench" ;;
         server) echo "test_server test_node" ;;
         jepsen) find "$dir/tests/unit" -type f -perm -u+x \
             \( -name 'test_check*' -o -name 'test_history_out' \) |

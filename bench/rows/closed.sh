@@ -127,7 +127,7 @@ h2_run() {
 h2_one() { # NAME put|get CONNECTIONS STREAMS
     row_of=$row
     row=$row.$1
-    calibrate etcd h2_run "$2" "$3" "$4"
+    calibrate etcd "$3" h2_run "$2" "$3" "$4"
     row=$row_of
     got=$(h2_run "$2" "$3" "$4" "$n")
     rec h2load "$1_rps" "$got"

@@ -72,7 +72,7 @@ row_growth() {
             for pipe in 1 16; do
                 row_of=$row
                 row=$row.$what$pipe
-                calibrate "$size" rb_rate "$lead" "$what" 64 "$pipe" 100
+                calibrate "$size" 64 rb_rate "$lead" "$what" 64 "$pipe" 100
                 row=$row_of
                 got=$(rb "$lead" "$what" 64 "$pipe" 100 "$n")
                 rec "$size" "${what}_p${pipe}_rps" "${got%% *}"

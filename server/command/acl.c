@@ -30,18 +30,6 @@ static const struct {
 
 enum { IDS = 1024, KNOWN = 1 << 7, OTHERS_SHIFT = 2 };
 
-static bool has_word(const char *words, const char *word)
-{
-    size_t n = strlen(word);
-
-    for (const char *at = words; (at = strstr(at, word)) != NULL; at += n) {
-        if ((at == words || at[-1] == ' ') && at[n] == ' ') {
-            return true;
-        }
-    }
-    return false;
-}
-
 /* Access to the first key, and to the others << OTHERS_SHIFT. */
 static uint8_t access_of(const struct command *c)
 {
@@ -54,7 +42,7 @@ static uint8_t access_of(const struct command *c)
         command_full_name(c, name);
         by_id[c->id] = (uint8_t)(KNOWN | one | one << OTHERS_SHIFT);
         for (size_t i = 0; i < sizeof accesses / sizeof accesses[0]; i++) {
-            if (has_word(accesses[i].commands, name)) {
+            if (command_listed(accesses[i].commands, name)) {
                 by_id[c->id] = (uint8_t)(KNOWN | accesses[i].first |
                                          accesses[i].others << OTHERS_SHIFT);
             }
@@ -306,7 +294,7 @@ static enum acl_verdict selector_check(const struct user_selector *s,
 static bool always(const struct command *c)
 {
     return c->parent == NULL &&
-           has_word("aclauth auth hello quit reset ", c->name);
+           command_listed("aclauth auth hello quit reset ", c->name);
 }
 
 /* The error of the selector that came furthest is the one to tell. */

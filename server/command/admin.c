@@ -140,6 +140,20 @@ bool admin_need_master(const struct ask *a)
     return false;
 }
 
+bool admin_need_process(const struct ask *a)
+{
+    if (a->v->process == NULL) {
+        resp_error(a->reply, "ERR not possible in this process");
+        return false;
+    }
+    return true;
+}
+
+double admin_ratio(uint64_t a, uint64_t b)
+{
+    return b == 0 ? 0 : (double)a / (double)b;
+}
+
 /* Has this node been without a leader for longer than an election takes? Then
  * it is cut off, or the majority is lost. */
 static bool is_alone(const struct node_view *v)

@@ -21,6 +21,9 @@ void admin_field_int(struct buf *b, const char *name, uint64_t value);
 const struct member_view *admin_self(const struct node_view *v);
 /* False without members: the error reply was appended. */
 bool admin_need_master(const struct ask *a);
+/* False without a process: the same. */
+bool admin_need_process(const struct ask *a);
+double admin_ratio(uint64_t a, uint64_t b); /* of anything to nothing: 0 */
 /* One line of CLUSTER NODES, without its end. */
 void admin_nodes_line(const struct node_view *v,
                       const struct member_view *m,

@@ -123,8 +123,46 @@ bool args_need_time(struct bytes s,
     return false;
 }
 
+/* "[...]" at *@p, which moves behind it: is @c in it? */
+static bool glob_class(struct bytes pat, size_t *p, uint8_t c)
+{
+    bool negate = *p + 1 < pat.n && pat.p[*p + 1] == '^';
+    size_t at = *p + 1 + negate;
+    bool in = false;
+
+    for (; at < pat.n && pat.p[at] != ']'; at++) {
+        uint8_t lo = pat.p[at], hi = lo;
+
+        if (lo == '\\' && at + 1 < pat.n) {
+            lo = hi = pat.p[++at];
+        } else if (at + 2 < pat.n && pat.p[at + 1] == '-') {
+            hi = pat.p[at += 2];
+        }
+        in |= lo <= hi ? c >= lo && c <= hi : c >= hi && c <= lo;
+    }
+    *p = at + (at < pat.n);
+    return in != negate;
+}
+
+/* What stands for one byte at *@p, which moves behind it: for @c? */
+static bool glob_one(struct bytes pat, size_t *p, uint8_t c)
+{
+    uint8_t want = pat.p[*p];
+
+    if (want == '[') {
+        return glob_class(pat, p, c);
+    }
+    if (want == '\\' && *p + 1 < pat.n) {
+        want = pat.p[*p + 1];
+        *p += 2;
+        return c == want;
+    }
+    ++*p;
+    return want == '?' || c == want;
+}
+
 /* Iterative, with one point to fall back to: the last star. */
-bool command_glob(struct bytes pat, struct bytes s)
+bool command_glob_within(struct bytes pat, struct bytes s, uint64_t *steps)
 {
     size_t p = 0, i = 0, star = SIZE_MAX, star_i = 0;
 
@@ -133,52 +171,38 @@ bool command_glob(struct bytes pat, struct bytes s)
         bool ok = false;
 
         if (p < pat.n && pat.p[p] == '*') {
-            star = p++;
+            star = next++;
             star_i = i;
-            continue;
+        } else if (p < pat.n && i < s.n) {
+            ok = glob_one(pat, &next, s.p[i]);
         }
-        if (p < pat.n && i < s.n) {
-            uint8_t c = pat.p[p];
-
-            if (c == '[') {
-                bool negate = p + 1 < pat.n && pat.p[p + 1] == '^';
-                bool in = false;
-
-                for (next = p + 1 + negate; next < pat.n && pat.p[next] != ']';
-                     next++) {
-                    uint8_t lo = pat.p[next], hi = lo;
-
-                    if (lo == '\\' && next + 1 < pat.n) {
-                        lo = hi = pat.p[++next];
-                    } else if (next + 2 < pat.n && pat.p[next + 1] == '-') {
-                        hi = pat.p[next += 2];
-                    }
-                    in |= lo <= hi ? s.p[i] >= lo && s.p[i] <= hi
-                                   : s.p[i] >= hi && s.p[i] <= lo;
-                }
-                next += next < pat.n;
-                ok = in != negate;
-            } else {
-                if (c == '\\' && p + 1 < pat.n) {
-                    c = pat.p[++next];
-                    ok = s.p[i] == c;
-                } else {
-                    ok = c == '?' || s.p[i] == c;
-                }
-                next++;
-            }
+        if (*steps <= next - p + 1) {
+            *steps = 0;
+            return false;
         }
+        *steps -= next - p + 1;
         if (ok) {
-            p = next;
             i++;
+        } else if (star == p) {
+            if (next == pat.n) {
+                return true; /* nothing behind the star */
+            }
         } else if (star != SIZE_MAX && star_i < s.n) {
-            p = star + 1;
+            next = star + 1;
             i = ++star_i;
         } else {
             return false;
         }
+        p = next;
     }
     return true;
+}
+
+bool command_glob(struct bytes pat, struct bytes s)
+{
+    uint64_t steps = UINT64_MAX;
+
+    return command_glob_within(pat, s, &steps);
 }
 
 static uint16_t crc16(struct bytes s)

@@ -11,6 +11,7 @@
 
 #define ERR_NOT_INT "ERR value is not an integer or out of range"
 #define ERR_SYNTAX "ERR syntax error"
+#define ERR_PATTERN "ERR the pattern takes too long to match"
 #define ERR_DIGEST "ERR must be exactly 16 hexadecimal characters"
 
 /* Canonical decimal only: no space, no plus, no leading zero, no "-0". */

@@ -97,7 +97,7 @@ enum { IDS = 1024 };
 /* Built at the first use of each, never changed after. */
 static uint32_t by_id[IDS];
 
-static bool listed(const char *commands, const char *name)
+bool command_listed(const char *commands, const char *name)
 {
     size_t n = strlen(name);
 
@@ -131,7 +131,7 @@ uint32_t command_categories(const struct command *c)
     if (by_id[c->id] == 0) {
         command_full_name(c, name);
         for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
-            if (listed(table[i].commands, name)) {
+            if (command_listed(table[i].commands, name)) {
                 by_id[c->id] = table[i].set;
             }
         }

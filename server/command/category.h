@@ -48,6 +48,8 @@ enum category {
 
 /* The set of @c, a bit for each; never empty. */
 uint32_t command_categories(const struct command *c);
+/* Is @name one of @commands, names that are each followed by a space? */
+bool command_listed(const char *commands, const char *name);
 /* "keyspace" for bit 0, ... @bit < CATEGORY_N. */
 const char *category_name(unsigned bit);
 /* The bit of that name (case does not matter) as a set; 0: there is none. */

@@ -28,8 +28,11 @@ void admin_cluster_replicas(const struct ask *a)
     struct buf lines = BUF_INIT;
     size_t n = 0;
 
-    if (of == NULL || !admin_need_master(a)) {
+    if (of == NULL) {
         unknown_node(a);
+        return;
+    }
+    if (!admin_need_master(a)) {
         return;
     }
     if (of != master) {

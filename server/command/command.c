@@ -140,7 +140,7 @@ static size_t help_rows(const struct command *parent, struct buf *body)
     return lines;
 }
 
-static void help(const struct command *parent, struct buf *reply)
+void command_help(const struct command *parent, struct buf *reply)
 {
     static const struct {
         const char *name;
@@ -185,7 +185,7 @@ static void find_help(const struct command *parent,
                     "ERR wrong number of arguments for '%s|help' command",
                     parent->name);
     } else {
-        help(parent, reply);
+        command_help(parent, reply);
     }
 }
 

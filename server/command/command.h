@@ -36,6 +36,8 @@ enum {
     VALUE_MAX = 64 << 20,       /* bytes of a value (APPEND); beyond: -ERR */
     SCAN_COUNT_MAX = 10000,     /* keys that one SCAN looks at, at most */
     SCAN_BYTES = 1 << 20,       /* keys after which a SCAN ends early */
+    SCAN_STEPS = 1 << 22,       /* ... and steps of its pattern */
+    GLOB_STEPS_MAX = 1 << 26,   /* steps of a request's pattern; beyond: -ERR */
     TXN_COMMANDS_MAX = 1 << 16, /* commands and conditions of one TXN */
 };
 
@@ -116,6 +118,8 @@ void command_error_arity(const struct command *c, struct buf *reply);
 void command_error_subcommand(const struct command *parent,
                               struct bytes sub,
                               struct buf *reply);
+/* What "@parent HELP" answers. */
+void command_help(const struct command *parent, struct buf *reply);
 /* CRC16 of the key (of its {tag}), modulo 16384. */
 uint16_t command_key_slot(struct bytes key);
 
@@ -197,7 +201,10 @@ void command_local(const struct command *c,
 void command_markdown(struct buf *out);
 
 /* Redis globs: * ? [a-z] [^x] \x. Time at most linear in the product of the
- * lengths. */
+ * lengths: for patterns and strings that are short. */
 bool command_glob(struct bytes pattern, struct bytes s);
+/* For patterns of any length: in at most *@steps steps, about one a byte that
+ * was looked at. They are taken off; none left: the answer is not known. */
+bool command_glob_within(struct bytes pattern, struct bytes s, uint64_t *steps);
 
 #endif

@@ -6,6 +6,7 @@
 
 #include "resp/resp.h"
 #include "server/command/admin_int.h"
+#include "server/command/args.h"
 #include "server/command/command.h"
 
 static bool is_pattern(struct bytes s)
@@ -19,7 +20,7 @@ static bool is_pattern(struct bytes s)
 }
 
 /* In any case of letters: all names are in lower case. */
-static bool matches(struct bytes pattern, const char *name)
+static bool matches(struct bytes pattern, const char *name, uint64_t *steps)
 {
     uint8_t low[128];
 
@@ -29,12 +30,13 @@ static bool matches(struct bytes pattern, const char *name)
     for (size_t i = 0; i < pattern.n; i++) {
         low[i] = (uint8_t)tolower(pattern.p[i]);
     }
-    return command_glob(bytes_of(low, pattern.n), bytes_str(name));
+    return command_glob_within(bytes_of(low, pattern.n), bytes_str(name),
+                               steps);
 }
 
 /* The words that ask for @name; -1: none. A name is preferred to a pattern,
  * as it is answered in the letters in which it was asked. */
-static int wanted(const struct ask *a, const char *name)
+static int wanted(const struct ask *a, const char *name, uint64_t *steps)
 {
     int by = -1;
 
@@ -42,7 +44,8 @@ static int wanted(const struct ask *a, const char *name)
         if (bytes_ieq(a->argv[i], name)) {
             return i;
         }
-        if (by < 0 && is_pattern(a->argv[i]) && matches(a->argv[i], name)) {
+        if (by < 0 && is_pattern(a->argv[i]) &&
+            matches(a->argv[i], name, steps)) {
             by = i;
         }
     }
@@ -145,13 +148,15 @@ bool admin_config_fixed(struct bytes name)
 
 struct out {
     const struct ask *a;
+    uint64_t steps; /* left for patterns */
     struct buf body;
     size_t n;
 };
 
 static void give(struct out *o, const char *name, const char *value)
 {
-    int by = value == NULL ? -1 : wanted(o->a, name);
+    int by =
+        value == NULL || o->steps == 0 ? -1 : wanted(o->a, name, &o->steps);
 
     if (by >= 0 &&
         (own(o->a->v, name) == NULL || own(o->a->v, name) == value)) {
@@ -207,7 +212,7 @@ static void give_derived(struct out *o)
 void admin_config_get(const struct ask *a)
 {
     const struct node_view *v = a->v;
-    struct out o = {a, BUF_INIT, 0};
+    struct out o = {a, GLOB_STEPS_MAX, BUF_INIT, 0};
 
     for (size_t i = 0; i < v->n_config; i++) {
         give(&o, v->config[i].name, v->config[i].value);
@@ -219,25 +224,20 @@ void admin_config_get(const struct ask *a)
         give(&o, fixed[i].name, fixed[i].value);
     }
     give_derived(&o);
-    resp_map(a->reply, o.n);
-    buf_bytes_append(a->reply, buf_bytes(&o.body));
-    buf_release(&o.body);
-}
-
-static bool need_process(const struct ask *a)
-{
-    if (a->v->process == NULL) {
-        resp_error(a->reply, "ERR not possible in this process");
-        return false;
+    if (o.steps == 0) {
+        resp_error(a->reply, ERR_PATTERN);
+    } else {
+        resp_map(a->reply, o.n);
+        buf_bytes_append(a->reply, buf_bytes(&o.body));
     }
-    return true;
+    buf_release(&o.body);
 }
 
 void admin_config_set(const struct ask *a)
 {
     if ((a->argc - 2) % 2 != 0) {
         resp_error(a->reply, "ERR syntax error");
-    } else if (need_process(a) &&
+    } else if (admin_need_process(a) &&
                a->v->process->config_set(a->v->process->data, a->argv + 2,
                                          (size_t)(a->argc - 2) / 2, a->reply)) {
         resp_ok(a->reply);
@@ -246,7 +246,7 @@ void admin_config_set(const struct ask *a)
 
 void admin_config_resetstat(const struct ask *a)
 {
-    if (need_process(a)) {
+    if (admin_need_process(a)) {
         a->v->process->reset_stats(a->v->process->data);
         resp_ok(a->reply);
     }
@@ -254,7 +254,7 @@ void admin_config_resetstat(const struct ask *a)
 
 void admin_config_rewrite(const struct ask *a)
 {
-    if (need_process(a) &&
+    if (admin_need_process(a) &&
         a->v->process->config_rewrite(a->v->process->data, a->reply)) {
         resp_ok(a->reply);
     }

@@ -531,9 +531,10 @@ struct list_filter {
     bool all;
     uint32_t category;
     struct bytes pattern; /* p NULL: none */
+    uint64_t steps;       /* left for it */
 };
 
-static bool list_takes(const struct list_filter *f, const struct command *c)
+static bool list_takes(struct list_filter *f, const struct command *c)
 {
     char name[48];
 
@@ -545,7 +546,7 @@ static bool list_takes(const struct list_filter *f, const struct command *c)
     }
     if (f->pattern.p != NULL) {
         command_full_name(c, name);
-        return command_glob(f->pattern, bytes_str(name));
+        return command_glob_within(f->pattern, bytes_str(name), &f->steps);
     }
     return (command_categories(c) & f->category) != 0;
 }
@@ -557,6 +558,7 @@ static bool list_parse(const struct bytes *argv,
 {
     memset(f, 0, sizeof *f);
     f->all = argc == 2;
+    f->steps = GLOB_STEPS_MAX;
     if (argc == 2) {
         return true;
     }
@@ -580,6 +582,7 @@ static void command_list(const struct bytes *argv, int argc, struct buf *reply)
 {
     size_t n, found = 0;
     const struct command *rows = command_table(&n);
+    struct buf names = BUF_INIT;
     struct list_filter f;
     char name[48];
 
@@ -587,15 +590,19 @@ static void command_list(const struct bytes *argv, int argc, struct buf *reply)
         return;
     }
     for (size_t i = 0; i < n; i++) {
-        found += list_takes(&f, &rows[i]);
-    }
-    resp_array(reply, found);
-    for (size_t i = 0; i < n; i++) {
         if (list_takes(&f, &rows[i])) {
             command_full_name(&rows[i], name);
-            resp_bulk_str(reply, name);
+            resp_bulk_str(&names, name);
+            found++;
         }
     }
+    if (f.steps == 0) {
+        resp_error(reply, ERR_PATTERN);
+    } else {
+        resp_array(reply, found);
+        buf_bytes_append(reply, buf_bytes(&names));
+    }
+    buf_release(&names);
 }
 
 static void command_cmd(const struct command *c,

@@ -69,7 +69,20 @@
       "GETKEYS <full-command>\n" \
       "    Return the keys from a full Redis command.\n" \
       "GETKEYSANDFLAGS <full-command>\n" \
-      "    Return the keys and the access flags from a full Redis command.\n")
+      "    Return the keys and the access flags from a full Redis command.\n") \
+    H(object, \
+      "ENCODING <key>\n" \
+      "    Return the kind of internal representation used in order to store the value\n" \
+      "    associated with a <key>.\n" \
+      "FREQ <key>\n" \
+      "    Return the access frequency index of the <key>. The returned integer is\n" \
+      "    proportional to the logarithm of the recent access frequency of the key.\n" \
+      "IDLETIME <key>\n" \
+      "    Return the idle time of the <key>, that is the approximated number of\n" \
+      "    seconds elapsed since the last access to the key.\n" \
+      "REFCOUNT <key>\n" \
+      "    Return the number of references of the value associated with the specified\n" \
+      "    <key>.\n")
 /* clang-format on */
 
 #endif

@@ -8,6 +8,7 @@
 #include "base/env.h"
 #include "base/mutant.h"
 #include "resp/resp.h"
+#include "server/command/admin_int.h"
 #include "server/command/stats.h"
 
 static void line_u64(struct buf *b, const char *name, uint64_t v)
@@ -97,11 +98,6 @@ static void section_clients(const struct node_view *v,
     line_u64(b, "parked_requests", v->parked);
 }
 
-static double ratio(uint64_t a, uint64_t b)
-{
-    return b == 0 ? 0 : (double)a / (double)b;
-}
-
 static void both(struct buf *b, const char *name, uint64_t v)
 {
     char human[64];
@@ -124,7 +120,7 @@ static void section_memory(const struct node_view *v,
     both(b, "used_memory_rss", v->rss_bytes);
     both(b, "used_memory_peak", peak);
     buf_printf(b, "used_memory_peak_perc:%.2f%%\r\n",
-               100 * ratio(v->memory_bytes, peak));
+               100 * admin_ratio(v->memory_bytes, peak));
     line_u64(b, "used_memory_overhead", v->memory_held);
     line_u64(b, "used_memory_startup", 0);
     line_u64(b, "used_memory_dataset", v->memory_bytes);
@@ -139,7 +135,7 @@ static void section_memory(const struct node_view *v,
     both(b, "maxmemory", v->memory_limit);
     line_str(b, "maxmemory_policy", "noeviction");
     buf_printf(b, "mem_fragmentation_ratio:%.2f\r\n",
-               ratio(v->rss_bytes, v->memory_bytes));
+               admin_ratio(v->rss_bytes, v->memory_bytes));
     buf_printf(b, "mem_fragmentation_bytes:%" PRId64 "\r\n",
                (int64_t)v->rss_bytes - (int64_t)v->memory_bytes);
     line_u64(b, "mem_not_counted_for_evict", 0);
@@ -353,7 +349,7 @@ static void section_commandstats(const struct node_view *v,
                        "cmdstat_%s:calls=%" PRIu64 ",usec=%" PRIu64
                        ",usec_per_call=%.2f,rejected_calls=%" PRIu64
                        ",failed_calls=%" PRIu64 "\r\n",
-                       name, r->calls, r->us, ratio(r->us, r->calls),
+                       name, r->calls, r->us, admin_ratio(r->us, r->calls),
                        r->rejected, r->failed);
         }
     }

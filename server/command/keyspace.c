@@ -304,6 +304,7 @@ struct scan {
     bool none;  /* TYPE of something that does not exist here */
     uint64_t count;
     uint64_t cursor;
+    uint64_t steps;   /* left for the pattern */
     struct buf found; /* bulks */
     size_t n;
 };
@@ -336,6 +337,7 @@ static bool scan_parse(const struct bytes *argv,
 
     memset(sc, 0, sizeof *sc);
     sc->count = 10;
+    sc->steps = GLOB_STEPS_MAX;
     if (!scan_cursor(argv[1], &sc->cursor)) {
         return args_fail(reply, "ERR invalid cursor");
     }
@@ -369,7 +371,9 @@ static void scan_found(void *ctx, const struct item *it)
     struct scan *sc = ctx;
 
     sc->count -= sc->count > 0;
-    if (!sc->none && (!sc->match || command_glob(sc->pattern, item_key(it)))) {
+    if (!sc->none &&
+        (!sc->match ||
+         command_glob_within(sc->pattern, item_key(it), &sc->steps))) {
         resp_bulk(&sc->found, item_key(it));
         sc->n++;
     }
@@ -388,15 +392,22 @@ void cmd_scan(struct machine *m,
     if (!scan_parse(argv, argc, &sc, reply) || m == NULL) {
         return;
     }
-    /* In small steps, so that long keys cannot make a huge reply. Each step
-     * looks at a bounded number of buckets, keys or not. */
+    /* In small steps, so that long keys cannot make a huge reply, nor a slow
+     * pattern hold up the loop. Each step looks at a bounded number of
+     * buckets, keys or not. */
     for (int i = 0; i < STEPS_MAX; i++) {
         sc.cursor =
             store_scan(machine_store(m), sc.cursor,
                        sc.count < STEP ? sc.count : STEP, scan_found, &sc);
-        if (sc.cursor == 0 || sc.count == 0 || sc.found.n > SCAN_BYTES) {
+        if (sc.cursor == 0 || sc.count == 0 || sc.found.n > SCAN_BYTES ||
+            sc.steps < GLOB_STEPS_MAX - SCAN_STEPS) {
             break;
         }
+    }
+    if (sc.steps == 0) {
+        buf_release(&sc.found);
+        resp_error(reply, ERR_PATTERN);
+        return;
     }
     snprintf(cursor, sizeof cursor, "%" PRIu64, sc.cursor);
     resp_array(reply, 2);

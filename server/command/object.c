@@ -44,37 +44,6 @@ static void object_idle(struct machine *m,
                        1000));
 }
 
-static void object_help(struct buf *reply)
-{
-    static const char *const lines[] = {
-        "OBJECT <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
-        "ENCODING <key>",
-        "    Return the kind of internal representation used in order to store "
-        "the value",
-        "    associated with a <key>.",
-        "FREQ <key>",
-        "    Return the access frequency index of the <key>. The returned "
-        "integer is",
-        "    proportional to the logarithm of the recent access frequency of "
-        "the key.",
-        "IDLETIME <key>",
-        "    Return the idle time of the <key>, that is the approximated "
-        "number of",
-        "    seconds elapsed since the last access to the key.",
-        "REFCOUNT <key>",
-        "    Return the number of references of the value associated with the "
-        "specified",
-        "    <key>.",
-        "HELP",
-        "    Prints this help.",
-    };
-
-    resp_array(reply, sizeof lines / sizeof lines[0]);
-    for (size_t i = 0; i < sizeof lines / sizeof lines[0]; i++) {
-        resp_simple(reply, lines[i]);
-    }
-}
-
 void cmd_object(struct machine *m,
                 const struct bytes *argv,
                 int argc,
@@ -94,7 +63,7 @@ void cmd_object(struct machine *m,
     }
     if (argc == 2) {
         if (m != NULL) {
-            object_help(reply);
+            command_help(object, reply);
         }
         return;
     }

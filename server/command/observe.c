@@ -281,11 +281,6 @@ void admin_latency_histogram(const struct ask *a)
 
 /* ---- MEMORY ---- */
 
-static double ratio(uint64_t a, uint64_t b)
-{
-    return b == 0 ? 0 : (double)a / (double)b;
-}
-
 void admin_memory_stats(const struct ask *a)
 {
     const struct node_view *v = a->v;
@@ -308,10 +303,10 @@ void admin_memory_stats(const struct ask *a)
                     v->keys == 0 ? 0 : v->memory_bytes / v->keys);
     admin_field_int(a->reply, "dataset.bytes", v->memory_bytes);
     resp_bulk_str(a->reply, "peak.percentage");
-    resp_double(a->reply, 100 * ratio(v->memory_bytes, peak));
+    resp_double(a->reply, 100 * admin_ratio(v->memory_bytes, peak));
     admin_field_int(a->reply, "process.resident", v->rss_bytes);
     resp_bulk_str(a->reply, "fragmentation");
-    resp_double(a->reply, ratio(v->rss_bytes, v->memory_bytes));
+    resp_double(a->reply, admin_ratio(v->rss_bytes, v->memory_bytes));
     admin_field_int(a->reply, "fragmentation.bytes", rest);
 }
 
@@ -355,18 +350,9 @@ void admin_memory_doctor(const struct ask *a)
     buf_release(&t);
 }
 
-static bool need_process(const struct ask *a)
-{
-    if (a->v->process == NULL) {
-        resp_error(a->reply, "ERR not possible in this process");
-        return false;
-    }
-    return true;
-}
-
 void admin_memory_purge(const struct ask *a)
 {
-    if (need_process(a)) {
+    if (admin_need_process(a)) {
         a->v->process->purge(a->v->process->data);
         resp_ok(a->reply);
     }
@@ -376,7 +362,7 @@ void admin_memory_malloc(const struct ask *a)
 {
     struct buf t = BUF_INIT;
 
-    if (need_process(a)) {
+    if (admin_need_process(a)) {
         a->v->process->malloc_stats(a->v->process->data, &t);
         resp_verbatim(a->reply, buf_bytes(&t));
         buf_release(&t);
@@ -447,7 +433,7 @@ void admin_shutdown(const struct ask *a)
         resp_error(a->reply, ERR_SYNTAX);
     } else if (abort) {
         resp_error(a->reply, "ERR No shutdown in progress.");
-    } else if (need_process(a) &&
+    } else if (admin_need_process(a) &&
                !a->v->process->shutdown(a->v->process->data)) {
         resp_error(a->reply, "ERR this node is being stopped already");
     } else if (a->v->process != NULL) {

@@ -10,7 +10,7 @@
 #include "server/store/machine.h"
 
 enum {
-    PATTERN_SHIFT = 10, /* products of lengths that make a unit */
+    PATTERN_SHIFT = 10, /* steps of the pattern that make a unit */
     COPY_SHIFT = 12,    /* bytes of reply that make a unit */
     SLOT_SHIFT = 6,     /* bytes of a key that was hashed */
 };
@@ -21,6 +21,7 @@ struct walk {
     uint64_t time_ms;
     struct bytes pattern; /* KEYS */
     bool all;
+    bool slow;  /* the pattern took too long on a key */
     bool range; /* RANGE start <= key < end */
     struct bytes start;
     struct bytes end; /* empty: no bound */
@@ -127,7 +128,8 @@ static void walk_seek(struct walk *w,
 
 static bool walk_over(const struct walk *w)
 {
-    if (w->at == NULL || w->n >= w->limit || w->found.n > REPLY_MAX) {
+    if (w->at == NULL || w->n >= w->limit || w->found.n > REPLY_MAX ||
+        w->slow) {
         return true;
     }
     if (!w->range) {
@@ -161,11 +163,14 @@ static uint64_t walk_look(struct walk *w)
             w->n++;
         }
     } else {
-        units += (uint64_t)key.n * w->pattern.n >> PATTERN_SHIFT;
-        if (w->all || command_glob(w->pattern, key)) {
+        uint64_t left = GLOB_STEPS_MAX;
+
+        if (w->all || command_glob_within(w->pattern, key, &left)) {
             resp_bulk(&w->found, key);
             w->n++;
         }
+        w->slow = left == 0;
+        units += (GLOB_STEPS_MAX - left) >> PATTERN_SHIFT;
     }
     return units + ((w->found.n - before) >> COPY_SHIFT);
 }
@@ -190,6 +195,11 @@ void walk_reply(struct walk *w, struct buf *reply)
 
     if (w->count) {
         resp_int(reply, (int64_t)w->n);
+        return;
+    }
+    if (w->slow) {
+        buf_release(&w->found);
+        resp_error(reply, ERR_PATTERN);
         return;
     }
     resp_array(reply, (size_t)(w->range ? 2 * w->n : w->n));

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "base/mutant.h"
+#include "server/command/args.h"
 #include "server/edge/conn_int.h"
 #include "server/edge/htab.h"
 #include "server/node/node.h"
@@ -488,16 +489,22 @@ static void list_topics(const struct pubsub *p,
                         struct buf *reply)
 {
     struct buf names = BUF_INIT;
+    uint64_t steps = GLOB_STEPS_MAX;
     size_t n = 0;
 
-    for (struct topic *t = p->first[kind]; t != NULL; t = t->next) {
-        if (pattern == NULL || command_glob(*pattern, t->name)) {
+    for (struct topic *t = p->first[kind]; t != NULL && steps > 0;
+         t = t->next) {
+        if (pattern == NULL || command_glob_within(*pattern, t->name, &steps)) {
             resp_bulk(&names, t->name);
             n++;
         }
     }
-    resp_array(reply, n);
-    buf_bytes_append(reply, buf_bytes(&names));
+    if (steps == 0) {
+        resp_error(reply, ERR_PATTERN);
+    } else {
+        resp_array(reply, n);
+        buf_bytes_append(reply, buf_bytes(&names));
+    }
     buf_release(&names);
 }
 

@@ -495,7 +495,9 @@ static bool load_head(struct history *h, struct reader *r)
 static bool change_ok(const struct history *h, const struct change *c)
 {
     bool next = c->id.rev == h->last.rev + 1 && c->id.seq == 0;
-    bool same = c->id.rev == h->last.rev && c->id.seq == h->last.seq + 1;
+    /* Behind the last seq that there is comes no other. */
+    bool same = c->id.rev == h->last.rev && h->last.seq < UINT32_MAX &&
+                c->id.seq == h->last.seq + 1;
 
     /* The very first change of all has nothing before it. */
     return (next || same || mutant(HISTORY_LOAD_GAP)) && c->id.rev > 0 &&

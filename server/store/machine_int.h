@@ -12,10 +12,8 @@ enum { ONCE_IDLE_DEFAULT_MS = 3600 * 1000 };
 
 /* A named session is an item of a map of its own: the key is its id in
  * big-endian order, the deadline the end of its idle time, the value
- * {u64 last number, u8 flags, saved reply}. So freezing is O(1), and idle
- * ones are found in order. */
-/* Of a named session: u64 last number, u8 flags, with ONCE_OWNED u64 owner,
- * saved reply. */
+ * {u64 last number, u8 flags, with ONCE_OWNED u64 owner, saved reply}. So
+ * freezing is O(1), and idle ones are found in order. */
 enum { ONCE_HEAD = 9, ONCE_OWNER = 8, ONCE_TOO_LARGE = 1, ONCE_OWNED = 2 };
 
 /* All state that is not in a map: small, copied whole by a freeze. */

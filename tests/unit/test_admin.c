@@ -304,6 +304,32 @@ static void time_and_config(void **state)
     assert_string_equal(ask(f, "CONFIG GET none"), "%0 ");
 }
 
+/* Patterns are tried for a bounded time, many of them, too. */
+static void slow_config(void **state)
+{
+    enum { N = 30000 };
+    static const char error[] = "-ERR the pattern takes too long to match\r\n";
+    struct fixture *f = *state;
+    struct bytes *argv = malloc((N + 2) * sizeof *argv);
+    uint8_t pattern[128];
+    struct blob *b;
+
+    memset(pattern, '!', sizeof pattern);
+    memcpy(pattern, "*[", 2);
+    pattern[sizeof pattern - 1] = ']';
+    argv[0] = bytes_str("CONFIG");
+    argv[1] = bytes_str("GET");
+    for (int i = 0; i < N; i++) {
+        argv[2 + i] = bytes_of(pattern, sizeof pattern);
+    }
+    b = command_encode(command_find(argv, N + 2, &f->reply), 0, argv, N + 2);
+    admin_run(&f->v, blob_bytes(b), &f->reply);
+    assert_int_equal(f->reply.n, strlen(error));
+    assert_memory_equal(f->reply.p, error, strlen(error));
+    blob_unref(b);
+    free(argv);
+}
+
 /* INFO gives the sections asked for, in lines of Redis's form. */
 static void info(void **state)
 {
@@ -399,6 +425,21 @@ static void actions(void **state)
     }
 }
 
+/* A member that left asks for replicas: one reply, not two. */
+static void replicas_gone(void **state)
+{
+    struct fixture *f = *state;
+    char line[64] = "CLUSTER REPLICAS ";
+
+    admin_member_hex(&f->v, 3, line + strlen(line));
+    f->members[1].self = false;
+    f->v.leader_id = 0;
+    assert_int_equal(strncmp(ask(f, line), "-CLUSTERDOWN ", 13), 0);
+    assert_int_equal(
+        strncmp(ask(f, "CLUSTER REPLICAS foo"), "-ERR Unknown node foo", 21),
+        0);
+}
+
 /* Addresses with brackets lose them; ports are found after the last colon. */
 static void addresses(void **state)
 {
@@ -417,10 +458,10 @@ int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     static const struct CMUnitTest tests[] = {
-        T(slots_leader), T(slots_leaderless), T(slots_dead),  T(slots_alone),
-        T(slots_blank),  T(slots_starting),   T(same_master), T(hex_ids),
-        T(status),       T(time_and_config),  T(info),        T(info_turns),
-        T(actions),      T(addresses),
+        T(slots_leader), T(slots_leaderless), T(slots_dead),    T(slots_alone),
+        T(slots_blank),  T(slots_starting),   T(same_master),   T(hex_ids),
+        T(status),       T(time_and_config),  T(slow_config),   T(info),
+        T(info_turns),   T(actions),          T(replicas_gone), T(addresses),
     };
 
     return cmocka_run_group_tests_name("admin", tests, NULL, NULL);

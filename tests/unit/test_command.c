@@ -739,6 +739,120 @@ static void glob_time(void **state)
     assert_false(command_glob(bytes_str(pattern), bytes_str(text)));
 }
 
+/* A glob gives up when its steps are used up, and says so; what is found
+ * before leaves some. */
+static void glob_steps(void **state)
+{
+    enum { CLASS = 1 << 20 };
+    char *pattern = malloc(CLASS + 8);
+    uint64_t steps;
+
+    (void)state;
+    memset(pattern, 'x', CLASS + 8);
+    memcpy(pattern, "*[", 2);
+    pattern[CLASS] = ']';
+    pattern[CLASS + 1] = 0;
+    steps = 4 * CLASS;
+    assert_false(
+        command_glob_within(bytes_str(pattern), bytes_str("aaaaaaaa"), &steps));
+    assert_int_equal(steps, 0);
+    steps = 4 * CLASS;
+    assert_true(
+        command_glob_within(bytes_str(pattern), bytes_str("aax"), &steps));
+    assert_in_range(steps, 1, CLASS);
+    steps = 100;
+    assert_true(command_glob_within(bytes_str("a*"), bytes_str("abc"), &steps));
+    assert_true(steps > 90);
+    free(pattern);
+}
+
+static void set_key(struct fixture *f, const uint8_t *key, size_t n)
+{
+    struct bytes argv[] = {bytes_str("SET"), bytes_of(key, n), bytes_str("v")};
+
+    ask_words(f, argv, 3);
+    assert_memory_equal(f->reply.p, "+OK", 3);
+}
+
+static void too_slow(struct fixture *f, const struct bytes *argv, int argc)
+{
+    static const char error[] = "-ERR the pattern takes too long to match\r\n";
+
+    ask_words(f, argv, argc);
+    assert_int_equal(f->reply.n, strlen(error));
+    assert_memory_equal(f->reply.p, error, strlen(error));
+}
+
+/* A client's pattern is tried for a bounded time, whatever it and the keys
+ * are: beyond, it is refused. */
+static void slow_patterns(void **state)
+{
+    enum { KEY = 60000, PATTERN = 30000, CLASS = 1 << 20 };
+    struct bytes scan[] = {bytes_str("SCAN"), bytes_str("0"),
+                           bytes_str("MATCH"), bytes_str("")};
+    struct bytes keys[] = {bytes_str("KEYS"), bytes_str("")};
+    struct bytes list[] = {bytes_str("COMMAND"), bytes_str("LIST"),
+                           bytes_str("FILTERBY"), bytes_str("PATTERN"),
+                           bytes_str("")};
+    uint8_t *key = malloc(KEY);
+    uint8_t *pattern = malloc(CLASS);
+    struct fixture *f = *state;
+
+    memset(key, 'a', KEY);
+    memset(pattern, 'a', CLASS);
+    pattern[0] = '*';
+    pattern[PATTERN - 1] = '!';
+    scan[3] = keys[1] = bytes_of(pattern, PATTERN);
+    set_key(f, key, KEY);
+    too_slow(f, scan, 4);
+    too_slow(f, keys, 2);
+    memset(pattern + 1, '!', CLASS - 1);
+    pattern[1] = '[';
+    pattern[CLASS - 1] = ']';
+    list[4] = bytes_of(pattern, CLASS);
+    too_slow(f, list, 5);
+    free(pattern);
+    free(key);
+}
+
+/* One that is slow on every key ends a SCAN early, and the next one goes on
+ * from there. */
+static void slow_scan(void **state)
+{
+    enum { KEYS = 300, KEY = 800, PATTERN = 400 };
+    uint8_t key[KEY], pattern[PATTERN];
+    struct bytes scan[] = {bytes_str("SCAN"),  bytes_str("0"),
+                           bytes_str("MATCH"), bytes_of(pattern, PATTERN),
+                           bytes_str("COUNT"), bytes_str("10000")};
+    char cursor[32] = "0";
+    struct fixture *f = *state;
+    int rounds = 0;
+
+    memset(key, 'a', KEY);
+    memset(pattern, 'a', PATTERN);
+    pattern[0] = '*';
+    pattern[PATTERN - 1] = '!';
+    for (int i = 0; i < KEYS; i++) {
+        key[KEY - 1] = (uint8_t)i;
+        key[KEY - 2] = (uint8_t)(i >> 8);
+        set_key(f, key, KEY);
+    }
+    do {
+        struct resp_value *v;
+
+        scan[1] = bytes_str(cursor);
+        ask_words(f, scan, 6);
+        assert_int_equal(resp_parse_reply(buf_bytes(&f->reply), &v), 0);
+        assert_int_equal(v->n, 2);
+        assert_int_equal(v->items[1].n, 0);
+        snprintf(cursor, sizeof cursor, "%.*s", (int)v->items[0].str.n,
+                 (const char *)v->items[0].str.p);
+        resp_value_free(v);
+        assert_true(++rounds <= KEYS);
+    } while (strcmp(cursor, "0") != 0);
+    assert_true(rounds > 5);
+}
+
 /* Slots as every cluster-aware client computes them. */
 static void slots(void **state)
 {
@@ -836,7 +950,8 @@ int main(void)
         T(scan_options),    T(long_keys),    T(long_replies),
         T(table),           T(encoded),      T(cut),
         T(flipped),         T(random_words), T(globs),
-        T(glob_time),       T(slots),        T(reads_do_not_write),
+        T(glob_time),       T(glob_steps),   T(slow_patterns),
+        T(slow_scan),       T(slots),        T(reads_do_not_write),
         T(command_command), T(documented),
     };
 

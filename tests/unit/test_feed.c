@@ -210,6 +210,8 @@ static void history_refuses(void **state)
     assert_false(history_load(copy, bytes_of(bad, r[1].n)));
     assert_true(history_load(copy, r[1]));
     assert_string_equal(all(copy), "1-0:k 2-0:k");
+    history_reset(copy, 3); /* all of revision 3 is missing */
+    assert_false(history_load(copy, r[2]));
     history_freeze_release(f);
     buf_release(&head);
     history_free(copy);

@@ -247,7 +247,6 @@ static struct buf hello_bytes(void)
     return b;
 }
 
-/* The same, as bytes, wherever an encoder is pure. */
 /* A user with one of everything. */
 static struct user *user_made(void)
 {
@@ -292,6 +291,7 @@ static struct buf command_user_bytes(void)
     return b;
 }
 
+/* The same, as bytes, wherever an encoder is pure. */
 static struct buf made(const char *name)
 {
     struct identity id = who();

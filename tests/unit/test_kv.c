@@ -401,8 +401,8 @@ static void watch_trimmed(void **state)
 static void help(void **state)
 {
     static const char *const verbs[] = {
-        "get", "set", "del",  "incr",   "cas",    "scan", "range",
-        "ttl", "txn", "init", "status", "member", "call", "watch"};
+        "get", "set",  "del",    "incr",   "cas",  "scan",  "range", "ttl",
+        "txn", "init", "status", "member", "call", "watch", "bench"};
     struct fixture *x = *state;
 
     assert_int_equal(kv(x, "--help", ""), 0);

@@ -442,6 +442,7 @@ static void open_loop_rate(void **state)
     NEAR(at(x, "requests"), 1499, 1);
     NEAR(at(x, "measured_s"), 1, 0.001);
     NEAR(at(x, "late.count"), 1499, 1);
+    assert_true(at(x, "late.p50_us") < 100e3);
     assert_int_equal(bench(x,
                            "--rate 999999 --requests 5000 --connections 4 "
                            "--keys 50"),
@@ -462,35 +463,63 @@ static void warm_up(void **state)
     NEAR((double)fake_applied(&x->fake), 1000, 1);
 }
 
-static void stall_for(struct fixture *x, int before_ms, int ms)
+/* Wait until @n writes were done. */
+static void wait_applied(struct fixture *x, uint64_t n)
 {
-    (void)usleep((useconds_t)before_ms * 1000);
-    fake_mute(&x->fake, 0, true);
-    (void)usleep((useconds_t)ms * 1000);
-    fake_mute(&x->fake, 0, false);
+    for (int i = 0; fake_applied(&x->fake) < n; i++) {
+        assert_true(i < 5000);
+        (void)usleep(2000);
+    }
 }
 
-/* A server that stands still for 400 ms of 1 s is seen by all of the requests
- * of that time: of 1000 about 400, whose latencies spread evenly over it. A
- * closed loop of one connection sees one. */
+/* After @n writes node 0 stands still for @ms; returns how long in us. */
+static double stall_after(struct fixture *x, uint64_t n, int ms)
+{
+    struct timespec a;
+    struct timespec b;
+
+    wait_applied(x, n);
+    fake_mute(&x->fake, 0, true);
+    (void)clock_gettime(CLOCK_MONOTONIC, &a);
+    (void)usleep((useconds_t)ms * 1000);
+    (void)clock_gettime(CLOCK_MONOTONIC, &b);
+    fake_mute(&x->fake, 0, false);
+    return (double)(b.tv_sec - a.tv_sec) * 1e6 +
+           (double)(b.tv_nsec - a.tv_nsec) / 1e3;
+}
+
+/* A server that stands still for 400 ms is seen by all of the requests of
+ * that time: of 1000 about 400, whose latencies spread evenly over it. */
 static void stall_is_seen(void **state)
 {
     struct fixture *x = *state;
+    double us;
 
-    start(x, "--rate 1000 --duration 1 --connections 1 --pipeline 1 --keys 9");
-    stall_for(x, 300, 400);
+    start(x,
+          "--rate 1000 --duration 1 --connections 1 --pipeline 1 --keys 9 "
+          "--reads 0");
+    us = stall_after(x, 100, 400);
     assert_int_equal(finish(x), 0);
     NEAR(at(x, "requests"), 1000, 1);
-    NEAR(at(x, "reads.max_us"), 400e3, 120e3);
-    /* Evenly spread: a tenth of all waited for over 300 of the 400 ms. */
-    NEAR(at(x, "reads.p90_us"), 300e3, 130e3);
-    NEAR(at(x, "late.max_us"), 400e3, 120e3);
-    NEAR(at(x, "late.requests_max"), 400, 120);
-    start(x, "--duration 1 --connections 1 --keys 9 --reads 100");
-    stall_for(x, 300, 400);
+    assert_true(at(x, "writes.max_us") >= us - 50e3);
+    assert_true(at(x, "late.max_us") >= us - 50e3);
+    assert_true(at(x, "late.requests_max") >= us / 1000 - 50);
+    /* A tenth of all waited for all of it but 100 ms at most. */
+    assert_true(at(x, "writes.p90_us") >= us - 150e3);
+}
+
+/* A closed loop sees the same stall once: that is what it hides. */
+static void stall_in_closed_loop(void **state)
+{
+    struct fixture *x = *state;
+    double us;
+
+    start(x, "--duration 1 --connections 1 --keys 9 --reads 0");
+    us = stall_after(x, 100, 400);
     assert_int_equal(finish(x), 0);
-    assert_true(at(x, "reads.p99_us") < 200e3);
-    NEAR(at(x, "reads.max_us"), 400e3, 120e3);
+    assert_true(at(x, "writes.max_us") >= us - 50e3);
+    assert_true(at(x, "writes.p90_us") < us / 2);
+    NEAR(at(x, "late.count"), 0, 0);
 }
 
 /* More than a server can do: the backlog is sent and counted after the end,
@@ -498,14 +527,16 @@ static void stall_is_seen(void **state)
 static void stall_at_the_end(void **state)
 {
     struct fixture *x = *state;
+    double us;
 
     start(x,
           "--rate 500 --duration 500ms --connections 1 --pipeline 1 --keys 9 "
           "--reads 0");
-    stall_for(x, 200, 600);
+    us = stall_after(x, 50, 600);
     assert_int_equal(finish(x), 0);
     NEAR(at(x, "requests"), 250, 1);
-    NEAR(at(x, "writes.max_us"), 600e3, 120e3);
+    assert_true(at(x, "writes.max_us") >= us - 50e3);
+    NEAR(at(x, "measured_s"), 0.5, 0.001);
     assert_true(at(x, "throughput") < 350); /* in the 500 ms */
 }
 
@@ -518,14 +549,14 @@ static void silent_server(void **state)
     start(x,
           "--rate 500 --duration 500ms --connections 1 --pipeline 4 --keys 9 "
           "--reads 0 --timeout 300ms --spread");
+    wait_applied(x, 50);
     for (size_t i = 0; i < FAKE_NODES; i++) {
-        stall_for(x, i == 0 ? 200 : 0, 0);
         fake_mute(&x->fake, i, true);
     }
     assert_int_equal(finish(x), 4);
     assert_non_null(x->json);
     NEAR(at(x, "unknown"), 4, 0);
-    NEAR(at(x, "failed") + at(x, "requests"), 250, 60);
+    NEAR(at(x, "failed") + at(x, "requests"), 250, 1);
     assert_true(at(x, "failed") > 50);
     assert_non_null(strstr(x->out, "\"TIMEOUT\""));
     assert_non_null(strstr(x->out, "\"UNSENT\""));
@@ -621,9 +652,8 @@ static void spread_and_idle(void **state)
     nodes = json_object_get(x->json, "nodes");
     assert_int_equal(json_array_size(nodes), 3);
     for (size_t i = 0; i < 3; i++) {
-        NEAR(json_number_value(
-                 json_object_get(json_array_get(nodes, i), "requests")),
-             1000, 300);
+        assert_true(json_number_value(json_object_get(json_array_get(nodes, i),
+                                                      "requests")) > 500);
         assert_int_equal(fake_dials(&x->fake, i), 5 + 1);
     }
 }
@@ -634,7 +664,7 @@ static void nobody_there(void **state)
     struct fixture *x = *state;
 
     assert_int_equal(bench(x, "--requests 9 --endpoints 127.0.0.1:1"), 3);
-    assert_non_null(strstr(x->err, "no leader"));
+    assert_non_null(strstr(x->err, "no node took it"));
     assert_int_equal(bench(x,
                            "--requests 9 --endpoints 127.0.0.1:1 --spread "
                            "--timeout 300ms --connections 1"),
@@ -685,15 +715,18 @@ static void progress_and_interrupt(void **state)
 {
     struct fixture *x = *state;
 
-    start(x, "--rate 100 --duration 60 --connections 1 --keys 9 --progress");
-    (void)usleep(1300 * 1000);
+    start(x,
+          "--rate 100 --duration 60 --connections 1 --keys 9 --progress "
+          "--reads 0");
+    wait_applied(x, 120);
     assert_int_equal(kill(x->pid, SIGINT), 0);
     assert_int_equal(finish(x), 0);
     assert_non_null(strstr(x->err, "   1 s "));
     assert_non_null(strstr(x->err, "/s   p50 "));
     assert_true(json_is_true(json_object_get(x->json, "interrupted")));
-    NEAR(at(x, "requests"), 130, 40);
-    NEAR(at(x, "measured_s"), 1.3, 0.4);
+    assert_true(at(x, "requests") >= 120);
+    assert_true(at(x, "requests") < 1000);
+    NEAR(at(x, "measured_s"), at(x, "requests") / 100, 0.2);
 }
 
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -714,6 +747,7 @@ int main(void)
         T(open_loop_rate),
         T(warm_up),
         T(stall_is_seen),
+        T(stall_in_closed_loop),
         T(stall_at_the_end),
         T(silent_server),
         T(error_replies),
