@@ -8,9 +8,9 @@
 #   ./dev bench --list      the rows and their groups
 #   ./dev bench --report    the tables of what was measured before
 #
-# Without words the group "main" runs. Rows take turns: every row once with
-# all its peers, then the next round, five of them; a figure is the median,
-# beside the smallest and the largest. Loads are public tools where they can
+# Without words the groups "main" and "open" run. The rows of a group take
+# turns: every row once with all its peers, then the next round, five of them;
+# a figure is the median, beside the smallest and the largest. Loads are public tools where they can
 # do it: redis-benchmark, h2load, kv bench; bench/etcd_load.c says why it is.
 #   --rounds N  rounds (5)
 #   --quick     short runs of few keys, two rounds: does it all work?
@@ -48,8 +48,8 @@ get64x4k   main    GET 4 KiB, 64 connections
 set1       main    SET, one connection, beside the floor
 get1       main    linearizable GET, one connection, beside the floor
 stale      main    GET: linearizable on the leader, stale on a follower
-open       main    open loop at half of the peak, with and without snapshots
 conns      main    1 to 5,000 connections
+open       open    open loop at half of the peak, with and without snapshots
 h2load     tools   etcd by h2load and by etcd_load: do they agree?
 load       load    throughput and latency over offered load
 values     more    values from 16 B to 1 MiB
@@ -97,7 +97,8 @@ while [ $# -gt 0 ]; do
     esac
     shift
 done
-[ -n "$wanted" ] || wanted=$(list | awk '$2 == "main" { print $1 }')
+[ -n "$wanted" ] ||
+    wanted=$(list | awk '$2 == "main" || $2 == "open" { print $1 }')
 # Each once, in the order of the list.
 wanted=$(list | awk -v w="$(echo $wanted)" 'BEGIN { n = split(w, a, " ")
     for (i = 1; i <= n; i++) want[a[i]] = 1 } $1 in want { print $1 }')
@@ -186,6 +187,7 @@ group_run() {
     for round in $(seq "$rounds"); do
         for row in $group_rows; do
             say "$1: round $round of $rounds: $row"
+            [ "$round" != 1 ] || row_begin
             row_keys=$keys
             row_seconds=$seconds
             if [ "$1" != growth ]; then
@@ -212,9 +214,6 @@ if [ -z "$report_only" ]; then
     # shellcheck disable=SC3045  # dash and bash have it
     ulimit -n "$(ulimit -Hn)" 2>/dev/null || true
 
-    for row in $wanted; do
-        row_begin
-    done
     for group in $(list | awk '{ print $2 }' | uniq); do
         group_run "$group"
     done
