@@ -1,22 +1,26 @@
 /* floor: what disk and loopback allow, without any server in between.
  *
- *   floor DIR [SAMPLES] [WARM_UP]
+ *   floor DIR [SAMPLES]
  *
- * Prints one line each, microseconds: "NAME P50 P99 MIN MAX MEAN":
- *   disk      one durable write of a 4 KiB block, as raftio/wal.c does it: at
- *             growing offsets of a file that was written and synced before,
- *             opened with O_DIRECT|O_DSYNC, by one pwrite()
- *   rtt       a message of 200 bytes to another process and back, over TCP on
- *             loopback; both sides wait in epoll, as servers and clients do
- *   majority  client -> leader; the leader's own block by a thread of its own,
- *             and beside it the same message to two followers that each write
- *             a block by a thread of theirs before they answer; two of the
- *             three; leader -> client
- *   read      client -> leader, a round to two followers without any disk, one
- *             of the two; leader -> client
- * The block goes by a thread, as in every server whose loop must not wait for
- * a disk: a hand-over there and one back (eventfd) are part of the floor.
- * "read" is the floor of a read that asks a majority each time.
+ * Takes SAMPLES (2000) of each of the following, in turns of a tenth: what a
+ * disk does changes from second to second. Prints one line each, microseconds:
+ * "NAME P50 P99 MIN MAX MEAN".
+ *
+ * disk: one durable write of a 4 KiB block, as raftio/wal.c does it: at growing
+ * offsets of a file that was written and synced before, opened with
+ * O_DIRECT|O_DSYNC, by one pwrite().
+ *
+ * rtt: a message of 200 bytes to another process and back, over TCP on
+ * loopback; both sides wait in epoll, as servers and clients do.
+ *
+ * majority: client to leader; there the leader's own block, and beside it the
+ * same message to two followers, each of which answers when it has written a
+ * block; two of the three; leader to client. Blocks are written by a thread of
+ * each process, as in every server whose loop must not wait for a disk: a
+ * hand-over there and one back (eventfd) are part of this floor.
+ *
+ * read: client to leader, a round to two followers without any disk, one of
+ * the two; leader to client. A read that asks a majority cannot be faster.
  *
  * DIR is on the file system to be measured. Everything made there is removed.
  * Exit 0, or 1 with the reason. */
@@ -45,6 +49,8 @@ enum {
     MESSAGE = 200,
     FOLLOWERS = 2,
     SAMPLES_MAX = 1000000,
+    TURNS = 10,
+    WARM_UP = 20, /* of each turn, not counted */
 };
 
 /* One process that writes blocks by a thread: a leader or a follower. */
@@ -341,76 +347,47 @@ static void report(const char *name, uint32_t *ns, size_t n)
     fflush(stdout);
 }
 
-static void measure_disk(const char *dir, uint32_t *ns, size_t n, size_t warm)
+/* One of the four: what is asked, and the times that it took. */
+struct measure {
+    const char *name;
+    int fd; /* the client's socket; -1: @disk is written here */
+    int poll;
+    struct disk disk;
+    pid_t pids[FOLLOWERS + 1];
+    int pids_n;
+    uint32_t *ns;
+    size_t n;
+};
+
+static void measure_init(struct measure *m, const char *name, size_t samples)
 {
-    struct disk d;
-
-    disk_init(&d, dir);
-    for (size_t i = 0; i < n + warm; i++) {
-        uint64_t began = now_ns();
-
-        disk_write(&d);
-        if (i >= warm) {
-            ns[i - warm] = (uint32_t)(now_ns() - began);
-        }
+    memset(m, 0, sizeof *m);
+    m->name = name;
+    m->fd = -1;
+    m->ns = calloc(samples, sizeof *m->ns);
+    if (m->ns == NULL) {
+        fail("memory");
     }
-    close(d.fd);
-    free(d.block);
-    report("disk", ns, n);
 }
 
-/* The client's side: a message, and its answer, waited for in epoll. */
-static void ask_all(const char *name,
-                    int fd,
-                    uint32_t *ns,
-                    size_t n,
-                    size_t warm)
-{
-    int e = poll_make(&fd, 1);
-
-    for (size_t i = 0; i < n + warm; i++) {
-        struct epoll_event ev;
-        uint64_t began = now_ns();
-
-        message_send(fd);
-        while (epoll_wait(e, &ev, 1, -1) != 1) {
-        }
-        message_take(fd);
-        if (i >= warm) {
-            ns[i - warm] = (uint32_t)(now_ns() - began);
-        }
-    }
-    close(e);
-    report(name, ns, n);
-}
-
-static void measure_rtt(uint32_t *ns, size_t n, size_t warm)
+static void measure_rtt(struct measure *m)
 {
     int fds[2];
-    pid_t pid;
 
     pair(fds);
-    if (child(&pid)) {
-        close(fds[0]);
+    if (child(&m->pids[m->pids_n++])) {
         follower(fds[1], NULL);
     }
     close(fds[1]);
-    ask_all("rtt", fds[0], ns, n, warm);
-    close(fds[0]);
-    (void)kill(pid, SIGKILL);
-    (void)waitpid(pid, NULL, 0);
+    m->fd = fds[0];
+    m->poll = poll_make(&m->fd, 1);
 }
 
 /* @dir NULL: nobody writes. */
-static void measure_round(const char *name,
-                          const char *dir,
-                          uint32_t *ns,
-                          size_t n,
-                          size_t warm)
+static void measure_round(struct measure *m, const char *dir)
 {
     struct disk disks[FOLLOWERS + 1];
     int peers[FOLLOWERS][2], fds[2];
-    pid_t pids[FOLLOWERS + 1];
 
     pair(fds);
     for (int i = 0; i <= FOLLOWERS && dir != NULL; i++) {
@@ -418,41 +395,70 @@ static void measure_round(const char *name,
     }
     for (int i = 0; i < FOLLOWERS; i++) {
         pair(peers[i]);
-        if (child(&pids[i])) {
+        if (child(&m->pids[m->pids_n++])) {
             follower(peers[i][1], dir == NULL ? NULL : &disks[i]);
         }
     }
-    if (child(&pids[FOLLOWERS])) {
+    if (child(&m->pids[m->pids_n++])) {
         int leads[FOLLOWERS] = {peers[0][0], peers[1][0]};
 
         leader(fds[1], leads, dir == NULL ? NULL : &disks[FOLLOWERS]);
     }
-    ask_all(name, fds[0], ns, n, warm);
-    for (int i = 0; i <= FOLLOWERS; i++) {
-        (void)kill(pids[i], SIGKILL);
-        (void)waitpid(pids[i], NULL, 0);
+    m->fd = fds[0];
+    m->poll = poll_make(&m->fd, 1);
+}
+
+/* The client waits in epoll, as clients do. */
+static void measure_once(struct measure *m, bool keep)
+{
+    uint64_t began = now_ns();
+
+    if (m->fd < 0) {
+        disk_write(&m->disk);
+    } else {
+        struct epoll_event ev;
+
+        message_send(m->fd);
+        while (epoll_wait(m->poll, &ev, 1, -1) != 1) {
+        }
+        message_take(m->fd);
+    }
+    if (keep) {
+        m->ns[m->n++] = (uint32_t)(now_ns() - began);
     }
 }
 
 int main(int argc, char **argv)
 {
-    size_t n = argc > 2 ? strtoul(argv[2], NULL, 10) : 2000;
-    size_t warm = argc > 3 ? strtoul(argv[3], NULL, 10) : n / 10;
-    uint32_t *ns;
+    size_t samples = argc > 2 ? strtoul(argv[2], NULL, 10) : 2000;
+    struct measure m[4];
 
-    if (argc < 2 || argc > 4 || n < 1 || n > SAMPLES_MAX ||
-        warm > SAMPLES_MAX) {
-        fputs("usage: floor DIR [SAMPLES] [WARM_UP]\n", stderr);
+    if (argc < 2 || argc > 3 || samples < TURNS || samples > SAMPLES_MAX) {
+        fputs("usage: floor DIR [SAMPLES]\n", stderr);
         return 2;
     }
-    ns = calloc(n, sizeof *ns);
-    if (ns == NULL) {
-        fail("memory");
+    measure_init(&m[0], "disk", samples);
+    disk_init(&m[0].disk, argv[1]);
+    measure_init(&m[1], "rtt", samples);
+    measure_rtt(&m[1]);
+    measure_init(&m[2], "majority", samples);
+    measure_round(&m[2], argv[1]);
+    measure_init(&m[3], "read", samples);
+    measure_round(&m[3], NULL);
+    for (int turn = 0; turn < TURNS; turn++) {
+        for (int i = 0; i < 4; i++) {
+            for (size_t k = 0; k < samples / TURNS + WARM_UP; k++) {
+                measure_once(&m[i], k >= WARM_UP);
+            }
+        }
     }
-    measure_disk(argv[1], ns, n, warm);
-    measure_rtt(ns, n, warm);
-    measure_round("majority", argv[1], ns, n, warm);
-    measure_round("read", NULL, ns, n, warm);
-    free(ns);
+    for (int i = 0; i < 4; i++) {
+        report(m[i].name, m[i].ns, m[i].n);
+        for (int k = 0; k < m[i].pids_n; k++) {
+            (void)kill(m[i].pids[k], SIGKILL);
+            (void)waitpid(m[i].pids[k], NULL, 0);
+        }
+        free(m[i].ns);
+    }
     return 0;
 }

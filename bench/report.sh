@@ -72,16 +72,18 @@ done
 # shellcheck disable=SC2086  # a list of files
 quick=$(grep -l '^# rounds .*quick' $found | sed 's,.*/,,' | tr '\n' ' ')
 [ -z "$quick" ] || die "not written: --quick measured $quick"
-cp "$out"/bench-*.svg "$HF_ROOT/docs/"
 page=$HF_ROOT/docs/BENCHMARKS.md
 begin='<!-- ./dev bench --write: from here -->'
 end='<!-- ./dev bench --write: to here -->'
 grep -qxF -e "$begin" "$page" && grep -qxF -e "$end" "$page" ||
     die "$page has no place for it ($begin)"
-{
-    sed "/^$begin/q" "$page"
-    cat "$out/result.md"
-    sed -n "/^$end/,\$p" "$page"
-} >"$out/page"
+awk -v begin="$begin" -v end="$end" -v result="$out/result.md" '
+    $0 == end { skip = 0 }
+    !skip
+    $0 == begin {
+        while ((getline line <result) > 0) print line
+        skip = 1
+    }' "$page" >"$out/page"
 cp "$out/page" "$page"
+cp "$out"/bench-*.svg "$HF_ROOT/docs/"
 say "written: docs/BENCHMARKS.md, $(cd "$out" && echo bench-*.svg)"
