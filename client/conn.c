@@ -36,6 +36,14 @@ void conn_init(struct conn *c)
 {
     memset(c, 0, sizeof(*c));
     c->fd = -1;
+    c->stop_fd = -1;
+}
+
+bool conn_stopped(const struct conn *c)
+{
+    struct pollfd p = {c->stop_fd, POLLIN, 0};
+
+    return c->stop_fd >= 0 && poll(&p, 1, 0) > 0;
 }
 
 void conn_close(struct conn *c)
@@ -83,20 +91,25 @@ bool conn_split_addr(const char *addr, char host[LIM_ADDR], char port[LIM_ADDR])
     return n > 0;
 }
 
-/* Wait for @events. >0: some of them, 0: too late. */
-static int wait_for(int fd, short events, int64_t until_ms)
+/* Wait for @events. >0: some of them; 0: too late, or @stop_fd (-1: none) is
+ * readable. */
+static int wait_for(int fd, int stop_fd, short events, int64_t until_ms)
 {
     for (;;) {
-        struct pollfd pfd = {fd, events, 0};
+        struct pollfd p[] = {{fd, events, 0}, {stop_fd, POLLIN, 0}};
         int64_t left = until_ms - conn_now_ms();
         int rv;
 
         if (left <= 0) {
             return 0;
         }
-        rv = poll(&pfd, 1, left > INT32_MAX ? INT32_MAX : (int)left);
+        rv = poll(p, 2, left > INT32_MAX ? INT32_MAX : (int)left);
         if (rv >= 0) {
-            return rv == 0 ? 0 : pfd.revents;
+            /* What has come is taken, else an outcome that is known would be
+             * reported as a doubt. */
+            return p[1].revents != 0 && (p[0].revents & POLLIN) == 0
+                       ? 0
+                       : p[0].revents;
         }
         if (errno != EINTR) {
             return POLLERR;
@@ -119,7 +132,7 @@ static int dial_one(const struct addrinfo *ai, int64_t deadline_ms)
     if (connect(fd, ai->ai_addr, ai->ai_addrlen) != 0) {
         err = errno;
         if (err == EINPROGRESS) {
-            if (wait_for(fd, POLLOUT, deadline_ms) == 0) {
+            if (wait_for(fd, -1, POLLOUT, deadline_ms) == 0) {
                 err = ETIMEDOUT;
             } else if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &err, &len) != 0) {
                 err = errno;
@@ -230,7 +243,7 @@ static int last_words(struct conn *c, int status, struct bytes *reply)
         if (rv != 0) {
             return rv == 1 ? CONN_OK : status;
         }
-        if (wait_for(c->fd, POLLIN, conn_now_ms() + 1) == 0) {
+        if (wait_for(c->fd, -1, POLLIN, conn_now_ms() + 1) == 0) {
             break;
         }
     }
@@ -262,7 +275,10 @@ int conn_exchange(struct conn *c,
         int ready;
 
         until = until < deadline_ms ? until : deadline_ms;
-        ready = wait_for(c->fd, events, until);
+        ready = wait_for(c->fd, c->stop_fd, events, until);
+        if (ready == 0 && conn_stopped(c)) {
+            return fail(c, CONN_ESILENT, "interrupted");
+        }
         if (ready == 0 && conn_now_ms() >= deadline_ms) {
             return fail(c, CONN_ESILENT, "no answer in time");
         }

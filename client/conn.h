@@ -31,6 +31,9 @@ struct conn {
      * never. It may set @error. */
     bool (*wait_on)(void *data);
     void *data;
+    /* Readable: stop waiting for the reply, as if its time were over. Stays
+     * so until its owner empties it; -1: none. */
+    int stop_fd;
 };
 
 /* Milliseconds of a clock that only goes forward. */
@@ -42,6 +45,9 @@ bool conn_split_addr(const char *addr,
                      char port[LIM_ADDR]);
 
 void conn_init(struct conn *c);
+
+/* Was it told to stop? */
+bool conn_stopped(const struct conn *c);
 
 /* Connect to @addr, "host:port" or "[host]:port", until @deadline_ms. */
 int conn_dial(struct conn *c, const char *addr, int64_t deadline_ms);

@@ -17,7 +17,7 @@ enum {
 };
 
 struct hf {
-    struct conn conn;
+    struct conn conn; /* its stop_fd ends calls, too */
     struct hf_options opt;
     struct nodes nodes;
     size_t node;          /* in use, by index; nodes.n: none of them */

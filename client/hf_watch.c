@@ -150,14 +150,17 @@ static bool take_change(struct watch *w,
                         const struct hf_reply *entry,
                         struct hf_change *out)
 {
-    const struct hf_reply *fields = &entry->items[1];
+    const struct hf_reply *fields;
     uint64_t revision;
     uint64_t seq;
 
     memset(out, 0, sizeof *out);
-    if (entry->n != 2 || entry->items[0].str == NULL ||
-        fields->type != HF_REPLY_ARRAY || fields->n % 2 != 0 ||
-        !parse_id(entry->items[0].str, &revision, &seq) ||
+    if (entry->n != 2) {
+        return false;
+    }
+    fields = &entry->items[1];
+    if (entry->items[0].str == NULL || fields->type != HF_REPLY_ARRAY ||
+        fields->n % 2 != 0 || !parse_id(entry->items[0].str, &revision, &seq) ||
         !follows(w, revision, seq)) {
         return false;
     }

@@ -36,7 +36,7 @@ struct call {
     uint32_t pace_ms;
     size_t tries;       /* nodes given up in this call */
     size_t denied;      /* greetings that were refused for want of a password */
-    bool ungreeted;     /* ... the last one was: the connection is no use */
+    bool spent;         /* the connection is no use once @reply was read */
     bool turned_away;   /* by the node before, for want of a leader */
     int64_t sent_ms;    /* begin of the last attempt */
     struct buf request; /* empty: to be written */
@@ -120,6 +120,9 @@ static void next_node(struct call *k, enum node_luck luck)
     int64_t left;
 
     conn_close(&c->conn);
+    if (conn_stopped(&c->conn)) {
+        return; /* by whoever asked: no fault of the node */
+    }
     nodes_luck(&c->nodes, c->node, luck, conn_now_ms());
     k->tries++;
     if (k->tries % c->nodes.n != 0) {
@@ -263,7 +266,9 @@ static bool served_elsewhere(struct call *k)
 {
     struct nodes *s = &k->c->nodes;
 
-    for (size_t i = 0; i < s->n && conn_now_ms() < k->deadline_ms; i++) {
+    for (size_t i = 0; i < s->n && conn_now_ms() < k->deadline_ms &&
+                       !conn_stopped(&k->c->conn);
+         i++) {
         enum probe p;
 
         if (i == k->c->node || s->list[i].state != HF_NODE_GOOD) {
@@ -424,9 +429,7 @@ static enum verdict attempt(struct call *k)
     }
     note_reply(k);
     v = hf_judge(k->reply);
-    if (!sent) {
-        conn_close(&c->conn); /* refused half-way: out of step */
-    }
+    k->spent = !sent; /* refused half-way: out of step */
     return v;
 }
 
@@ -469,20 +472,25 @@ static int decide(struct call *k, enum verdict v, bool opening, int *code)
 /* Every node wants a password, or another one: another try is no use. */
 static bool shut_out(struct call *k, int rv)
 {
-    k->ungreeted = rv == CONN_EGARBAGE && attempts_shut_out(k->reply) &&
-                   ++k->denied >= k->c->nodes.n;
-    return k->ungreeted;
+    k->spent = rv == CONN_EGARBAGE && attempts_shut_out(k->reply) &&
+               ++k->denied >= k->c->nodes.n;
+    return k->spent;
 }
 
 static int run(struct call *k)
 {
     int code = HF_EPROTOCOL;
 
-    while (conn_now_ms() < k->deadline_ms) {
+    while (conn_now_ms() < k->deadline_ms && !conn_stopped(&k->c->conn)) {
         enum verdict v;
         bool opening;
-        int rv = connect_once(k);
+        int rv;
 
+        if (k->spent) {
+            conn_close(&k->c->conn);
+            k->spent = false;
+        }
+        rv = connect_once(k);
         if (rv != CONN_OK && shut_out(k, rv)) {
             return k->at.doubt ? HF_EUNKNOWN : HF_EREFUSED;
         }
@@ -508,6 +516,9 @@ static int run(struct call *k)
         if (decide(k, v, opening, &code) != 0) {
             return code;
         }
+    }
+    if (k->c->error[0] == '\0' && conn_stopped(&k->c->conn)) {
+        (void)hf_fail(k->c, 0, "interrupted");
     }
     return attempts_timeout(&k->at);
 }
@@ -563,7 +574,7 @@ int hf_call(struct hf *c,
                 hf_fail(c, HF_EPROTOCOL, "%s: senseless reply", c->conn.addr);
         }
     }
-    if (k.ungreeted) {
+    if (k.spent) {
         conn_close(&c->conn);
     }
     buf_release(&k.request);

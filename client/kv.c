@@ -84,7 +84,8 @@ static const struct kv_verb verbs[] = {
      "send any command, print its reply", "",
      "All that follows is sent as it is: options go before 'call'. The\n"
      "command is sent once; a lost answer is status 4.\n"},
-    {"bench", 0, 0, kv_bench, "", "put a load on the cluster and measure it",
+    {"bench", 0, 0, kv_bench, "[--rate N] [--duration S] ...",
+     "put a load on the cluster and measure it",
      "--connections --pipeline --rate --duration --requests --reads --keys "
      "--distribution --key-size --value-size --seed --warmup --idle --fill "
      "--spread --progress",
@@ -201,8 +202,11 @@ static const struct {
 };
 
 /* A better one where the error says more. */
-static const char *hint_for(const char *why, const char *hint)
+static const char *hint_for(int rv, const char *why, const char *hint)
 {
+    if (rv == HF_ENOLEADER && strstr(why, "interrupted") != NULL) {
+        return "nothing was changed";
+    }
     if (strstr(why, ": NOAUTH ") != NULL) {
         return "the cluster wants a password: set HOLDFAST_USER and "
                "HOLDFAST_PASSWORD, or use --user and --password-file";
@@ -234,7 +238,7 @@ int kv_result(const struct kv *kv, int rv, const char *no)
 
             fprintf(stderr, "kv: %s%s%s\nhint: %s\n", hf_result_name(rv),
                     why[0] == '\0' ? "" : ": ", why,
-                    hint_for(why, results[i].hint));
+                    hint_for(rv, why, results[i].hint));
             return results[i].status;
         }
     }

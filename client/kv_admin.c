@@ -171,12 +171,13 @@ static int ask_status(struct kv *kv, struct hf_reply **last)
             *last = r;
             at_ms = now_ms();
         }
-        if (kv->wait && now_ms() < end_ms &&
+        if (kv->wait && now_ms() < end_ms && !kv_interrupted &&
             (rv == HF_OK ? !is_healthy(r) : rv == HF_ENOLEADER)) {
             (void)nanosleep(&step, NULL);
             continue;
         }
-        if (kv->wait && rv == HF_ENOLEADER && *last != NULL) {
+        if (kv->wait && rv == HF_ENOLEADER && *last != NULL &&
+            !kv_interrupted) {
             fprintf(stderr, "kv: the last answer came %.1f s ago\n",
                     (double)(now_ms() - at_ms) / 1000);
             return HF_OK;
@@ -209,14 +210,15 @@ int kv_status(struct kv *kv)
     return status;
 }
 
-/* Send a command that is not to be repeated, print its reply. */
-static int run_once(struct kv *kv,
-                    const struct hf_bytes *argv,
-                    size_t argc,
-                    uint32_t timeout_ms)
+/* Send a command, print its reply. */
+static int run_command(struct kv *kv,
+                       enum hf_call_mode mode,
+                       const struct hf_bytes *argv,
+                       size_t argc,
+                       uint32_t timeout_ms)
 {
     struct hf_reply *r = NULL;
-    int rv = hf_call(kv->c, HF_CALL_ONCE, argv, argc, timeout_ms, &r);
+    int rv = hf_call(kv->c, mode, argv, argc, timeout_ms, &r);
 
     if (rv == HF_OK && kv->output != KV_JSON && r->type == HF_REPLY_ARRAY &&
         r->n > 0 && r->items[0].type == HF_REPLY_MAP) {
@@ -232,8 +234,8 @@ int kv_init(struct kv *kv)
 {
     struct hf_bytes argv[] = {hf_str("INIT"), hf_str("FORCE")};
 
-    return run_once(kv, argv, kv->force ? 2 : 1,
-                    timeout_or(kv, INIT_TIMEOUT_MS));
+    return run_command(kv, HF_CALL_ONCE, argv, kv->force ? 2 : 1,
+                       timeout_or(kv, INIT_TIMEOUT_MS));
 }
 
 int kv_member(struct kv *kv)
@@ -242,10 +244,12 @@ int kv_member(struct kv *kv)
         const char *name;
         size_t min;
         size_t max;
-    } table[] = {{"list", 1, 1},
-                 {"remove", 2, 2},
-                 {"promote", 2, 2},
-                 {"transfer", 1, 2}};
+        enum hf_call_mode mode;
+        uint32_t timeout_ms; /* 0: the default of any call */
+    } table[] = {{"list", 1, 1, HF_CALL_READ, 0},
+                 {"remove", 2, 2, HF_CALL_ONCE, MEMBER_TIMEOUT_MS},
+                 {"promote", 2, 2, HF_CALL_ONCE, MEMBER_TIMEOUT_MS},
+                 {"transfer", 1, 2, HF_CALL_ONCE, MEMBER_TIMEOUT_MS}};
     struct hf_bytes argv[3] = {hf_str("MEMBER")};
 
     for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
@@ -259,8 +263,8 @@ int kv_member(struct kv *kv)
         for (size_t k = 0; k < kv->nargs; k++) {
             argv[k + 1] = hf_str(kv->args[k]);
         }
-        return run_once(kv, argv, kv->nargs + 1,
-                        timeout_or(kv, MEMBER_TIMEOUT_MS));
+        return run_command(kv, table[i].mode, argv, kv->nargs + 1,
+                           timeout_or(kv, table[i].timeout_ms));
     }
     return kv_usage(kv, "member %s: there are list, remove, promote, transfer",
                     kv->args[0]);

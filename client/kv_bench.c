@@ -183,7 +183,8 @@ static void ask(struct search *s, size_t i)
 
     hf_assert(hf_open(n->addr, &opt, &c) == HF_OK);
     rv = hf_call(c, HF_CALL_READ, argv, 1, ASK_TIMEOUT_MS, &r);
-    if (rv == HF_OK || (rv == HF_EREFUSED && r != NULL)) {
+    if (rv == HF_OK || (rv == HF_EREFUSED && r != NULL) ||
+        strstr(hf_error(c), "unknown command") != NULL /* HELLO */) {
         const char *leader = rv == HF_OK ? leader_of(r) : NULL;
 
         if (rv == HF_OK && is_word(hf_reply_field(r, "role"), "leader")) {

@@ -331,6 +331,7 @@ static bool greeted(struct load *l, struct bench_conn *c, struct bytes reply)
                                 begins(reply, "-NOPROTO")))) {
         snprintf(text, sizeof(text), "%s: %.*s", hello ? "HELLO" : "READONLY",
                  (int)(reply.n < 100 ? reply.n - 3 : 100), reply.p + 1);
+        l->shut_out = l->shut_out || !hello || attempts_shut_out(reply);
         conn_lost(l, c, "CONNECT", text);
         return false;
     }

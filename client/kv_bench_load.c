@@ -276,7 +276,8 @@ static bool connect_all(struct load *l)
     int64_t end =
         bench_now_ns() + l->cfg->timeout_ns + (int64_t)l->nconns * 1000000;
 
-    while (l->up < l->nconns && bench_now_ns() < end && !interrupted) {
+    while (l->up < l->nconns && bench_now_ns() < end && !interrupted &&
+           !l->shut_out) {
         conns_dial(l, bench_now_ns());
         wait_events(l, TICK_NS);
         conns_check(l, bench_now_ns());

@@ -53,6 +53,7 @@ struct load {
     size_t up_busy; /* those that send */
     size_t dialing; /* DIALING and GREETING */
     uint64_t in_flight;
+    bool shut_out;          /* a greeting was refused: no use in another try */
     bool running;           /* requests are sent: errors count */
     int64_t begin_ns;       /* of the warm-up */
     int64_t measure_ns;     /* what is due from then on is measured */

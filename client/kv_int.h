@@ -117,7 +117,8 @@ int kv_line(const struct kv *outer, int argc, char **argv);
 /* The name of verb @i; NULL past the last. */
 const char *kv_verb_name(size_t i);
 
-/* Ctrl-C at the prompt; what streams looks at it. */
+/* Ctrl-C at the prompt. Calls of the library end by themselves; what goes on
+ * after one looks at it. */
 extern volatile sig_atomic_t kv_interrupted;
 
 /* Say what is wrong with the command line. Returns KV_USAGE. */

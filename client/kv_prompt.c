@@ -13,6 +13,7 @@
 #include <unistd.h>
 #include <wchar.h>
 
+#include "client/hf_int.h"
 #include "client/kv_session.h"
 
 enum {
@@ -42,7 +43,9 @@ static int64_t now_ms(void)
     return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
 }
 
-static int wake[2] = {-1, -1}; /* a byte for each Ctrl-C */
+/* A byte for each Ctrl-C, until the next character is read: so it ends the
+ * command that runs. */
+static int wake[2] = {-1, -1};
 
 static void on_sigint(int signum)
 {
@@ -383,6 +386,7 @@ static int run_terminal(struct kv *kv)
     if (!catch_sigint()) {
         return kv_usage(kv, "no pipe: %s", strerror(errno));
     }
+    kv->c->conn.stop_fd = wake[0];
     session_init(&p.s, kv, true);
     (void)session_load(&p.s); /* connects, for the prompt to show the node */
     p.el = el_init("kv", stdin, stdout, stderr);

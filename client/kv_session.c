@@ -4,7 +4,7 @@
  * a few words that the prompt knows itself (the table at the end). Commands
  * go through hf_call(): what the node's COMMAND says about one decides the
  * mode. Reads are repeated, writes are named and take effect once, all else
- * is sent once.
+ * is sent once, as is everything of a user who may not ask COMMAND.
  *
  * A transaction has no state at any node: MULTI collects commands here, WATCH
  * keeps the revisions of keys here, EXEC sends all of it as one TXN. So it
@@ -159,13 +159,15 @@ bool session_load(struct session *s)
     struct hf_bytes rows[] = {hf_str("COMMAND")};
     struct hf_bytes docs[] = {hf_str("COMMAND"), hf_str("DOCS")};
     struct hf_reply *r = NULL;
+    int rv;
 
-    if (s->ncmds > 0) {
+    if (s->ncmds > 0 || s->unlisted) {
         return true;
     }
-    if (hf_call(s->kv->c, HF_CALL_READ, rows, 1, s->kv->timeout_ms, &r) ==
-            HF_OK &&
-        r->type == HF_REPLY_ARRAY) {
+    rv = hf_call(s->kv->c, HF_CALL_READ, rows, 1, s->kv->timeout_ms, &r);
+    s->unlisted = rv == HF_EREFUSED && r != NULL && r->str != NULL &&
+                  strncmp(r->str, "NOPERM ", 7) == 0;
+    if (rv == HF_OK && r->type == HF_REPLY_ARRAY) {
         s->cmds = s->cmds != NULL
                       ? s->cmds
                       : hf_calloc(SESSION_COMMANDS_MAX, sizeof(*s->cmds));
@@ -180,7 +182,7 @@ bool session_load(struct session *s)
         add_docs(s, r);
     }
     hf_reply_free(r);
-    return s->ncmds > 0;
+    return s->ncmds > 0 || s->unlisted;
 }
 
 /* The command that the words name, the subcommand if there is one. */
@@ -255,6 +257,15 @@ static int send_command(struct session *s,
         mode = HF_CALL_READ;
     }
     rv = hf_call(s->kv->c, mode, argv, argc, s->kv->timeout_ms, &r);
+    if (rv == HF_EUNKNOWN && c != NULL && c->readonly) {
+        /* One that waits is sent once, but there is nothing to doubt. */
+        fprintf(stderr,
+                "kv: no answer: %s\nhint: it only reads, nothing was changed; "
+                "let it BLOCK for less than --timeout (5s), or use 'kv "
+                "watch'\n",
+                hf_error(s->kv->c));
+        return KV_FAILED;
+    }
     return show(s, rv, r);
 }
 
@@ -267,11 +278,11 @@ static int queue(struct session *s, const struct hf_bytes *argv, size_t argc)
         return kv_result(s->kv, HF_ENOLEADER, "");
     }
     c = find_words(s, argv, argc);
-    if (c == NULL) {
+    if (c == NULL && !s->unlisted) {
         s->tx_bad = true;
         return say_error("ERR unknown command");
     }
-    if (!fits(c, argc)) {
+    if (c != NULL && !fits(c, argc)) {
         s->tx_bad = true;
         return say_error("ERR wrong number of arguments");
     }
@@ -428,6 +439,7 @@ static int authenticate(struct session *s,
         hf_reply_free(r);
         free((void *)(uintptr_t)old.user);
         free((void *)(uintptr_t)old.password);
+        s->unlisted = false;
         printf("OK\n");
         return KV_DONE;
     }
@@ -538,7 +550,8 @@ static int do_help(struct session *s, const struct hf_bytes *argv, size_t argc)
             "help COMMAND            what it does; Tab completes names\n"
             "kv VERB [ARGUMENTS]     a verb of kv: kv status, kv watch, "
             "...\n"
-            "exit, quit, Ctrl-D      the end; Ctrl-C cancels a line\n");
+            "exit, quit, Ctrl-D      the end; Ctrl-C cancels a line, or ends a "
+            "command\n");
         return KV_DONE;
     }
     if (!session_load(s)) {

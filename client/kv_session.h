@@ -30,7 +30,8 @@ struct session {
     bool tty;  /* a person is there */
     bool done; /* exit, quit */
     struct cmd *cmds;
-    size_t ncmds; /* 0: not loaded yet */
+    size_t ncmds;  /* 0: not loaded yet */
+    bool unlisted; /* the user may not ask for them */
     bool tx;
     bool tx_bad;                /* a queued command is wrong */
     struct hf_condition *conds; /* of WATCH; keys are owned */
@@ -45,7 +46,8 @@ void session_release(struct session *s);
 /* Do one line, without its end. Returns an exit status. */
 int session_line(struct session *s, struct bytes line);
 
-/* Learn the node's commands, if that was not done; false: no answer. */
+/* Learn the node's commands, if that was not done and is allowed; false: no
+ * answer. */
 bool session_load(struct session *s);
 
 /* The command of that full name ("config|set"), any case; NULL: unknown. */

@@ -122,7 +122,11 @@ static bool begin(struct stream *t, const char *addr)
     }
     buf_consume(&c->in, c->used);
     c->used = 0;
-    return put(t, buf_bytes(&t->request));
+    if (!put(t, buf_bytes(&t->request))) {
+        fprintf(stderr, "kv: %s: the command could not be sent\n", addr);
+        return false;
+    }
+    return true;
 }
 
 int session_stream(struct session *s,
@@ -136,6 +140,7 @@ int session_stream(struct session *s,
 
     i = i < nodes->n ? i : 0;
     conn_init(&t.conn);
+    t.conn.stop_fd = s->kv->c->conn.stop_fd;
     hf_request(&t.request, 0, 0, argv, argc);
     printf("Reading messages... (press Ctrl-C to quit)\n");
     fflush(stdout);

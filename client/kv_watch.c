@@ -99,6 +99,9 @@ int kv_watch(struct kv *kv)
     rv = hf_watch(kv->c, hf_str(prefix), kv->from,
                   kv->timeout_ms > 0 ? kv->timeout_ms : WATCH_TIMEOUT_MS,
                   print_change, &p);
+    if (kv_interrupted) {
+        return KV_DONE; /* Ctrl-C at the prompt */
+    }
     if (rv == HF_ETRIMMED) {
         fprintf(stderr,
                 "kv: %s\nhint: changes were missed; read the keys ('kv "

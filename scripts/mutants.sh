@@ -2,8 +2,8 @@
 # ./dev mutants [--part PART] [NAME...]: put each deliberate fault in, one at
 # a time, and show which test catches it. One line a mutant:
 #   NAME  caught by TEST: CASE, SECONDS (what is wrong)   or   NOT CAUGHT
-# PART is one of acl driver log peer store node edge feed client jepsen. Exit 1
-# if one is not caught.
+# PART is one of acl driver log peer store node edge feed client jepsen server.
+# Exit 1 if one is not caught.
 #
 # The tests most likely to catch it come first, then the other unit tests,
 # then (for log) storage faults, then simulated clusters. A test that does not

@@ -222,9 +222,11 @@ end_fuzz() {
 }
 
 do_jepsen() {
-    begin_fuzz
     [ "${HF_TEST_JEPSEN:-180}" != 0 ] || return 0
-    [ -x "$HF_ROOT/build/holdfast-check" ] || return 0
+    [ -x "$HF_ROOT/build/holdfast-check" ] ||
+        "$HF_ROOT/scripts/build.sh" >/dev/null 2>&1 ||
+        abort "the build failed"
+    begin_fuzz
     show=40
     logged jepsen do_jepsen_run
     # A run in which a fault did not bite says nothing: once more.

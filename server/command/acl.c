@@ -520,7 +520,8 @@ bool acl_refuses(const struct machine *m,
     }
     if (command_decode(command, &w) == 0) {
         who = (struct acl_who){(w.marks & COMMAND_USER) != 0, w.user, w.born};
-        refused = command_fits(w.command, w.argc) &&
+        refused = (w.marks & COMMAND_ALLOWED) == 0 &&
+                  command_fits(w.command, w.argc) &&
                   acl_check(m, &who, w.command, w.argv, w.argc, &d) != ACL_OK;
         if (refused) {
             acl_error(&d, reply);

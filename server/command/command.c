@@ -445,8 +445,8 @@ int command_decode(struct bytes command, struct command_words *out)
      * large array. */
     if (!reader_ok(&r) || c == NULL || reserved != 0 || count > LIM_ARGS ||
         count > r.n / 4 ||
-        (marks & ~(COMMAND_CLUSTER_PORT | COMMAND_USER | COMMAND_IN_MULTI)) !=
-            0) {
+        (marks & ~(COMMAND_CLUSTER_PORT | COMMAND_USER | COMMAND_IN_MULTI |
+                   COMMAND_ALLOWED)) != 0) {
         return HF_EINVAL;
     }
     names = name_words(c);

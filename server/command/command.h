@@ -143,6 +143,7 @@ enum command_mark {
     COMMAND_CLUSTER_PORT = 1, /* came in by the cluster port: INFO, HELLO */
     COMMAND_USER = 2,         /* behind the words: u64 born, u32 length, name */
     COMMAND_IN_MULTI = 4,     /* of an EXEC: it must not wait */
+    COMMAND_ALLOWED = 8,      /* permitted already, by the name it had then */
 };
 struct acl_who;
 

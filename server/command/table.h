@@ -159,7 +159,8 @@
     X(81, echo, 2, CMD_LOCAL | CMD_OPEN, 0, 0, 0, "connection", NULL,          \
       "message", "The message.")                                               \
     X(82, hello, -1, CMD_LOCAL | CMD_CONN | CMD_OPEN | CMD_NOMULTI, 0, 0, 0,   \
-      "connection", NULL, "[protover [SETNAME name]]",                         \
+      "connection", NULL,                                                      \
+      "[protover [AUTH username password] [SETNAME name]]",                    \
       "Choose RESP2 or RESP3; what the server is.")                            \
     X(83, quit, -1, CMD_LOCAL | CMD_CONN | CMD_OPEN, 0, 0, 0, "connection",    \
       NULL, "", "OK, then the connection is closed.")                          \

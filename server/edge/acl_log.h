@@ -3,7 +3,15 @@
 #ifndef HF_SERVER_EDGE_ACL_LOG_H
 #define HF_SERVER_EDGE_ACL_LOG_H
 
-#include "server/edge/auth.h"
+#include <stdint.h>
+
+#include "base/bytes.h"
+
+enum {
+    ACL_LOG_MAX = 128,       /* entries; the oldest goes */
+    ACL_LOG_SAME_MS = 60000, /* the same again within it: counted only */
+    ACL_LOG_OBJECT = 256,    /* bytes kept of a key or channel */
+};
 
 struct acl_log;
 
@@ -16,6 +24,7 @@ struct acl_log_entry {
 };
 
 struct acl_log *acl_log_new(void);
+void acl_log_free(struct acl_log *l); /* NULL is allowed */
 void acl_log_add(struct acl_log *l,
                  const struct acl_log_entry *e,
                  uint64_t now_ms);

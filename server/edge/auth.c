@@ -236,14 +236,10 @@ static void log_wrong(struct conn *c, struct bytes user)
 /* By a linearizable read, after READONLY too; nothing is begun meanwhile. */
 static void ask(struct conn *c, struct conn_op *o)
 {
-    uint64_t soon = env_now_us(c->edge->env) + AUTH_ASK_MS * 1000;
-
     o->op.fresh = true;
+    o->op.timeout_ms = AUTH_ASK_MS;
     c->held = true;
     conn_op_submit(o);
-    if (o->op.deadline_us > soon) {
-        o->op.deadline_us = soon;
-    }
 }
 
 /* Not an answer about users: nobody could tell in time. */

@@ -22,17 +22,10 @@
 #include "base/bytes.h"
 #include "server/command/acl.h"
 
-enum {
-    AUTH_ASK_MS = 1000,      /* then by what this node knows */
-    ACL_LOG_MAX = 128,       /* entries; the oldest goes */
-    ACL_LOG_SAME_MS = 60000, /* the same again within it: counted only */
-    ACL_LOG_OBJECT = 256,    /* bytes kept of a key or channel */
-};
+enum { AUTH_ASK_MS = 1000 }; /* then by what this node knows */
 
 struct conn;
-struct conn_op;
 struct edge;
-struct acl_log;
 
 /* Words with every clear password of ACL SETUSER in place of them its hash.
  * False: there is none, and nothing to release. */
@@ -89,7 +82,5 @@ void auth_local(struct conn *c,
                 const struct bytes *argv,
                 int argc,
                 struct buf *reply);
-
-void acl_log_free(struct acl_log *l); /* NULL is allowed */
 
 #endif

@@ -80,13 +80,6 @@ static void client_getname(const struct conn *c, struct buf *reply)
 
 /* ---- lines ---- */
 
-static bool subscribes(const struct conn *c)
-{
-    return c->subs.n[PUBSUB_CHANNEL] + c->subs.n[PUBSUB_SHARD] +
-               c->subs.n[PUBSUB_PATTERN] >
-           0;
-}
-
 static void flags_text(const struct conn *c, char out[16])
 {
     size_t n = 0;
@@ -94,7 +87,7 @@ static void flags_text(const struct conn *c, char out[16])
     if (c->monitor) {
         out[n++] = 'O';
     }
-    if (subscribes(c)) {
+    if (pubsub_subscribed(c)) {
         out[n++] = 'P';
     }
     if (c->multi) {
@@ -171,7 +164,7 @@ static enum kind kind_of(struct bytes name)
 static bool is_of(const struct conn *c, enum kind kind)
 {
     return kind == KIND_NONE ||
-           kind == (subscribes(c) ? KIND_PUBSUB : KIND_NORMAL);
+           kind == (pubsub_subscribed(c) ? KIND_PUBSUB : KIND_NORMAL);
 }
 
 static enum kind need_kind(struct bytes name, struct buf *reply)
@@ -185,7 +178,7 @@ static enum kind need_kind(struct bytes name, struct buf *reply)
     return k;
 }
 
-static struct conn *by_id(struct edge *e, uint64_t id)
+struct conn *conn_by_id(const struct edge *e, uint64_t id)
 {
     for (struct conn *c = e->head; c != NULL; c = c->next) {
         if (c->id == id && c->client != NULL && !c->doomed) {
@@ -215,7 +208,7 @@ static void list_ids(struct conn *c,
             buf_release(&t);
             return;
         }
-        other = by_id(c->edge, id);
+        other = conn_by_id(c->edge, id);
         if (other != NULL) {
             conn_info(other, &t);
         }
@@ -468,7 +461,7 @@ static void client_unblocks(struct conn *c,
     } else if (!args_i64(argv[2], &id)) {
         resp_error(reply, ERR_NOT_INT);
     } else {
-        other = id > 0 ? by_id(c->edge, (uint64_t)id) : NULL;
+        other = id > 0 ? conn_by_id(c->edge, (uint64_t)id) : NULL;
         resp_int(reply, other != NULL && client_unblock(other->client, error));
     }
 }

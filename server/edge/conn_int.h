@@ -261,6 +261,8 @@ void client_command(struct conn *c,
                     const struct bytes *argv,
                     int argc,
                     struct buf *reply);
+/* NULL: there is none, or it only ends. */
+struct conn *conn_by_id(const struct edge *e, uint64_t id);
 /* False, with an error: @what may not be called so. */
 bool conn_set_name(struct buf *to,
                    struct bytes name,

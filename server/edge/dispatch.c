@@ -660,10 +660,10 @@ static const struct {
 };
 
 /* Does it decide what the commands behind it may be? */
-static bool changes_form(const struct conn *c, const struct command *cmd)
+static bool changes_form(const struct command *cmd)
 {
     return pubsub_changes(cmd) || tracking_changes(cmd) ||
-           (strcmp(cmd->name, "hello") == 0 && pubsub_subscribed(c));
+           (cmd->parent == NULL && strcmp(cmd->name, "hello") == 0);
 }
 
 static bool acts_now(struct conn *c,
@@ -674,7 +674,7 @@ static bool acts_now(struct conn *c,
     if ((cmd->flags & CMD_CONN) == 0) {
         return false;
     }
-    if (!c->multi && changes_form(c, cmd)) {
+    if (!c->multi && changes_form(cmd)) {
         c->held = !mutant(SUBSCRIBE_LATE);
         answer_in_turn(c, cmd, argv, argc);
         return true;
@@ -789,6 +789,21 @@ static bool is_http(const struct conn *c, const struct bytes *argv)
     return !mutant(EDGE_HTTP_RUNS);
 }
 
+/* HELP is no command: what it says is nobody's who is not let in, and no
+ * part of a transaction. */
+static void help_refused(const struct conn *c, struct buf *reply)
+{
+    const char *why = auth_closed(c) ? "NOAUTH Authentication required."
+                      : c->multi
+                          ? "ERR Command not allowed inside a transaction"
+                          : NULL;
+
+    if (reply->p[0] != '-' && why != NULL) {
+        buf_clear(reply);
+        resp_error(reply, why);
+    }
+}
+
 /* @reply is what command_find() had to say. EXEC with words ends its
  * transaction; any other error lets its EXEC fail. */
 static void dispatch_rejected(struct conn *c,
@@ -798,6 +813,7 @@ static void dispatch_rejected(struct conn *c,
 {
     struct edge *e = c->edge;
 
+    help_refused(c, reply);
     c->multi_dirty = c->multi;
     if (reply->p[0] == '-') {
         e->now.command = meant(argv, argc);

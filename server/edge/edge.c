@@ -5,6 +5,7 @@
 #include "base/mutant.h"
 #include "server/command/args.h"
 #include "server/command/notify.h"
+#include "server/edge/acl_log.h"
 #include "server/edge/conn_int.h"
 #include "server/node/node.h"
 

@@ -85,6 +85,7 @@ static void chain_node_done(struct client_op *op, struct bytes reply)
     struct exec_chain *x = o->conn->chain;
     size_t from = x->out.n;
 
+    (void)auth_note(o->conn, op->command, reply);
     buf_bytes_append(&x->out, reply);
     chain_fit(x, from);
     chain_go(x);
@@ -164,9 +165,12 @@ static void chain_txn_done(struct client_op *op, struct bytes reply)
     struct resp_value *v = NULL;
     const uint8_t *end;
 
-    x->track = o->track;
+    if (auth_note(o->conn, op->command, reply)) {
+        tracking_drop(o->track); /* it has read nothing */
+    } else {
+        x->track = o->track;
+    }
     o->track = NULL;
-    edge_count_op(o, reply);
     if (resp_parse_reply(reply, &v) != 0 || v->type != RESP_ARRAY) {
         chain_end(x, reply);
     } else if (v->n != x->data_n) {

@@ -136,25 +136,28 @@ static void on_exit_cb(void *data, enum node_exit status, const char *why)
     env_timer_start(v->env, &v->flush, env_now_us(v->env));
 }
 
-static void on_signal(void *data, int signum)
+/* @why: who wants it. */
+static void stop(struct server *v, const char *why)
 {
-    struct server *v = data;
-
     if (v->stopping) {
-        log_info(&v->log, "%s again: still stopping",
-                 signum == SIGTERM ? "SIGTERM" : "SIGINT");
+        log_info(&v->log, "%s again: still stopping", why);
         return;
     }
     v->stopping = true;
-    log_info(&v->log, "%s: stopping", signum == SIGTERM ? "SIGTERM" : "SIGINT");
+    log_info(&v->log, "%s: stopping", why);
     notify("STOPPING=1");
     edge_stop_listening(v->edge);
     node_stop(v->node);
 }
 
+static void on_signal(void *data, int signum)
+{
+    stop(data, signum == SIGTERM ? "SIGTERM" : "SIGINT");
+}
+
 /* ---- what commands ask of the process ---- */
 
-static void raise_file_limit(struct server *v);
+static uint64_t clients_possible(uint64_t wanted);
 static void fill_views(struct server *v);
 
 static void edge_options_fill(const struct settings *s, struct edge_options *o)
@@ -183,6 +186,30 @@ static void node_settings_fill(const struct settings *s, struct node_config *c)
     c->history_bytes = s->history_bytes;
 }
 
+/* False, and an error was appended: nothing is changed. */
+static bool change_settings(struct server *v,
+                            const struct bytes *words,
+                            size_t pairs,
+                            struct buf *reply)
+{
+    struct settings *old = hf_malloc(sizeof *old);
+    bool ok;
+
+    *old = v->s;
+    ok = settings_config_set(&v->s, words, pairs, reply);
+    if (ok && v->s.clients_max > old->clients_max &&
+        clients_possible(v->s.clients_max) < v->s.clients_max) {
+        resp_errorf(reply,
+                    "ERR CONFIG SET failed (possibly related to argument "
+                    "'clients-max') - the file limit allows no more than %llu",
+                    (unsigned long long)clients_possible(v->s.clients_max));
+        v->s = *old;
+        ok = false;
+    }
+    free(old);
+    return ok;
+}
+
 static bool hook_config_set(void *data,
                             const struct bytes *words,
                             size_t pairs,
@@ -192,17 +219,15 @@ static bool hook_config_set(void *data,
     struct node_config c = {0};
     struct edge_options o;
 
-    if (!settings_config_set(&v->s, words, pairs, reply)) {
+    if (!change_settings(v, words, pairs, reply)) {
         return false;
     }
-    raise_file_limit(v);
     fill_views(v);
     v->log.level = (enum log_level)v->s.log_level;
     edge_options_fill(&v->s, &o);
     edge_configure(v->edge, &o);
     node_settings_fill(&v->s, &c);
     node_configure(v->node, &c);
-    node_history_limits(v->node, v->s.history_count, v->s.history_bytes);
     for (size_t i = 0; i < pairs; i++) {
         log_info(&v->log, "CONFIG SET: %.*s is now \"%.*s\"",
                  (int)words[2 * i].n, (const char *)words[2 * i].p,
@@ -235,7 +260,7 @@ static void hook_reset_stats(void *data)
 
 static void stop_cb(struct env_timer *t)
 {
-    on_signal(t->data, SIGTERM);
+    stop(t->data, "SHUTDOWN by a client");
 }
 
 static bool hook_shutdown(void *data)
@@ -245,7 +270,6 @@ static bool hook_shutdown(void *data)
     if (v->stopping || env_timer_armed(&v->stop)) {
         return false;
     }
-    log_info(&v->log, "SHUTDOWN was asked for by a client");
     env_timer_start(v->env, &v->stop, env_now_us(v->env));
     return true;
 }
@@ -338,25 +362,34 @@ static void on_users(void *data)
 
 /* ---- the start ---- */
 
-static void raise_file_limit(struct server *v)
+/* How many of @wanted clients there are files for; raises the limit. */
+static uint64_t clients_possible(uint64_t wanted)
 {
     struct rlimit r;
-    rlim_t need = (rlim_t)v->s.clients_max + FILES_WITHOUT_CLIENTS;
 
     if (getrlimit(RLIMIT_NOFILE, &r) != 0) {
-        return;
+        return wanted;
     }
     r.rlim_cur = r.rlim_max;
     if (setrlimit(RLIMIT_NOFILE, &r) != 0 ||
-        getrlimit(RLIMIT_NOFILE, &r) != 0 || r.rlim_cur >= need) {
-        return;
+        getrlimit(RLIMIT_NOFILE, &r) != 0 ||
+        r.rlim_cur >= (rlim_t)wanted + FILES_WITHOUT_CLIENTS) {
+        return wanted;
     }
-    v->s.clients_max = r.rlim_cur > 2 * FILES_WITHOUT_CLIENTS
-                           ? r.rlim_cur - FILES_WITHOUT_CLIENTS
-                           : FILES_WITHOUT_CLIENTS;
-    log_warn(&v->log, "the file limit is %llu: at most %llu clients",
-             (unsigned long long)r.rlim_cur,
-             (unsigned long long)v->s.clients_max);
+    return r.rlim_cur > 2 * FILES_WITHOUT_CLIENTS
+               ? r.rlim_cur - FILES_WITHOUT_CLIENTS
+               : FILES_WITHOUT_CLIENTS;
+}
+
+static void fit_file_limit(struct server *v)
+{
+    uint64_t n = clients_possible(v->s.clients_max);
+
+    if (n < v->s.clients_max) {
+        log_warn(&v->log, "the file limit allows %llu clients, not %llu",
+                 (unsigned long long)n, (unsigned long long)v->s.clients_max);
+        v->s.clients_max = n;
+    }
 }
 
 static void nobody(void *data, struct net_conn *c)
@@ -542,7 +575,7 @@ static int start(struct server *v)
              "holdfastd %s, libuv %s: data %s, plain %s, cluster %s, peer %s",
              HF_VERSION, uv_version_string(), v->s.data_dir, v->s.listen,
              v->s.cluster_listen, v->s.peer_listen);
-    raise_file_limit(v);
+    fit_file_limit(v);
     fill_views(v);
     if (env_uv_signals(v->u, on_signal, v) != 0) {
         return NODE_EXIT_BUG;

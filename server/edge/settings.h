@@ -85,8 +85,7 @@ bool settings_row(const struct settings *s,
 int settings_notify(const char *text, char *out);
 
 /* Change one setting while the process runs, by its own name or by one that
- * Redis has for it. *@row is its place in
- * the table.
+ * Redis has for it. *@row is its place in the table.
  *
  * 0
  * HF_ENOENT   there is no such setting

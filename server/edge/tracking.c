@@ -697,16 +697,6 @@ struct tracking_args {
     size_t n;
 };
 
-static struct conn *conn_find(const struct edge *e, uint64_t id)
-{
-    struct conn *c = e->head;
-
-    while (c != NULL && (c->id != id || c->client == NULL || c->doomed)) {
-        c = c->next;
-    }
-    return c;
-}
-
 static bool parse_redirect(const struct conn *c,
                            struct bytes word,
                            struct tracking_args *a,
@@ -722,7 +712,7 @@ static bool parse_redirect(const struct conn *c,
         return false;
     }
     a->redirect = (uint64_t)id;
-    a->target = id <= 0 ? NULL : conn_find(c->edge, (uint64_t)id);
+    a->target = id <= 0 ? NULL : conn_by_id(c->edge, (uint64_t)id);
     return a->target != NULL ||
            args_fail(reply,
                      "ERR The client ID you want redirect to does not exist");

@@ -454,8 +454,9 @@ static bool admin_rename(struct node *n,
              (unsigned long long)(m != NULL ? m->id : n->id));
     words[2] = bytes_str(text);
     blob_unref(op->command);
-    op->command = command_encode(
-        command_sub(command_by_name(words[0]), words[1]), 0, words, 3);
+    op->command =
+        command_encode(command_sub(command_by_name(words[0]), words[1]),
+                       COMMAND_ALLOWED, words, 3);
     a->verb = m != NULL ? ADMIN_REMOVE : ADMIN_TRANSFER;
     a->id = m != NULL ? m->id : n->id;
     return true;
@@ -467,7 +468,8 @@ void admin_begin(struct node *n, struct client_op *op)
 
     buf_clear(&op->reply);
     memset(&a, 0, sizeof a);
-    if (n->machine != NULL &&
+    /* What was begun is no longer for a user to do or not. */
+    if (n->machine != NULL && op->number != ADMIN_BEGUN &&
         acl_refuses(n->machine, blob_bytes(op->command), &op->reply)) {
         client_op_done(op, 0);
         return;

@@ -166,6 +166,15 @@ void client_free(struct client *c, void (*drop)(struct client_op *op))
     free(c);
 }
 
+static uint64_t client_time_us(const struct client *c,
+                               const struct client_op *op)
+{
+    uint64_t ms = c->node->cfg.request_timeout_ms;
+
+    return (op->timeout_ms != 0 && op->timeout_ms < ms ? op->timeout_ms : ms) *
+           1000;
+}
+
 void client_submit(struct client *c, struct client_op *op)
 {
     hf_assert(op->client == NULL);
@@ -179,7 +188,7 @@ void client_submit(struct client *c, struct client_op *op)
     buf_init(&op->reply);
     op->deadline_us =
         (op->since_us != 0 ? op->since_us : env_now_us(c->node->env)) +
-        c->node->cfg.request_timeout_ms * 1000;
+        client_time_us(c, op);
     if (c->tail != NULL && c->head != NULL) {
         c->tail->next = op;
     } else {
@@ -226,11 +235,10 @@ static void client_blocks(struct client *c, struct client_op *op)
 /* It is over: what is behind it has all its time yet. */
 static void client_unblocked(struct client *c)
 {
-    uint64_t deadline =
-        env_now_us(c->node->env) + c->node->cfg.request_timeout_ms * 1000;
+    uint64_t now = env_now_us(c->node->env);
 
     for (struct client_op *op = c->blocking->next; op != NULL; op = op->next) {
-        op->deadline_us = deadline;
+        op->deadline_us = now + client_time_us(c, op);
     }
     c->blocking = NULL;
 }
@@ -250,7 +258,7 @@ bool client_op_blocks(const struct client_op *op)
  * as it takes. */
 static void client_timed(const struct client *c, struct client_op *op)
 {
-    uint64_t deadline = c->served_us + c->node->cfg.request_timeout_ms * 1000;
+    uint64_t deadline = c->served_us + client_time_us(c, op);
 
     if (op->deadline_us < deadline && !mutant(DEADLINE_IN_LINE)) {
         op->deadline_us = deadline;

@@ -49,7 +49,8 @@ struct client_op {
 
     /* READ: linearizable, after client_set_stale(), too. */
     bool fresh;
-    uint64_t since_us; /* its time runs from then on; 0: from now on */
+    uint64_t since_us;   /* its time runs from then on; 0: from now on */
+    uint64_t timeout_ms; /* less time than a request has; 0: as much */
 
     /* Private to server/node. */
     struct client *client; /* NULL: cancelled */

@@ -58,13 +58,6 @@ void feed_limits(struct node *n)
     }
 }
 
-void node_history_limits(struct node *n, uint64_t count, uint64_t bytes)
-{
-    n->cfg.history_count = count;
-    n->cfg.history_bytes = bytes;
-    feed_limits(n);
-}
-
 size_t node_blocked(const struct node *n)
 {
     return n->feeds.parked.n;

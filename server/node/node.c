@@ -1116,7 +1116,9 @@ void node_configure(struct node *n, const struct node_config *cfg)
     n->cfg.log_budget = cfg->log_budget;
     n->cfg.memory_limit = cfg->memory_limit;
     n->cfg.snapshot_rate = cfg->snapshot_rate;
-    node_history_limits(n, cfg->history_count, cfg->history_bytes);
+    n->cfg.history_count = cfg->history_count;
+    n->cfg.history_bytes = cfg->history_bytes;
+    feed_limits(n);
     snapx_set_rate(n->snapshot.xfer, cfg->snapshot_rate);
 }
 
@@ -1684,6 +1686,7 @@ void node_stop(struct node *n)
     n->stopping = true;
     n->stop_us = env_now_us(n->env);
     feed_stop(n);
+    wait_stop(n);
     env_timer_start(n->env, &n->stop_timer, n->stop_us);
 }
 

@@ -119,8 +119,6 @@ enum { NODE_STOP_MAX_MS = 5000 };
  * as a crash in simulation. No work of this node may still be running. */
 void node_free(struct node *n);
 
-/* Other bounds for the latest changes, from now on. */
-void node_history_limits(struct node *n, uint64_t count, uint64_t bytes);
 /* Connections that wait for a change. */
 size_t node_blocked(const struct node *n);
 
@@ -188,7 +186,7 @@ void node_publish(struct node *n,
                   struct bytes channel,
                   struct bytes message);
 /* Settings that were changed: of @cfg are taken request_timeout_ms,
- * snapshot_rate, snapshot_floor, log_budget and memory_limit. */
+ * snapshot_rate, snapshot_floor, log_budget, memory_limit and history_*. */
 void node_configure(struct node *n, const struct node_config *cfg);
 /* @event took @ms: for LATENCY. */
 void node_latency(struct node *n, const char *event, uint64_t ms);

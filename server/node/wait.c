@@ -150,6 +150,10 @@ void wait_begin(struct node *n,
                 struct client_op *op,
                 const struct admin_action *a)
 {
+    if (n->stopping) {
+        client_op_error(op, "TRYAGAIN this node is shutting down");
+        return;
+    }
     if (a->verb != ADMIN_WAIT) {
         save_begin(n, op, a->verb == ADMIN_SAVE);
         return;
@@ -160,6 +164,19 @@ void wait_begin(struct node *n,
                           ? UINT64_MAX
                           : env_now_us(n->env) + a->timeout_ms * 1000;
     wait_push(n, op);
+}
+
+void wait_stop(struct node *n)
+{
+    for (size_t left = n->waits.ops.n; left > 0; left--) {
+        struct client_op *op = op_list_pop(&n->waits.ops);
+
+        if (op->number == WAIT_FOR_SNAPSHOT) {
+            op_list_push(&n->waits.ops, op);
+        } else {
+            wait_answer(op, wait_holders(n, op->term));
+        }
+    }
 }
 
 bool wait_cancel(struct node *n, struct client_op *op)

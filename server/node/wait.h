@@ -27,6 +27,8 @@ void wait_release(struct node *n);
 void wait_begin(struct node *n,
                 struct client_op *op,
                 const struct admin_action *a);
+/* The node goes: those that wait for members hear how many there are. */
+void wait_stop(struct node *n);
 bool wait_cancel(struct node *n, struct client_op *op);
 
 /* How many members besides the leader hold entry @index on their disks, as

@@ -10,7 +10,7 @@ struct walker_job {
     struct env_work work;
     struct node *node;
     struct machine *machine;
-    struct machine_frozen *frozen;
+    struct map_root *keys;
     struct client_op *op; /* NULL: its client is gone */
     struct blob *command;
     struct walk *walk;
@@ -26,7 +26,7 @@ static void walker_pump(struct node *n);
 static void job_free(struct walker_job *j)
 {
     walk_free(j->walk);
-    machine_freeze_release(j->machine, j->frozen);
+    map_release(store_map(machine_store(j->machine)), j->keys);
     if (j->adopted) {
         machine_free(j->machine);
     }
@@ -91,6 +91,7 @@ static void walker_pump(struct node *n)
     struct walker *w = &n->walker;
     struct client_op *op;
     struct walker_job *j;
+    struct store *s;
 
     if (w->job != NULL || !n->running || driver_installing(&n->driver)) {
         return;
@@ -102,13 +103,14 @@ static void walker_pump(struct node *n)
     j = hf_calloc(1, sizeof *j);
     j->node = n;
     j->machine = n->machine;
-    j->frozen = machine_freeze(n->machine);
+    s = machine_store(j->machine);
+    j->keys = map_freeze(store_map(s));
     j->op = op;
     j->command = blob_ref(op->command);
     j->index = driver_applied(&n->driver);
     j->started_us = env_now_us(n->env);
-    j->walk = walk_new(blob_bytes(j->command), machine_frozen_keys(j->frozen),
-                       machine_frozen_time(j->frozen));
+    j->walk =
+        walk_new(blob_bytes(j->command), map_root_node(j->keys), store_time(s));
     hf_assert(j->walk != NULL); /* it was looked at in walker_take() */
     j->work.fn = job_fn;
     j->work.done = job_done;

@@ -346,7 +346,8 @@ bool machine_user_delete(struct machine *m, struct bytes name);
 
 struct machine_frozen;
 
-/* O(1). At most MAP_ROOTS_MAX at a time (assert). */
+/* O(1), but for one step per HISTORY_CHUNK of the history. At most
+ * MAP_ROOTS_MAX at a time (assert). */
 struct machine_frozen *machine_freeze(struct machine *m);
 /* Append about 256 KiB of the stream to @out (one worker at a time). False
  * when all was given (and nothing appended). */
@@ -354,11 +355,8 @@ bool machine_snapshot_next(struct machine_frozen *f, struct buf *out);
 uint64_t machine_frozen_index(const struct machine_frozen *f);
 /* About how many bytes the whole stream has. */
 uint64_t machine_frozen_size(const struct machine_frozen *f);
-/* The frozen keys, for scans beside writes: map_iter_*(), and the time by
- * which they are judged (a deadline not after it: absent). */
-const struct map_node *machine_frozen_keys(const struct machine_frozen *f);
-uint64_t machine_frozen_time(const struct machine_frozen *f);
-/* Loop thread, nobody reads @f any more. O(1); then machine_free_step(). */
+/* Loop thread, nobody reads @f any more. Costs what the freezing did; then
+ * machine_free_step(). */
 void machine_freeze_release(struct machine *m, struct machine_frozen *f);
 
 /* Build a new machine from a stream, on any one thread. The bytes are not

@@ -120,16 +120,6 @@ uint64_t machine_frozen_size(const struct machine_frozen *f)
     return f->bytes;
 }
 
-const struct map_node *machine_frozen_keys(const struct machine_frozen *f)
-{
-    return f->keys_node;
-}
-
-uint64_t machine_frozen_time(const struct machine_frozen *f)
-{
-    return f->time_ms;
-}
-
 static size_t rec_begin(struct buf *out, enum snap_record type)
 {
     buf_u8(out, (uint8_t)type);

@@ -262,14 +262,15 @@ static void run_status(struct fake *f, struct buf *out)
 static const struct {
     const char *name;
     int arity;
-    const char *flag;
+    const char *flags[2]; /* the second may be NULL */
     const char *syntax;
-} rows[] = {{"set", -3, "write", "key value [NX | XX]"},
-            {"get", 2, "readonly", "key"},
-            {"incrby", 3, "write", "key increment"},
-            {"del", -2, "write", "key [key ...]"},
-            {"dbsize", 1, "readonly", ""},
-            {"ping", -1, "fast", "[message]"}};
+} rows[] = {{"set", -3, {"write"}, "key value [NX | XX]"},
+            {"get", 2, {"readonly"}, "key"},
+            {"incrby", 3, {"write"}, "key increment"},
+            {"del", -2, {"write"}, "key [key ...]"},
+            {"dbsize", 1, {"readonly"}, ""},
+            {"xread", -4, {"readonly", "blocking"}, "STREAMS key id"},
+            {"ping", -1, {"fast"}, "[message]"}};
 
 enum { ROWS = sizeof(rows) / sizeof(rows[0]) };
 
@@ -297,8 +298,10 @@ static void run_command(const struct resp_args *a, struct buf *out)
             resp_array(out, 3);
             resp_bulk_str(out, rows[i].name);
             resp_int(out, rows[i].arity);
-            resp_set(out, 1);
-            resp_simple(out, rows[i].flag);
+            resp_set(out, rows[i].flags[1] != NULL ? 2 : 1);
+            for (size_t k = 0; k < 2 && rows[i].flags[k] != NULL; k++) {
+                resp_simple(out, rows[i].flags[k]);
+            }
         }
     }
 }
@@ -435,6 +438,18 @@ static bool serve(struct fake_node *n,
     return stays;
 }
 
+/* Say why, and read no more. It stays open: a close with bytes unread could
+ * take the reason along. */
+static void refuse(struct fake_conn *c)
+{
+    struct buf out = BUF_INIT;
+
+    resp_error(&out, resp_parser_error(&c->parser));
+    (void)send(c->fd, out.p, out.n, MSG_NOSIGNAL);
+    buf_release(&out);
+    c->deaf = true;
+}
+
 static void read_conn(struct fake_node *n, struct fake_conn *c)
 {
     struct resp_args a;
@@ -453,7 +468,10 @@ static void read_conn(struct fake_node *n, struct fake_conn *c)
         bool stays = true;
 
         rv = resp_parse_request(&c->parser, c->in.p, c->in.n, &used, &a);
-        hf_assert(rv >= 0);
+        if (rv < 0) {
+            refuse(c);
+            return;
+        }
         pthread_mutex_lock(&n->fake->lock);
         if (rv == 1) {
             stays = serve(n, c, &a);
@@ -473,6 +491,7 @@ static void accept_conn(struct fake_node *n)
     for (size_t i = 0; fd >= 0 && i < FAKE_CONNS; i++) {
         if (n->conns[i].fd < 0) {
             n->conns[i].fd = fd;
+            n->conns[i].deaf = false;
             pthread_mutex_lock(&n->fake->lock);
             n->dials++;
             pthread_mutex_unlock(&n->fake->lock);
@@ -514,7 +533,8 @@ static void *node_main(void *arg)
         p[FAKE_CONNS].fd = n->listen_fd;
         p[FAKE_CONNS].events = POLLIN;
         for (size_t i = 0; i < FAKE_CONNS; i++) {
-            p[i].fd = n->conns[i].fd; /* negative ones are skipped */
+            /* Negative ones are skipped. */
+            p[i].fd = n->conns[i].deaf ? -1 : n->conns[i].fd;
             p[i].events = POLLIN;
         }
         if (is_mute(n)) {

@@ -47,7 +47,8 @@ struct fake_action {
 };
 
 struct fake_conn {
-    int fd; /* -1: free */
+    int fd;    /* -1: free */
+    bool deaf; /* it sent what is no request; nothing more is read */
     struct buf in;
     struct resp_parser parser;
 };

@@ -16,6 +16,7 @@
 #include "server/command/feed.h"
 #include "server/command/walk.h"
 #include "server/edge/acl_log.h"
+#include "server/edge/auth.h"
 #include "server/store/machine.h"
 #include "server/store/users.h"
 #include "tests/unit/acl_categories.h"

@@ -184,6 +184,17 @@ static void in_exec(void **state)
     expect(&w, admin, "ACL SETUSER u -publish -info\r\n", "+OK");
     expect(&w, c, "EXEC\r\n", "*3 " NORUN("publish") " $-1 " NORUN("info"));
     assert_int_equal(w.node->published.n, 0);
+    /* The part on data is refused as a whole, and that is in the log. */
+    expect(&w, c, "MULTI\r\nPING\r\nGET a\r\n", "+OK +QUEUED +QUEUED");
+    expect(&w, admin, "ACL SETUSER u -get\r\nACL LOG RESET\r\n", "+OK +OK");
+    send_text(c, "EXEC\r\n");
+    settle(&w);
+    assert_memory_equal(got(c), "-NOPERM ACLs rules changed", 26);
+    send_text(admin, "ACL LOG\r\n");
+    settle(&w);
+    assert_non_null(strstr(got(admin),
+                           "$6 reason $7 command $7 context $5 multi "
+                           "$6 object $3 get $8 username $1 u"));
     end(&w);
 }
 
@@ -200,6 +211,7 @@ static void closed_cluster(void **state)
            NOAUTH " " NOAUTH " " NOAUTH " " NOAUTH);
     expect(&w, d, "nosuch\r\n",
            "-ERR unknown command 'nosuch', with args beginning with: ");
+    expect(&w, d, "ACL HELP\r\n", NOAUTH);
     expect(&w, d, "HELLO 3\r\n",
            "-NOAUTH HELLO must be called with the client already "
            "authenticated, otherwise the HELLO AUTH <user> <pass> option can "

@@ -625,6 +625,27 @@ static void too_big_is_not_sent(void **state)
     free(big);
 }
 
+/* Too large for the nodes: the reason is heard though the request is not out
+ * yet, and the connection, in the middle of it, is not used again. */
+static void refused_half_way(void **state)
+{
+    struct fixture *x = *state;
+    size_t n = HF_REQUEST_MAX - 64;
+    char *big = hf_calloc(1, n);
+    struct hf_bytes argv[] = {hf_str("SET"), hf_str("k"), hf_bytes(big, n)};
+    struct hf_reply *r = NULL;
+
+    assert_int_equal(hf_call(x->c, HF_CALL_ONCE, argv, 3, 0, &r), HF_EREFUSED);
+    assert_non_null(r);
+    assert_non_null(strstr(r->str, "Protocol error"));
+    assert_non_null(strstr(hf_error(x->c), "Protocol error"));
+    hf_reply_free(r);
+    assert_string_equal(hf_node(x->c), "");
+    assert_int_equal(fake_applied(&x->fake), 0);
+    assert_int_equal(incr(x, 0, NULL), HF_OK);
+    free(big);
+}
+
 /* Under any mix of faults, the nth increment that is counted gives n. */
 static void random_faults(void **state)
 {
@@ -776,6 +797,7 @@ int main(void)
         T(stale_nodes),
         cmocka_unit_test(endpoints_are_checked),
         T(too_big_is_not_sent),
+        T(refused_half_way),
         T(random_faults),
     };
 

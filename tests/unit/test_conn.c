@@ -790,6 +790,9 @@ static void transactions(void **state)
     expect(&w, c, "MULTI\r\nMEMBER TRANSFER\r\nEXEC\r\nGET a\r\n",
            "+OK -ERR Command not allowed inside a transaction -EXECABORT "
            "Transaction discarded because of previous errors. $1 3");
+    expect(&w, c, "MULTI\r\nCLIENT HELP\r\nEXEC\r\nGET a\r\n",
+           "+OK -ERR Command not allowed inside a transaction -EXECABORT "
+           "Transaction discarded because of previous errors. $1 3");
     /* EXEC with words ends its transaction. */
     expect(&w, c, "MULTI\r\nINCR a\r\nEXEC x\r\nGET a\r\nEXEC\r\n",
            "+OK +QUEUED -EXECABORT Transaction discarded because of: wrong "

@@ -232,10 +232,10 @@ static void status_unknown(void **state)
     struct fixture *x = *state;
 
     plan_all(x, FAKE_APPLY_DROP, NULL);
-    assert_int_equal(kv(x, "--timeout 200 set k v", ""), 4);
+    assert_int_equal(kv(x, "--timeout 1s set k v", ""), 4);
     assert_non_null(strstr(x->err, "unknown"));
     assert_int_equal(fake_applied(&x->fake), 1);
-    assert_int_equal(kv(x, "--timeout 200 call set k v", ""), 4);
+    assert_int_equal(kv(x, "--timeout 1s call set k v", ""), 4);
 }
 
 /* incr adds once though its answer is lost; negative steps are no options. */
@@ -457,6 +457,36 @@ static void script_is_exactly_once(void **state)
     assert_string_equal(x->out, "PONG\n");
 }
 
+/* What only reads leaves no doubt behind, though it is sent once because it
+ * waits. */
+static void script_reads_leave_no_doubt(void **state)
+{
+    struct fixture *x = *state;
+    struct fake_action stall = {FAKE_ON_COMMAND, FAKE_STALL, NULL, false};
+
+    fake_script(&x->fake, 0, stall);
+    assert_int_equal(
+        kv(x, "--timeout 1s", "xread block 0 streams __changes__ $\n"), 3);
+    assert_non_null(strstr(x->err, "nothing was changed"));
+    assert_null(strstr(x->err, "unknown"));
+}
+
+/* A user who may not ask for the commands can use those that he may. */
+static void script_without_command(void **state)
+{
+    struct fixture *x = *state;
+    struct fake_action deny = {FAKE_ON_STATUS, FAKE_SAY,
+                               "-NOPERM not 'command'\r\n", true};
+
+    for (size_t i = 0; i < FAKE_NODES; i++) {
+        fake_script(&x->fake, i, deny);
+    }
+    assert_int_equal(kv(x, "", "set k 1\nget k\n"), 0);
+    assert_string_equal(x->out, "OK\n1\n");
+    assert_int_equal(kv(x, "", "multi\nset k 2\nincrby k 1\nexec\n"), 0);
+    assert_string_equal(x->out, "OK\nQUEUED\nQUEUED\nOK\n3\n");
+}
+
 /* A transaction is collected and sent as one, named; conditions hold. */
 static void script_multi(void **state)
 {
@@ -626,6 +656,54 @@ static void prompt_ctrl_c(void **state)
     assert_int_equal(fake_applied(&x->fake), 1);
 }
 
+/* Wait until node 0 has taken all that was planned. */
+static void wait_taken(struct fixture *x)
+{
+    struct fake_node *n = &x->fake.nodes[0];
+    bool taken = false;
+
+    for (int tries = 0; tries < 1000 && !taken; tries++) {
+        usleep(10000);
+        pthread_mutex_lock(&x->fake.lock);
+        taken = n->script_next == n->script_len;
+        pthread_mutex_unlock(&x->fake.lock);
+    }
+    assert_true(taken);
+}
+
+/* Ctrl-C ends a command that waits: a write in doubt, a read without one;
+ * the next command is a new one. */
+static void prompt_ctrl_c_ends_commands(void **state)
+{
+    struct fixture *x = *state;
+    struct fake_action stall = {FAKE_ON_COMMAND, FAKE_STALL, NULL, false};
+    struct terminal t;
+    char first[64];
+
+    snprintf(first, sizeof(first), "127.0.0.1:%u> ", x->fake.nodes[0].port);
+    terminal_start(x, &t);
+    expect(&t, first, 1);
+    fake_script(&x->fake, 0, stall);
+    type(&t, "incrby n 1\n");
+    wait_taken(x);
+    type(&t, "\x03");
+    expect(&t, "kv: outcome unknown: ", 1);
+    expect(&t, "not connected> ", 1);
+    fake_mute(&x->fake, 1, true);
+    fake_mute(&x->fake, 2, true);
+    type(&t, "get n\n");
+    expect(&t, "(nil)", 1);
+    expect(&t, first, 2);
+    fake_script(&x->fake, 0, stall);
+    type(&t, "get n\n");
+    wait_taken(x);
+    type(&t, "\x03");
+    expect(&t, "hint: nothing was changed", 1);
+    type(&t, "\x04");
+    assert_int_equal(terminal_end(&t), 0);
+    assert_int_equal(fake_applied(&x->fake), 0);
+}
+
 /* The history is the owner's alone, and no password is ever in it. */
 static void prompt_history(void **state)
 {
@@ -681,9 +759,12 @@ int main(void)
         T(txn_partly),
         T(script),
         T(script_is_exactly_once),
+        T(script_reads_leave_no_doubt),
+        T(script_without_command),
         T(script_multi),
         T(prompt),
         T(prompt_ctrl_c),
+        T(prompt_ctrl_c_ends_commands),
         T(prompt_history),
         T(json_output),
         T(range_pages),

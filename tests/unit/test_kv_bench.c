@@ -627,7 +627,7 @@ static void moved_is_followed(void **state)
          99, 0);
 }
 
-/* A server without STATUS, HELLO 3 or anything else of ours is served. */
+/* A server that does not know STATUS is taken as it is. */
 static void plain_server(void **state)
 {
     struct fixture *x = *state;
@@ -637,6 +637,46 @@ static void plain_server(void **state)
     fake_script(&x->fake, 0, status);
     assert_int_equal(bench(x, "--requests 100 --connections 2 --keys 9"), 0);
     NEAR(at(x, "requests"), 100, 0);
+}
+
+/* A server without HELLO is spoken to in RESP2, unless a password needs it. */
+static void no_hello(void **state)
+{
+    struct fixture *x = *state;
+    struct fake_action hello = {FAKE_ON_HELLO, FAKE_SAY,
+                                "-ERR unknown command 'HELLO'\r\n", true};
+
+    for (size_t i = 0; i < FAKE_NODES; i++) {
+        fake_script(&x->fake, i, hello);
+    }
+    assert_int_equal(
+        bench(x, "--spread --requests 100 --connections 3 --keys 9"), 0);
+    NEAR(at(x, "requests"), 100, 0);
+    assert_int_equal(bench(x, "--requests 100 --connections 3 --keys 9"), 0);
+    assert_int_equal(setenv("HOLDFAST_PASSWORD", "x", 1), 0);
+    assert_int_equal(
+        bench(x, "--spread --requests 100 --connections 3 --keys 9"), 3);
+    assert_int_equal(unsetenv("HOLDFAST_PASSWORD"), 0);
+    assert_non_null(strstr(x->err, "unknown command 'HELLO'"));
+}
+
+/* A password that is wrong is told at once; nothing is sent. */
+static void shut_out(void **state)
+{
+    struct fixture *x = *state;
+    struct fake_action wrong = {FAKE_ON_HELLO, FAKE_SAY,
+                                "-WRONGPASS no such user\r\n", true};
+
+    for (size_t i = 0; i < FAKE_NODES; i++) {
+        fake_script(&x->fake, i, wrong);
+    }
+    assert_int_equal(bench(x, "--requests 100 --timeout 60s --connections 4"),
+                     3);
+    assert_non_null(strstr(x->err, "WRONGPASS no such user"));
+    assert_int_equal(
+        bench(x, "--requests 100 --timeout 60s --connections 4 --spread"), 3);
+    assert_non_null(strstr(x->err, "WRONGPASS no such user"));
+    assert_int_equal(fake_applied(&x->fake), 0);
 }
 
 /* --spread takes all endpoints in turn; idle connections are there, too. */
@@ -754,6 +794,8 @@ int main(void)
         T(lost_connection),
         T(moved_is_followed),
         T(plain_server),
+        T(no_hello),
+        T(shut_out),
         T(spread_and_idle),
         T(nobody_there),
         T(usage),

@@ -2953,6 +2953,28 @@ static void wait_counts_holders(void **state)
     world_end(&w);
 }
 
+/* A node that stops says how many there are, and does not wait for more. */
+static void wait_ends_with_the_node(void **state)
+{
+    struct world w;
+    struct talk *t;
+    int f;
+
+    (void)state;
+    world_init(&w, 3);
+    form(&w);
+    f = follower(&w, 0);
+    t = talk(&w, f);
+    assert_string_equal(ask(t, "SET k v"), "+OK");
+    pass(&w, 100 * MS);
+    say(t, "WAIT 7 0");
+    pass(&w, 100 * MS);
+    assert_int_equal(node_at(&w, f)->waits.ops.n, 1);
+    cluster_stop(w.cl, f);
+    assert_string_equal(hear_within(t, 100 * MS), ":2");
+    world_end(&w);
+}
+
 /* Between MULTI and EXEC it tells what there is, and does not wait. */
 static void wait_in_multi(void **state)
 {
@@ -3043,13 +3065,99 @@ static void forget_removes(void **state)
     world_end(&w);
 }
 
+/* Where nobody is let in without a password, who may use them alone is not
+ * refused by the leader, nor when the removal is being waited for. */
+static void operator_of_a_closed_cluster(void **state)
+{
+    struct member_view members[LIM_NODES];
+    char message[NODE_MESSAGE_MAX], line[80], hex[41];
+    struct node_view v;
+    struct world w;
+    struct talk *t;
+    int f, gone;
+
+    (void)state;
+    world_init(&w, 3);
+    form(&w);
+    f = follower(&w, 0);
+    t = talk(&w, f);
+    assert_string_equal(
+        ask(t, "ACL SETUSER op on >pw +cluster|failover +cluster|forget"),
+        "+OK");
+    assert_string_equal(ask(t, "AUTH op pw"), "+OK");
+    assert_string_equal(ask(talk(&w, f), "ACL SETUSER default off"), "+OK");
+    assert_string_equal(ask(t, "CLUSTER FAILOVER"), "+OK");
+    assert_int_equal(leader(&w), f);
+    gone = follower(&w, 0);
+    node_view_fill(node_at(&w, f), &v, members, message);
+    admin_member_hex(&v, cluster_node_id(w.cl, gone), hex);
+    snprintf(line, sizeof line, "CLUSTER FORGET %s", hex);
+    assert_string_equal(ask(t, line), "+OK");
+    assert_int_equal(voters(&w, f), 2);
+    assert_starts(ask(t, "MEMBER TRANSFER 1"), "-NOPERM");
+    world_end(&w);
+}
+
+/* Whether a user may do what a node answers itself is asked for a second, then
+ * that node decides: also on a connection that was served just before. */
+static void nobody_tells_of_a_user(void **state)
+{
+    struct world w;
+    struct talk *t;
+
+    (void)state;
+    world_init(&w, 3);
+    form(&w);
+    t = talk(&w, leader(&w));
+    assert_string_equal(ask(t, "ACL SETUSER u on >pw ~* &* +@all"), "+OK");
+    assert_string_equal(ask(t, "AUTH u pw"), "+OK");
+    isolate(&w, leader(&w), true);
+    say(t, "PUBLISH a b");
+    assert_string_equal(hear_within(t, SECOND + 100 * MS), ":0");
+    world_end(&w);
+}
+
+/* What was begun is told as it ends, whether or not he who asked for it may
+ * still do so. */
+static void begun_is_not_refused(void **state)
+{
+    struct world w;
+    struct talk *t, *a;
+    char line[40];
+    int l;
+
+    (void)state;
+    world_init(&w, 3);
+    form(&w);
+    l = leader(&w);
+    t = talk(&w, l);
+    a = talk(&w, l);
+    assert_string_equal(ask(a, "ACL SETUSER op on >pw +member|remove"), "+OK");
+    assert_string_equal(ask(t, "AUTH op pw"), "+OK");
+    snprintf(line, sizeof line, "MEMBER REMOVE %llu",
+             (unsigned long long)cluster_node_id(w.cl, follower(&w, 1)));
+    say(t, line);
+    while (node_at(&w, l)->admin.n == 0) {
+        assert_true(sim_step(w.s, sim_now_us(w.s) + SECOND));
+    }
+    assert_string_equal(ask(a, "ACL SETUSER op -member|remove"), "+OK");
+    assert_true(node_at(&w, l)->admin.n == 1); /* it is not answered yet */
+    assert_string_equal(hear(t), "+OK");
+    assert_int_equal(voters(&w, l), 2);
+    world_end(&w);
+}
+
 static const struct CMUnitTest tests[] = {
     cmocka_unit_test(error_is_its_own),
     cmocka_unit_test(wait_counts_holders),
+    cmocka_unit_test(wait_ends_with_the_node),
     cmocka_unit_test(wait_in_multi),
     cmocka_unit_test(save_makes_a_snapshot),
     cmocka_unit_test(failover_comes_here),
     cmocka_unit_test(forget_removes),
+    cmocka_unit_test(operator_of_a_closed_cluster),
+    cmocka_unit_test(nobody_tells_of_a_user),
+    cmocka_unit_test(begun_is_not_refused),
     cmocka_unit_test(any_node_takes_any_request),
     cmocka_unit_test(parked_is_refused),
     cmocka_unit_test(in_the_clusters_hands_is_unknown),

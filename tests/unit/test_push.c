@@ -460,6 +460,25 @@ static void change_before_reply(void **state)
     world_end(&w);
 }
 
+/* What stands behind CLIENT TRACKING is read under it, however much of the
+ * pipeline before it is answered only then. */
+static void tracked_in_a_pipeline(void **state)
+{
+    struct world w;
+    struct talk *t;
+
+    (void)state;
+    world_init(&w, 5, &plain);
+    t = talk(&w, leader(&w));
+    say(t, "SET a 1\r\nHELLO 3\r\nHELLO 3\r\nCLIENT TRACKING ON\r\nGET a");
+    pass(&w, 200 * MS);
+    assert_non_null(strstr(text_of(t), " +OK $1 1 "));
+    buf_clear(&t->got);
+    ask(talk(&w, leader(&w)), "SET a 2", "+OK ");
+    expect(t, ">2 $10 invalidate *1 $1 a ");
+    world_end(&w);
+}
+
 /* A read of one that keeps what it reads is not answered by the leader, ahead
  * of changes that this node has yet to tell. */
 static void never_ahead(void **state)
@@ -818,6 +837,7 @@ int main(void)
         cmocka_unit_test(publish_to_a_slow_node),
         cmocka_unit_test(events_everywhere),
         cmocka_unit_test(change_before_reply),
+        cmocka_unit_test(tracked_in_a_pipeline),
         cmocka_unit_test(never_ahead),
         cmocka_unit_test(lost_touch),
         cmocka_unit_test(install_drops),
