@@ -328,7 +328,7 @@ loop_longest() {
 }
 
 # Every node takes one snapshot after the other, until snapshots_end; that
-# leaves how many there were in $snapshots.
+# leaves how many were begun in $snapshots, when the last one has ended.
 snapshots_made() {
     cat "$CL_DIR"/n?.log | grep -c 'snapshot at [0-9]*: ' || true
 }
@@ -348,7 +348,19 @@ snapshots_begin() {
 snapshots_end() {
     kill "$snapshots_pid"
     wait "$snapshots_pid" 2>/dev/null || true
+    snapshots_wait
     snapshots=$(($(snapshots_made) - snapshots_before))
+}
+
+snapshots_wait() {
+    tries=1800
+    until [ "$(for i in 1 2 3; do
+        node_cli "$i" INFO persistence
+    done | grep -c '^rdb_bgsave_in_progress:0')" = 3 ]; do
+        tries=$((tries - 1))
+        [ "$tries" -gt 0 ] || die "a snapshot never ended"
+        sleep 0.1
+    done
 }
 
 # fill PORT KEYS VALUE: each key once.

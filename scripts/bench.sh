@@ -119,6 +119,7 @@ small_keys=10000
 middle_keys=1000000
 large_keys=${HF_BENCH_LARGE:-10000000}
 snap_seconds=20
+snap_seconds_large=90
 age_n=86400000
 age_probe=100000
 if [ -n "$quick" ]; then
@@ -138,6 +139,7 @@ if [ -n "$quick" ]; then
     middle_keys=10000
     large_keys=${HF_BENCH_LARGE:-50000}
     snap_seconds=2
+    snap_seconds_large=4
     age_n=200000
     age_probe=10000
 fi

@@ -89,18 +89,20 @@ row_growsnap() {
         rate=$(have growth "$size" set_p1_rps)
         [ -n "$rate" ] || rate=$(rb_rate "$lead" set 64 1 100 "$first_n")
         rate=$(part "$rate" 50)
+        took=$snap_seconds
+        [ "$size" != large ] || took=$snap_seconds_large
         loop_reset
         kvb "$lead" --connections 64 --rate "$rate" --reads 0 \
-            --value-size 100 --duration "${snap_seconds}s"
+            --value-size 100 --duration "${took}s"
         rec "$size" quiet_p999 "$(kvb_get p999)"
         rec "$size" quiet_loop_longest_ms "$(loop_longest)"
         loop_reset
         snapshots_begin
         kvb "$lead" --connections 64 --rate "$rate" --reads 0 \
-            --value-size 100 --duration "${snap_seconds}s"
+            --value-size 100 --duration "${took}s"
+        rec "$size" snap_loop_longest_ms "$(loop_longest)"
         snapshots_end
         rec "$size" snap_p999 "$(kvb_get p999)"
-        rec "$size" snap_loop_longest_ms "$(loop_longest)"
         rec "$size" snap_count "$snapshots"
     done
 }
@@ -152,14 +154,7 @@ snapshot_all() {
     for i in 1 2 3; do
         node_cli "$i" BGSAVE >/dev/null
     done
-    tries=1200
-    until [ "$(for i in 1 2 3; do
-        node_cli "$i" INFO persistence
-    done | grep -c '^rdb_bgsave_in_progress:0')" = 3 ]; do
-        tries=$((tries - 1))
-        [ "$tries" -gt 0 ] || die "a snapshot never ended"
-        sleep 0.1
-    done
+    snapshots_wait
 }
 
 # A day at a thousand writes a second, written as fast as it goes: what is a

@@ -69,10 +69,10 @@ row_open() {
     loop_reset
     snapshots_begin
     offered holdfast "$(part "$(peak_of holdfast)" 50)" snap_
+    rec holdfast snap_loop_longest_ms "$(loop_longest)"
     snapshots_end
     dist holdfast-snapshots "$work/dist"
     rec holdfast snap_count "$snapshots"
-    rec holdfast snap_loop_longest_ms "$(loop_longest)"
 }
 
 # Throughput and latency over offered load.
