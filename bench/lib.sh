@@ -339,7 +339,7 @@ snapshots_begin() {
             for i in 1 2 3; do
                 redis-cli -p "$(node_port "$i")" BGSAVE >/dev/null 2>&1
             done
-            sleep 0.2
+            sleep 1
         done
     ) &
     snapshots_pid=$!
