@@ -204,6 +204,11 @@ struct env_usage env_usage(struct env *e)
     return u;
 }
 
+const struct env_turns *env_turns(const struct env *e)
+{
+    return e->ops->turns != NULL ? e->ops->turns(e) : NULL;
+}
+
 void env_random(struct env *e, void *p, size_t n)
 {
     e->ops->random(e, p, n);

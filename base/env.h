@@ -94,6 +94,17 @@ struct env_usage {
     double cpu_user_s;
     double cpu_system_s;
 };
+
+/* How long the turns of the loop took, without the time it slept: turns[i] of
+ * them at most 2^i us and more than the half of that; the last bucket has all
+ * that were longer. Since the start, or the last reset. */
+enum { ENV_TURN_BUCKETS = 25 };
+struct env_turns {
+    uint64_t turns[ENV_TURN_BUCKETS];
+    uint64_t longest_us;
+};
+/* NULL where nobody measures (in simulation). */
+const struct env_turns *env_turns(const struct env *e);
 struct env_usage env_usage(struct env *e);
 
 /* ---- implementation's side ---- */
@@ -120,7 +131,8 @@ struct env_ops {
     size_t (*pending)(const struct net_conn *c);
     void (*read_pause)(struct net_conn *c, bool paused);
     void (*close)(struct net_conn *c);
-    void (*usage)(struct env *e, struct env_usage *out); /* may be NULL */
+    void (*usage)(struct env *e, struct env_usage *out);   /* may be NULL */
+    const struct env_turns *(*turns)(const struct env *e); /* may be NULL */
 };
 
 struct env {

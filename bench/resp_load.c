@@ -9,9 +9,10 @@
  *   resp_load check PORT KEYS VALUE_BYTES
  *       GET every key; a value must be one that was made for its key. Prints
  *       a sum of all values: equal sums, equal data.
- *   resp_load first PORT KEYS VALUE_BYTES START_US
- *       GET a random key, dialling again and again until the answer is
- *       right. Prints the milliseconds since START_US (wall clock).
+ *   resp_load first PORT KEYS VALUE_BYTES START_US [FROM]
+ *       GET a random key (not one of the first FROM), dialling again and again
+ * until the answer is right. Prints the milliseconds since START_US (wall
+ * clock).
  *
  * Keys are "key:000000000000"; a value is a random number and what follows
  * from it and the key, so that it does not compress and can be checked.
@@ -36,7 +37,7 @@ enum {
     VALUE_MAX = 1 << 20,
     FILL_CONNECTIONS = 16,
     FILL_PIPE = 32,
-    FIRST_WAIT_MS = 60000,
+    FIRST_WAIT_MS = 300000,
 };
 
 struct conn {
@@ -331,9 +332,12 @@ static void check(struct load *l, uint8_t *scratch)
     printf("%016llx\n", (unsigned long long)sum);
 }
 
-static void first(struct load *l, uint8_t *scratch, uint64_t start_us)
+static void first(struct load *l,
+                  uint8_t *scratch,
+                  uint64_t start_us,
+                  long from)
 {
-    long key = (long)(mix(&l->seed) % (uint64_t)l->keys);
+    long key = from + (long)(mix(&l->seed) % (uint64_t)(l->keys - from));
 
     while (wall_us() - start_us < (uint64_t)FIRST_WAIT_MS * 1000) {
         int fd = dial(l->port);
@@ -416,8 +420,13 @@ int main(int argc, char **argv)
         report(&l, argc > 8 ? argv[8] : NULL, began_us);
     } else if (strcmp(what, "check") == 0) {
         check(&l, scratch);
-    } else if (strcmp(what, "first") == 0 && argc == 6) {
-        first(&l, scratch, strtoull(argv[5], NULL, 10));
+    } else if (strcmp(what, "first") == 0 && argc >= 6) {
+        long from = argc > 6 ? atol(argv[6]) : 0;
+
+        if (from < 0 || from >= l.keys) {
+            usage();
+        }
+        first(&l, scratch, strtoull(argv[5], NULL, 10), from);
     } else {
         usage();
     }

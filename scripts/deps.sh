@@ -24,7 +24,8 @@ case "${1:-}" in
         command -v node >/dev/null || packages="$packages nodejs"
         command -v npm >/dev/null || packages="$packages npm"
         ;;
-    --bench) packages="$packages redis-server etcd-server etcd-client" ;;
+    --bench) packages="$packages redis-server etcd-server etcd-client
+        nghttp2-client curl jq" ;;
 esac
 
 installed() {

@@ -326,6 +326,7 @@ echo
 echo "runs during which the whole machine stood still for more than" \
     "$STALL_MS ms: $(awk '$6 > 0' "$rows" | wc -l)"
 awk '$6 > 0 { print "  " $1 " " $2 ": " $6 " ms" }' "$rows"
-awk -v title="$(commit_name)" -f "$HF_ROOT/scripts/failover.awk" "$rows" >"$out"
+awk -v title="$(commit_name)" -f "$HF_ROOT/scripts/svg.awk" \
+    -f "$HF_ROOT/scripts/failover.awk" "$rows" >"$out"
 echo "plot: $out"
 [ -n "${HF_BUILD:-}" ] || note

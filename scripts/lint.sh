@@ -113,7 +113,8 @@ check_tour() {
 }
 
 check_scripts() {
-    shellcheck -S warning -x -P SCRIPTDIR dev scripts/*.sh tests/fault/*.sh \
+    shellcheck -S warning -x -P SCRIPTDIR dev scripts/*.sh bench/*.sh \
+        bench/rows/*.sh tests/fault/*.sh \
         tests/clients/haproxy.sh tests/clients/install.sh \
         tests/clients/push.sh tests/clients/run.sh || true
 }

@@ -19,5 +19,6 @@ EXTRA_DIST += \
 	scripts/prove.sh \
 	scripts/sim.sh \
 	scripts/storage.sh \
+	scripts/svg.awk \
 	scripts/test.sh \
 	scripts/up.sh

@@ -183,6 +183,7 @@ struct node_view {
     uint64_t avg_ttl_ms;    /* of keys that have a deadline */
     double cpu_user_s;
     double cpu_system_s;
+    const struct env_turns *turns; /* of the loop; may be NULL */
     /* members, self included (on a blank node: with id 0), in order of id */
     const struct member_view *members;
     size_t n_members;

@@ -5,6 +5,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "base/env.h"
 #include "base/mutant.h"
 #include "resp/resp.h"
 #include "server/command/admin_int.h"
@@ -417,6 +418,29 @@ static void holdfast_members(const struct node_view *v, struct buf *b)
     }
 }
 
+/* "loop_turn_us:64=1200,128=3": so many turns took at most so many
+ * microseconds, and more than half of that; empty buckets are left out. */
+static void holdfast_turns(const struct env_turns *t, struct buf *b)
+{
+    const char *comma = "";
+    uint64_t n = 0;
+
+    for (unsigned i = 0; i < ENV_TURN_BUCKETS; i++) {
+        n += t->turns[i];
+    }
+    line_u64(b, "loop_turns", n);
+    line_u64(b, "loop_turn_longest_us", t->longest_us);
+    buf_printf(b, "loop_turn_us:");
+    for (unsigned i = 0; i < ENV_TURN_BUCKETS; i++) {
+        if (t->turns[i] != 0) {
+            buf_printf(b, "%s%" PRIu64 "=%" PRIu64, comma, (uint64_t)1 << i,
+                       t->turns[i]);
+            comma = ",";
+        }
+    }
+    buf_printf(b, "\r\n");
+}
+
 static void section_holdfast(const struct node_view *v,
                              bool cluster,
                              struct buf *b)
@@ -448,6 +472,9 @@ static void section_holdfast(const struct node_view *v,
     line_u64(b, "history_bytes", v->history_bytes);
     line_u64(b, "history_floor", v->history_floor);
     line_u64(b, "parked_requests", v->parked);
+    if (v->turns != NULL) {
+        holdfast_turns(v->turns, b);
+    }
     line_i64(b, "tolerates_loss", v->tolerates_loss);
     line_u64(b, "members", v->n_members);
     holdfast_members(v, b);

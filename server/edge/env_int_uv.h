@@ -31,9 +31,9 @@ struct env_uv {
     uv_signal_t sigint;
     bool signals_on;
     struct logger *log;
-    uint64_t turn_ns;    /* when the last turn ended */
-    uint64_t idle_ns;    /* how long the loop had slept by then */
-    uint64_t longest_us; /* turn */
+    uint64_t turn_ns; /* when the last turn ended */
+    uint64_t idle_ns; /* how long the loop had slept by then */
+    struct env_turns turns;
     void (*turn_cb)(void *data, uint64_t us);
     void *turn_data;
     void (*signal_cb)(void *data, int signum);

@@ -228,6 +228,16 @@ static void idle_cb(uv_idle_t *i)
     (void)i; /* its being active is what keeps the loop from blocking */
 }
 
+static void turn_count(struct env_turns *t, uint64_t us)
+{
+    unsigned i = us <= 1 ? 0 : 64 - (unsigned)__builtin_clzll(us - 1);
+
+    t->turns[i < ENV_TURN_BUCKETS ? i : ENV_TURN_BUCKETS - 1]++;
+    if (us > t->longest_us) {
+        t->longest_us = us;
+    }
+}
+
 /* Everybody waits for a turn that does not end. */
 static void turn_over(struct env_uv *u)
 {
@@ -240,9 +250,7 @@ static void turn_over(struct env_uv *u)
     }
     u->turn_ns = now;
     u->idle_ns = idle;
-    if (us > u->longest_us) {
-        u->longest_us = us;
-    }
+    turn_count(&u->turns, us);
     if (us >= 1000 && u->turn_cb != NULL) {
         u->turn_cb(u->turn_data, us);
     }
@@ -265,12 +273,9 @@ void env_uv_set_log(struct env_uv *u, struct logger *l)
     u->log = l;
 }
 
-uint64_t env_uv_longest_turn_us(struct env_uv *u)
+void env_uv_reset_turns(struct env_uv *u)
 {
-    uint64_t us = u->longest_us;
-
-    u->longest_us = 0;
-    return us;
+    u->turns = (struct env_turns){0};
 }
 
 /* Runs before the loop may block, after all events of the last poll. Flushed
@@ -324,6 +329,11 @@ static void uvenv_usage(struct env *e, struct env_usage *out)
         (double)ru.ru_stime.tv_sec + (double)ru.ru_stime.tv_usec / 1e6;
 }
 
+static const struct env_turns *uvenv_turns(const struct env *e)
+{
+    return &((const struct env_uv *)(const void *)e)->turns;
+}
+
 static const struct env_ops uvenv_ops = {
     .now_us = uvenv_now_us,
     .wall_ms = uvenv_wall_ms,
@@ -339,6 +349,7 @@ static const struct env_ops uvenv_ops = {
     .read_pause = uvnet_read_pause,
     .close = uvnet_close,
     .usage = uvenv_usage,
+    .turns = uvenv_turns,
 };
 
 /* ---- life ---- */

@@ -51,8 +51,8 @@ void env_uv_set_log(struct env_uv *u, struct logger *l);
 void env_uv_set_turn(struct env_uv *u,
                      void (*cb)(void *data, uint64_t us),
                      void *data);
-/* The longest turn since the last call, without the time the loop slept. */
-uint64_t env_uv_longest_turn_us(struct env_uv *u);
+/* From now on env_turns() counts anew. */
+void env_uv_reset_turns(struct env_uv *u);
 
 /* Run until env_uv_stop(). */
 void env_uv_run(struct env_uv *u);

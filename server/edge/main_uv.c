@@ -252,7 +252,10 @@ static bool hook_config_rewrite(void *data, struct buf *reply)
 
 static void hook_reset_stats(void *data)
 {
-    edge_reset_stats(((struct server *)data)->edge);
+    struct server *v = data;
+
+    edge_reset_stats(v->edge);
+    env_uv_reset_turns(v->u);
 }
 
 static void stop_cb(struct env_timer *t)

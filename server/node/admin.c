@@ -167,6 +167,7 @@ static void admin_sizes(struct node *n, struct node_view *v)
     }
     v->cpu_user_s = use.cpu_user_s;
     v->cpu_system_s = use.cpu_system_s;
+    v->turns = env_turns(n->env);
     v->system_memory =
         (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
     v->clients_bytes =

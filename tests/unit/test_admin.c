@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "base/env.h"
 #include "base/err.h"
 #include "resp/resp.h"
 #include "server/command/admin.h"
@@ -343,6 +344,22 @@ static void info(void **state)
     assert_non_null(strstr(ask(f, "INFO keyspace"), "db0:keys=3,expires=0"));
 }
 
+/* INFO has the histogram of the loop's turns, without what is empty. */
+static void info_turns(void **state)
+{
+    struct fixture *f = *state;
+    struct env_turns t = {.longest_us = 90};
+
+    assert_null(strstr(ask(f, "INFO holdfast"), "loop_turn"));
+    f->v.turns = &t;
+    t.turns[3] = 5;
+    t.turns[7] = 2;
+    t.turns[ENV_TURN_BUCKETS - 1] = 1;
+    assert_non_null(strstr(ask(f, "INFO holdfast"),
+                           "loop_turns:8 loop_turn_longest_us:90 "
+                           "loop_turn_us:8=5,128=2,16777216=1 "));
+}
+
 /* What the node is to do is read from the same bytes. */
 static void actions(void **state)
 {
@@ -441,10 +458,10 @@ int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     static const struct CMUnitTest tests[] = {
-        T(slots_leader), T(slots_leaderless), T(slots_dead),  T(slots_alone),
-        T(slots_blank),  T(slots_starting),   T(same_master), T(hex_ids),
-        T(status),       T(time_and_config),  T(slow_config), T(info),
-        T(actions),      T(replicas_gone),    T(addresses),
+        T(slots_leader), T(slots_leaderless), T(slots_dead),    T(slots_alone),
+        T(slots_blank),  T(slots_starting),   T(same_master),   T(hex_ids),
+        T(status),       T(time_and_config),  T(slow_config),   T(info),
+        T(info_turns),   T(actions),          T(replicas_gone), T(addresses),
     };
 
     return cmocka_run_group_tests_name("admin", tests, NULL, NULL);

@@ -602,6 +602,44 @@ static void term_signal(void **state)
     assert_int_equal(caught, SIGTERM);
 }
 
+static void busy(struct env_timer *t)
+{
+    struct fixture *f = t->data;
+    uint64_t until = env_now_us(f->e) + 5000;
+
+    while (env_now_us(f->e) < until) {
+    }
+}
+
+static void slept_enough(struct env_timer *t)
+{
+    env_uv_stop(((struct fixture *)t->data)->u);
+}
+
+/* A turn is counted by how long it was busy; what the loop slept is not. */
+static void turns(void **state)
+{
+    struct fixture *f = *state;
+    const struct env_turns *t = env_turns(f->e);
+    struct env_timer work, end;
+    uint64_t now = env_now_us(f->e);
+    uint64_t long_ones = 0;
+
+    env_timer_init(&work, busy, f);
+    env_timer_init(&end, slept_enough, f);
+    env_timer_start(f->e, &work, now + 10000);
+    env_timer_start(f->e, &end, now + 900000);
+    run(f);
+    for (unsigned i = 13; i < ENV_TURN_BUCKETS; i++) {
+        long_ones += t->turns[i]; /* 4097 us or more */
+    }
+    assert_true(long_ones >= 1);
+    assert_true(t->longest_us >= 5000 && t->longest_us < 800000);
+    env_uv_reset_turns(f->u);
+    assert_int_equal(t->longest_us, 0);
+    assert_int_equal(t->turns[13], 0);
+}
+
 /* Each form of an address, and each malformed one. */
 static void host_and_port(void **state)
 {
@@ -637,6 +675,7 @@ int main(void)
         T(refused),         T(bad_addresses),   T(by_name),
         T(source_address),  T(paused_input),    T(port_in_use),
         T(out_of_files),    T(term_signal),     T(host_and_port),
+        T(turns),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
