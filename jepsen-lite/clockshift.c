@@ -15,16 +15,23 @@
 static struct fault_ctl *ctl;
 static int (*real_clock_gettime)(clockid_t, struct timespec *);
 
-__attribute__((constructor)) static void clockshift_start(void)
+static void find_real(void)
 {
-    const char *path = getenv(FAULT_CTL_ENV);
     void *p = dlsym(RTLD_NEXT, "clock_gettime");
-    int fd;
 
     if (p == NULL) {
         abort();
     }
     memcpy(&real_clock_gettime, &p, sizeof p);
+}
+
+__attribute__((constructor)) static void clockshift_start(void)
+{
+    const char *path = getenv(FAULT_CTL_ENV);
+    void *p;
+    int fd;
+
+    find_real();
     fd = path == NULL ? -1 : open(path, O_RDWR | O_CLOEXEC);
     if (fd < 0) {
         return;
@@ -42,8 +49,11 @@ int clock_gettime(clockid_t clock, struct timespec *ts)
     int64_t by, ns;
     int rv;
 
-    if (real_clock_gettime == NULL) { /* before the constructor */
-        clockshift_start();
+    if (real_clock_gettime == NULL) {
+        /* Before the constructor, which opens a file: an allocator that sets
+         * itself up asks for the time, and what else is preloaded cannot
+         * open yet. */
+        find_real();
     }
     rv = real_clock_gettime(clock, ts);
     if (rv != 0 || ctl == NULL ||
