@@ -15,7 +15,9 @@
 
 enum {
     FILL_BYTES = 2 << 20, /* a new segment or two */
-    ENDS_MS = 10000,      /* a node with a failed disk ends */
+    FILL_PAUSE_MS = 300,
+    FILLS_MAX = 8,
+    ENDS_MS = 10000, /* a node with a failed disk ends */
     FILES_MAX = 64,
     DAMAGE_TRIES = 20,
     STARTS_MS = 8000
@@ -70,29 +72,33 @@ static void stall(struct fault *f)
     f->bit = n > 0;
 }
 
+struct filling {
+    struct fault *f;
+    uint64_t was;
+    int fills;
+};
+
+/* A full node that is cut off as well gets none of it: there is an end to
+ * what is written, or else the feed would be trimmed as it should be. */
 static bool has_refused(void *arg)
 {
-    struct {
-        struct fault *f;
-        uint64_t was;
-    } *a = arg;
+    struct filling *a = arg;
     int leader = leader_now();
 
     if (refused(a->f) > a->was) {
         return true;
     }
-    if (leader != 0) {
+    if (leader != 0 && a->fills < FILLS_MAX) {
         fill(leader, FILL_BYTES);
+        a->fills++;
+        sleep_ms(FILL_PAUSE_MS);
     }
     return false;
 }
 
 static void full(struct fault *f)
 {
-    struct {
-        struct fault *f;
-        uint64_t was;
-    } a = {f, 0};
+    struct filling a = {f, 0, 0};
 
     if (!claim_disks(f)) {
         return;

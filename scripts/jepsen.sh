@@ -111,8 +111,10 @@ run=$(cd "$run" && pwd)
 CL_BIN=$bin
 CL_DIR=$run/nodes
 CL_NET=hfj$$
-# Small, so that a run has new segments, trims and snapshots.
-CL_FLAGS='--segment-size 1m --snapshot-floor 1m --log-budget 128m'
+# Small, so that a run has new segments, trims and snapshots; but all changes
+# are kept, also those that only fill a disk.
+CL_FLAGS='--segment-size 1m --snapshot-floor 1m --log-budget 128m
+    --history-bytes 512m'
 # The faults of short runs last up to 3 s: deadlines are to pass in them.
 [ "$seconds" -gt 400 ] || CL_FLAGS="$CL_FLAGS --request-timeout 1200"
 . "$HF_ROOT/scripts/cluster.sh"
