@@ -413,33 +413,25 @@ static bool put_in_place(struct map *m,
     return true;
 }
 
-const struct item *map_put(struct map *m,
-                           struct bytes key,
-                           struct bytes value,
-                           uint64_t create_rev,
-                           uint64_t mod_rev,
-                           uint64_t deadline)
+/* A new item for @key, in the place of @old or, NULL, where there was none. */
+static const struct item *put_new(struct map *m,
+                                  struct item *old,
+                                  struct bytes key,
+                                  struct bytes value,
+                                  uint64_t create_rev,
+                                  uint64_t mod_rev,
+                                  uint64_t deadline)
 {
-    struct item **slot = hash_slot(&m->hash, key);
-    struct item *old = slot == NULL ? NULL : *slot;
-    struct item *it;
+    struct item **slot = old == NULL ? NULL : hash_slot(&m->hash, key);
+    struct item *it = item_new(m, key, value, deadline);
 
-    hf_assert(!m->freeing);
-    hf_assert(m->newest == NULL || mod_rev > m->newest->rev);
-    if (mod_rev > m->max_rev) {
-        m->max_rev = mod_rev;
-    }
-    if (old != NULL &&
-        put_in_place(m, old, value, create_rev, mod_rev, deadline)) {
-        return old;
-    }
-    it = item_new(m, key, value, deadline);
     it->create_rev = create_rev;
     it->mod_rev = mod_rev;
     if (tree_insert(m, &m->keys, it) == NULL) {
         hf_assert(old == NULL);
         hash_add(m, it, m->keys.count);
     } else {
+        hf_assert(slot != NULL && *slot == old);
         it->next = old->next;
         *slot = it;
         if (item_deadline(old) != 0) {
@@ -451,6 +443,40 @@ const struct item *map_put(struct map *m,
         tree_insert(m, &m->deadlines, it);
     }
     return it;
+}
+
+const struct item *map_put_over(struct map *m,
+                                const struct item *old,
+                                struct bytes key,
+                                struct bytes value,
+                                uint64_t create_rev,
+                                uint64_t mod_rev,
+                                uint64_t deadline)
+{
+    /* It is ours; only what is read from outside is const. */
+    struct item *was = (struct item *)(uintptr_t)old;
+
+    hf_assert(!m->freeing);
+    hf_assert(m->newest == NULL || mod_rev > m->newest->rev);
+    if (mod_rev > m->max_rev) {
+        m->max_rev = mod_rev;
+    }
+    if (was != NULL &&
+        put_in_place(m, was, value, create_rev, mod_rev, deadline)) {
+        return was;
+    }
+    return put_new(m, was, key, value, create_rev, mod_rev, deadline);
+}
+
+const struct item *map_put(struct map *m,
+                           struct bytes key,
+                           struct bytes value,
+                           uint64_t create_rev,
+                           uint64_t mod_rev,
+                           uint64_t deadline)
+{
+    return map_put_over(m, map_get(m, key), key, value, create_rev, mod_rev,
+                        deadline);
 }
 
 bool map_delete(struct map *m, struct bytes key)

@@ -97,6 +97,16 @@ const struct item *map_put(struct map *m,
                            uint64_t mod_rev,
                            uint64_t deadline);
 
+/* The same, when @old is what map_get() of @key gave just now (or NULL): it is
+ * not looked for again. */
+const struct item *map_put_over(struct map *m,
+                                const struct item *old,
+                                struct bytes key,
+                                struct bytes value,
+                                uint64_t create_rev,
+                                uint64_t mod_rev,
+                                uint64_t deadline);
+
 /* False when there was none. @key may lie in the item itself. */
 bool map_delete(struct map *m, struct bytes key);
 

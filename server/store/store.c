@@ -358,7 +358,7 @@ void store_put(struct store *s,
     if (mutant(STORE_CREATE_REV_LOST)) {
         create_rev = rev;
     }
-    it = map_put(s->map, key, value, create_rev, rev, deadline);
+    it = map_put_over(s->map, it, key, value, create_rev, rev, deadline);
     changed(s, STORE_SET, item_key(it), it, rev);
 }
 
