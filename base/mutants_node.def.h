@@ -68,6 +68,7 @@
     M(FLAGS_IGNORED, "what the leader refuses is sent to it all the same")     \
     M(LOST_RENUMBERED, "requests of a lost session get new numbers")           \
     M(BATCH_UNBOUNDED, "a batch may grow without limit")                       \
+    M(BATCH_EAGER, "a batch leaves however small, beside many on their way")   \
     M(TIME_ENTRY_EACH, "every read near a deadline logs a time entry")         \
     M(STALE_NOT_RENEWED, "nobody asks for the age of local data")              \
     M(TIME_STEPS, "cluster time follows the wall clock by steps")              \

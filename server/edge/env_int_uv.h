@@ -10,10 +10,9 @@ struct uvnet_conn;
 struct uvwork_queue {
     struct env_uv *u;
     uv_mutex_t mutex;
-    uv_cond_t cond;
+    uv_sem_t work; /* counts what is in the queue, and ends */
     struct env_work *head; /* linked through impl[0] */
     struct env_work *tail;
-    bool stop;
     const char *name;
     uv_thread_t threads[ENV_UV_POOL_THREADS];
     size_t threads_n;
@@ -31,8 +30,7 @@ struct env_uv {
     uv_signal_t sigint;
     bool signals_on;
     struct logger *log;
-    uint64_t turn_ns; /* when the last turn ended */
-    uint64_t idle_ns; /* how long the loop had slept by then */
+    uint64_t turn_ns; /* when this turn began; 0: nothing happened yet */
     struct env_turns turns;
     void (*turn_cb)(void *data, uint64_t us);
     void *turn_data;
@@ -53,6 +51,15 @@ struct env_uv {
 static inline struct env_uv *env_uv_of(struct env *e)
 {
     return (struct env_uv *)(void *)e;
+}
+
+/* Each callback of the loop calls it first: a turn lasts from the first one to
+ * the end of what they brought about. */
+static inline void turn_begin(struct env_uv *u)
+{
+    if (u->turn_ns == 0) {
+        u->turn_ns = uv_hrtime();
+    }
 }
 
 /* net_uv.c */

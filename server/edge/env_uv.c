@@ -60,6 +60,7 @@ static void timer_cb(uv_timer_t *t)
 {
     struct env_uv *u = t->data;
 
+    turn_begin(u);
     /* The turn, which follows in this iteration, runs what is due and arms
      * the next one. */
     u->armed_us = UINT64_MAX;
@@ -131,10 +132,8 @@ static void worker(void *arg)
         struct env_work *w;
         bool first;
 
+        uv_sem_wait(&q->work);
         uv_mutex_lock(&q->mutex);
-        while (q->head == NULL && !q->stop) {
-            uv_cond_wait(&q->cond, &q->mutex);
-        }
         w = work_unlink(&q->head, &q->tail);
         uv_mutex_unlock(&q->mutex);
         if (w == NULL) {
@@ -156,6 +155,7 @@ static void async_cb(uv_async_t *a)
     struct env_uv *u = a->data;
     struct env_work *w;
 
+    turn_begin(u);
     uv_mutex_lock(&u->done_mutex);
     w = u->done_head;
     u->done_head = u->done_tail = NULL;
@@ -179,9 +179,9 @@ static void uvenv_work(struct env *e, enum env_queue queue, struct env_work *w)
     uv_mutex_lock(&q->mutex);
     work_link(&q->head, &q->tail, w);
     uv_mutex_unlock(&q->mutex);
-    /* Not while holding the mutex: the worker would wake only to wait for
-     * it, twice two more system calls for each log write. */
-    uv_cond_signal(&q->cond);
+    /* A semaphore: with a condition both sides enter the kernel once more for
+     * its mutex, with each write of the log. */
+    uv_sem_post(&q->work);
 }
 
 static int queue_start(struct env_uv *u,
@@ -195,7 +195,7 @@ static int queue_start(struct env_uv *u,
     q->name = name;
     hf_assert(threads <= ENV_UV_POOL_THREADS);
     hf_assert(uv_mutex_init(&q->mutex) == 0);
-    hf_assert(uv_cond_init(&q->cond) == 0);
+    hf_assert(uv_sem_init(&q->work, 0) == 0);
     while (q->threads_n < threads) {
         if (uv_thread_create(&q->threads[q->threads_n], worker, q) != 0) {
             return HF_EAGAIN;
@@ -211,13 +211,15 @@ static void queue_stop(struct uvwork_queue *q)
         return; /* never started */
     }
     uv_mutex_lock(&q->mutex);
-    q->stop = true;
-    uv_cond_broadcast(&q->cond);
+    hf_assert(q->head == NULL);
     uv_mutex_unlock(&q->mutex);
+    for (size_t i = 0; i < q->threads_n; i++) {
+        uv_sem_post(&q->work); /* one that finds nothing ends */
+    }
     for (size_t i = 0; i < q->threads_n; i++) {
         uv_thread_join(&q->threads[i]);
     }
-    uv_cond_destroy(&q->cond);
+    uv_sem_destroy(&q->work);
     uv_mutex_destroy(&q->mutex);
 }
 
@@ -241,15 +243,9 @@ static void turn_count(struct env_turns *t, uint64_t us)
 /* Everybody waits for a turn that does not end. */
 static void turn_over(struct env_uv *u)
 {
-    uint64_t now = uv_hrtime();
-    uint64_t idle = uv_metrics_idle_time(&u->loop);
-    uint64_t us = 0;
+    uint64_t us = (uv_hrtime() - u->turn_ns) / 1000;
 
-    if (u->turn_ns != 0 && now - u->turn_ns > idle - u->idle_ns) {
-        us = (now - u->turn_ns - (idle - u->idle_ns)) / 1000;
-    }
-    u->turn_ns = now;
-    u->idle_ns = idle;
+    u->turn_ns = 0;
     turn_count(&u->turns, us);
     if (us >= 1000 && u->turn_cb != NULL) {
         u->turn_cb(u->turn_data, us);
@@ -285,6 +281,7 @@ static void prepare_cb(uv_prepare_t *p)
 {
     struct env_uv *u = p->data;
 
+    turn_begin(u);
     for (int i = 0; i < ENV_UV_FLUSH_ROUNDS; i++) {
         env_turn(&u->env);
         uvnet_flush(u);
@@ -361,7 +358,6 @@ static void handles_init(struct env_uv *u)
     hf_assert(uv_idle_init(&u->loop, &u->idle) == 0);
     hf_assert(uv_signal_init(&u->loop, &u->sigterm) == 0);
     hf_assert(uv_signal_init(&u->loop, &u->sigint) == 0);
-    hf_assert(uv_loop_configure(&u->loop, UV_METRICS_IDLE_TIME) == 0);
     u->timer.data = u->prepare.data = u->idle.data = u;
     u->sigterm.data = u->sigint.data = u->async.data = u;
     hf_assert(uv_prepare_start(&u->prepare, prepare_cb) == 0);
@@ -438,6 +434,7 @@ static void signal_cb(uv_signal_t *s, int signum)
 {
     struct env_uv *u = s->data;
 
+    turn_begin(u);
     u->signal_cb(u->signal_data, signum);
 }
 

@@ -403,6 +403,7 @@ static void conn_event(uv_poll_t *p, int status, int events)
     if (s->n == NULL) {
         return;
     }
+    turn_begin(s->n->u);
     if (s->n->state == CONN_CONNECTING) {
         conn_connected(s->n);
         return;
@@ -487,6 +488,7 @@ static void look_up_cb(uv_getaddrinfo_t *r, int status, struct addrinfo *res)
 {
     struct uvnet_conn *n = r->data;
 
+    turn_begin(n->u);
     n->look_up_on = false;
     n->addrs = res;
     if (n->state == CONN_CLOSED) {
@@ -641,6 +643,7 @@ static void accept_event(uv_poll_t *p, int status, int events)
     struct uvnet_listener *l = p->data;
 
     (void)events;
+    turn_begin(l->u);
     if (status < 0) {
         accept_rest(l);
         return;

@@ -103,7 +103,7 @@ static const struct row table[] = {
     {"entry-cache", INT, AT(entry_cache), "bytes", MIB, 16 * GIB, "32m",
      "latest log entries kept in memory"},
     {"snapshot-floor", INT, AT(snapshot_floor), "bytes", MIB, UINT64_C(1) << 48,
-     "64m", "no snapshot before the log has this size"},
+     "128m", "no snapshot before the log has this size"},
     {"snapshot-rate", INT, AT(snapshot_rate), "bytes/s", 32 * MIB, 64 * GIB,
      "128m", "speed of sending a snapshot"},
     {"tracking-table-max-keys", INT, AT(tracking_max), "", 1,

@@ -35,7 +35,10 @@ static void leader_drop(struct node *n)
     }
     l->closed_bytes = 0;
     buf_clear(&l->batch);
+    l->batch_records = 0;
     l->batch_opens = false;
+    l->flying_n = 0;
+    l->flying_records = 0;
     l->sessions_n = 0;
     for (unsigned i = 0; i < LIM_NODES; i++) {
         buf_clear(&l->replies[i]);
@@ -238,12 +241,15 @@ static void leader_close(struct node *n)
     hf_assert(l->closed_n < LEADER_BATCHES_MAX);
     b = blob_copy(l->batch.p, l->batch.n);
     l->closed[(l->closed_head + l->closed_n) % LEADER_BATCHES_MAX] = b;
+    l->closed_records[(l->closed_head + l->closed_n) % LEADER_BATCHES_MAX] =
+        l->batch_records;
     l->closed_n++;
     l->closed_bytes += b->n;
     if (l->batch.cap > 4 * LIM_BATCH) {
         buf_release(&l->batch);
     }
     buf_clear(&l->batch);
+    l->batch_records = 0;
     l->batch_opens = false;
     env_defer(n->env, &l->close_task);
 }
@@ -257,8 +263,8 @@ static struct buf *leader_batch(struct node *n)
         entry_begin(&l->batch, 0, l->cold ? ENTRY_COLD_START : 0);
         l->cold = false;
         l->gathered = 0;
-        env_defer(n->env, &l->close_task);
     }
+    env_defer(n->env, &l->close_task);
     return &l->batch;
 }
 
@@ -347,6 +353,7 @@ int leader_take(struct node *n,
     } else {
         entry_request(leader_batch(n), session, number, command);
     }
+    l->batch_records++;
     l->batch_opens |= opens;
     s->expected = number + 1;
     return 0;
@@ -363,6 +370,7 @@ void leader_open_session(struct node *n, uint64_t node, const uint8_t nonce[16])
         leader_close(n);
     }
     entry_open(leader_batch(n), node, nonce);
+    l->batch_records++;
     l->batch_opens = true;
 }
 
@@ -372,6 +380,7 @@ int leader_record(struct node *n, struct bytes record)
         return HF_ENOLEADER;
     }
     buf_bytes_append(leader_batch(n), record);
+    n->leader.batch_records++;
     return 0;
 }
 
@@ -454,6 +463,36 @@ static void leader_pace_timer(struct env_timer *t)
     env_defer(n->env, &n->leader.close_task);
 }
 
+/* ---- entries on their way ---- */
+
+static void leader_sent(struct leader *l, uint64_t index, uint64_t records)
+{
+    if (l->flying_n < LEADER_FLYING_MAX) {
+        l->flying[(l->flying_head + l->flying_n) % LEADER_FLYING_MAX] =
+            (struct lead_entry){index, records};
+        l->flying_n++;
+        l->flying_records += records;
+    }
+}
+
+static void leader_arrived(struct leader *l, uint64_t applied)
+{
+    while (l->flying_n > 0 && l->flying[l->flying_head].index <= applied) {
+        l->flying_records -= l->flying[l->flying_head].records;
+        l->flying_head = (l->flying_head + 1) % LEADER_FLYING_MAX;
+        l->flying_n--;
+    }
+}
+
+/* Must the open batch grow, as there is more on its way? Then it leaves as soon
+ * as enough of that was applied. So the batches are about as large as what
+ * arrives while one is written and acknowledged, however fast the disk and the
+ * network are; a few requests at a time do not wait. */
+static bool leader_too_small(const struct leader *l)
+{
+    return l->batch_records < l->flying_records && !mutant(BATCH_EAGER);
+}
+
 /* Hand closed batches to the engine, stamped with cluster time. */
 static void leader_submit(struct node *n)
 {
@@ -476,6 +515,7 @@ static void leader_submit(struct node *n)
             return;
         }
         l->stamp_ms = stamp;
+        leader_sent(l, index, l->closed_records[l->closed_head]);
         l->closed_head = (l->closed_head + 1) % LEADER_BATCHES_MAX;
         l->closed_n--;
         l->closed_bytes -= b->n;
@@ -500,7 +540,7 @@ static void leader_close_task(struct env_task *t)
         env_defer(n->env, t);
         return;
     }
-    if (!leader_must_wait(n)) {
+    if (!leader_too_small(l) && !leader_must_wait(n)) {
         leader_close(n);
     }
     env_undefer(n->env, t);
@@ -640,7 +680,8 @@ void leader_applied(struct node *n)
     if (l->term == 0) {
         return;
     }
-    if (l->closed_n > 0) {
+    leader_arrived(l, driver_applied(&n->driver));
+    if (l->closed_n > 0 || l->batch.n > 0) {
         env_defer(n->env, &l->close_task);
     }
     leader_pay(n);

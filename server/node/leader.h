@@ -24,6 +24,7 @@ enum {
     LEADER_CLOSED_BYTES = 64 << 20, /* of those; the same */
     LEADER_GATHER_MAX = 4,  /* times a batch waits for other tasks of the
                                same turn */
+    LEADER_FLYING_MAX = 64, /* entries on their way whose records count */
     LEADER_FILL_MAX = 64,   /* empty entries of one leader_fill() */
     LEADER_TIME_MS = 10,    /* at most one time entry in so long */
     LEADER_EXPIRE_MS = 100, /* idle check for passed deadlines */
@@ -42,18 +43,30 @@ struct lead_session {
     bool owed;         /* told of @expected as soon as there is place */
 };
 
+/* An entry of ours that is not applied yet. */
+struct lead_entry {
+    uint64_t index;
+    uint64_t records;
+};
+
 struct leader {
     uint64_t term; /* 0: not leading, or not ready yet */
     bool cold;     /* the next entry is the first after a cold start */
     struct lead_session sessions[LEADER_SESSIONS_MAX];
     unsigned sessions_n;
     struct buf batch; /* records of the open batch */
+    uint64_t batch_records;
     bool batch_opens; /* has the one record that may open a session */
     unsigned gathered;
     struct blob *closed[LEADER_BATCHES_MAX]; /* ring */
+    uint64_t closed_records[LEADER_BATCHES_MAX];
     unsigned closed_head;
     unsigned closed_n;
     uint64_t closed_bytes;
+    struct lead_entry flying[LEADER_FLYING_MAX]; /* ring */
+    unsigned flying_head;
+    unsigned flying_n;
+    uint64_t flying_records;
     uint64_t stamp_ms; /* time of the last entry submitted */
     uint64_t time_us;  /* when the last time entry was submitted */
     struct buf replies[LIM_NODES];

@@ -1582,7 +1582,7 @@ static void node_defaults(struct node_config *c)
         {offsetof(struct node_config, request_timeout_ms), 4000},
         {offsetof(struct node_config, silence_ms), 3000},
         {offsetof(struct node_config, segment_bytes), 64 << 20},
-        {offsetof(struct node_config, snapshot_floor), 64 << 20},
+        {offsetof(struct node_config, snapshot_floor), 128 << 20},
         {offsetof(struct node_config, snapshot_rate), 128 << 20},
         {offsetof(struct node_config, log_budget), 512 << 20},
         {offsetof(struct node_config, cache_bytes), 32 << 20},

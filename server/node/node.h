@@ -65,7 +65,7 @@ struct node_config {
     uint64_t request_timeout_ms; /* 4000 */
     uint64_t silence_ms;         /* 3000: a seat's holder may be replaced */
     uint64_t segment_bytes;      /* 64 MiB */
-    uint64_t snapshot_floor;     /* 64 MiB of log before the first snapshot */
+    uint64_t snapshot_floor;     /* 128 MiB of log before the first snapshot */
     uint64_t snapshot_rate;      /* bytes/s of a transfer, 128 MiB */
     uint64_t log_budget;         /* bytes of log at which writes slow down */
     uint64_t cache_bytes;        /* entry payloads kept in memory, 32 MiB */

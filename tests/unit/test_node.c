@@ -808,6 +808,49 @@ static void snapshot_settles_writes(void **state)
     world_end(&w);
 }
 
+/* What comes one by one while nothing is acknowledged leaves in batches that
+ * are as large as what is on its way: a few do not wait, many become few
+ * entries. */
+static void batches_grow_with_what_flies(void **state)
+{
+    enum { WRITES = 60 };
+    struct world w;
+    struct talk *t;
+    uint64_t before;
+    int l;
+
+    (void)state;
+    world_init(&w, 3);
+    form(&w);
+    l = leader(&w);
+    t = talk(&w, l);
+    assert_string_equal(ask(t, "INCR n"), ":1");
+    pass(&w, 100 * MS);
+    block(&w, l, follower(&w, 0), true);
+    block(&w, l, follower(&w, 1), true);
+    before = driver_last(&node_at(&w, l)->driver);
+    say(t, "INCR n");
+    pass(&w, MS);
+    say(t, "INCR n");
+    pass(&w, MS);
+    assert_int_equal(driver_last(&node_at(&w, l)->driver), before + 2);
+    for (int i = 2; i < WRITES; i++) {
+        say(t, "INCR n");
+        pass(&w, MS);
+    }
+    assert_in_range(driver_last(&node_at(&w, l)->driver), before + 4,
+                    before + 12);
+    block(&w, l, follower(&w, 0), false);
+    block(&w, l, follower(&w, 1), false);
+    for (int i = 0; i < WRITES; i++) {
+        char want[16];
+
+        snprintf(want, sizeof want, ":%d", i + 2);
+        assert_string_equal(hear(t), want);
+    }
+    world_end(&w);
+}
+
 /* ---- named requests and transactions ---- */
 
 static const char *named(struct talk *t, const char *session, int number)
@@ -3171,6 +3214,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(lost_session_is_unknown),
     cmocka_unit_test(own_apply_gives_the_reply),
     cmocka_unit_test(snapshot_settles_writes),
+        cmocka_unit_test(batches_grow_with_what_flies),
     cmocka_unit_test(named_across_failover),
     cmocka_unit_test(pause_is_not_silence),
     cmocka_unit_test(named_across_snapshot),
