@@ -10,7 +10,7 @@ struct uvnet_conn;
 struct uvwork_queue {
     struct env_uv *u;
     uv_mutex_t mutex;
-    uv_sem_t work; /* counts what is in the queue, and ends */
+    uv_sem_t work;         /* counts what is in the queue, and ends */
     struct env_work *head; /* linked through impl[0] */
     struct env_work *tail;
     const char *name;

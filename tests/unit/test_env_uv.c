@@ -605,7 +605,7 @@ static void term_signal(void **state)
 static void busy(struct env_timer *t)
 {
     struct fixture *f = t->data;
-    uint64_t until = env_now_us(f->e) + 5000;
+    uint64_t until = env_now_us(f->e) + 6000; /* two clocks, rounded */
 
     while (env_now_us(f->e) < until) {
     }

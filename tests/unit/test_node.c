@@ -3214,7 +3214,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(lost_session_is_unknown),
     cmocka_unit_test(own_apply_gives_the_reply),
     cmocka_unit_test(snapshot_settles_writes),
-        cmocka_unit_test(batches_grow_with_what_flies),
+    cmocka_unit_test(batches_grow_with_what_flies),
     cmocka_unit_test(named_across_failover),
     cmocka_unit_test(pause_is_not_silence),
     cmocka_unit_test(named_across_snapshot),
