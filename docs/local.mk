@@ -8,6 +8,9 @@ dist_doc_DATA += \
 	docs/OPERATIONS.md \
 	docs/PROTOCOL.md \
 	docs/RELIABILITY.md \
+	docs/bench-latency-1.svg \
+	docs/bench-latency-open.svg \
+	docs/bench-latency.svg \
 	docs/failover.svg
 dist_man_MANS += \
 	docs/man/holdfastd.8 \
