@@ -32,6 +32,7 @@ struct prompt {
     History *history;
     char *history_file; /* NULL: none */
     char text[160];
+    int fd;       /* the terminal, opened anew: its reads do not block */
     size_t ahead; /* bytes of this line that were typed before it was asked */
 };
 
@@ -84,11 +85,11 @@ static int read_char(EditLine *el, wchar_t *out)
     if (q->ahead == AHEAD_UNKNOWN) {
         int n = 0;
 
-        q->ahead = ioctl(STDIN_FILENO, FIONREAD, &n) == 0 ? (size_t)n : 0;
+        q->ahead = ioctl(q->fd, FIONREAD, &n) == 0 ? (size_t)n : 0;
     }
     memset(&state, 0, sizeof(state));
     for (;;) {
-        struct pollfd p[2] = {{STDIN_FILENO, POLLIN, 0}, {wake[0], POLLIN, 0}};
+        struct pollfd p[2] = {{q->fd, POLLIN, 0}, {wake[0], POLLIN, 0}};
         ssize_t n;
         size_t rv;
 
@@ -104,7 +105,10 @@ static int read_char(EditLine *el, wchar_t *out)
         if (p[0].revents == 0) {
             continue;
         }
-        n = read(STDIN_FILENO, &byte, 1);
+        n = read(q->fd, &byte, 1);
+        if (n < 0 && errno == EAGAIN) {
+            continue; /* a Ctrl-C emptied it since */
+        }
         if (n <= 0) {
             return (int)n;
         }
@@ -387,6 +391,13 @@ static int run_terminal(struct kv *kv)
         return kv_usage(kv, "no pipe: %s", strerror(errno));
     }
     kv->c->conn.stop_fd = wake[0];
+    /* Of its own, as O_NONBLOCK on stdin would be the shell's, too. Where it
+     * cannot be opened, Ctrl-C may once in a while need another key. */
+    p.fd = ttyname(STDIN_FILENO) == NULL
+               ? -1
+               : open(ttyname(STDIN_FILENO),
+                      O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    p.fd = p.fd < 0 ? STDIN_FILENO : p.fd;
     session_init(&p.s, kv, true);
     (void)session_load(&p.s); /* connects, for the prompt to show the node */
     p.el = el_init("kv", stdin, stdout, stderr);
@@ -407,6 +418,9 @@ static int run_terminal(struct kv *kv)
     edit(&p);
     history_close(&p);
     el_end(p.el);
+    if (p.fd != STDIN_FILENO) {
+        close(p.fd);
+    }
     session_release(&p.s);
     return KV_DONE;
 }
