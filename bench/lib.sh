@@ -1,4 +1,4 @@
-# Shared by bench/run.sh and bench/rows/*.sh (POSIX sh; source it after
+# Shared by scripts/bench.sh and bench/rows/*.sh (POSIX sh; source it after
 # scripts/lib.sh and scripts/cluster.sh): the peers, the loads, the records.
 #
 # A row measures the same thing on several peers. It runs once a round, for

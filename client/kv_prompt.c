@@ -382,6 +382,19 @@ static void edit(struct prompt *p)
     }
 }
 
+/* The terminal of stdin as a file of its own, as O_NONBLOCK on stdin would be
+ * the shell's, too. Where it cannot be opened, stdin itself: then Ctrl-C may
+ * once in a while need another key. */
+static int open_terminal(void)
+{
+    const char *name = ttyname(STDIN_FILENO);
+    int fd = name == NULL
+                 ? -1
+                 : open(name, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+
+    return fd < 0 ? STDIN_FILENO : fd;
+}
+
 static int run_terminal(struct kv *kv)
 {
     struct prompt p = {0};
@@ -391,13 +404,6 @@ static int run_terminal(struct kv *kv)
         return kv_usage(kv, "no pipe: %s", strerror(errno));
     }
     kv->c->conn.stop_fd = wake[0];
-    /* Of its own, as O_NONBLOCK on stdin would be the shell's, too. Where it
-     * cannot be opened, Ctrl-C may once in a while need another key. */
-    p.fd = ttyname(STDIN_FILENO) == NULL
-               ? -1
-               : open(ttyname(STDIN_FILENO),
-                      O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
-    p.fd = p.fd < 0 ? STDIN_FILENO : p.fd;
     session_init(&p.s, kv, true);
     (void)session_load(&p.s); /* connects, for the prompt to show the node */
     p.el = el_init("kv", stdin, stdout, stderr);
@@ -405,6 +411,7 @@ static int run_terminal(struct kv *kv)
         session_release(&p.s);
         return kv_usage(kv, "this terminal cannot be used");
     }
+    p.fd = open_terminal();
     history_open(&p);
     (void)el_set(p.el, EL_CLIENTDATA, &p);
     (void)el_set(p.el, EL_GETCFN, read_char);
