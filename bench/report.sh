@@ -1,7 +1,7 @@
 #!/bin/sh
 # What the rows under OUT/rows found, as tables, JSON and plots:
 #   bench/report.sh OUT [--write]
-# OUT/result.md, result.json, bench-latency.svg, bench-load.svg, bench-p99.svg;
+# OUT/result.md, result.json, and bench-*.svg of the rows that have one;
 # --write copies them into docs/.
 set -eu
 . "$(dirname "$0")/../scripts/lib.sh"

@@ -1,7 +1,7 @@
 # Rows with closed loops: every connection sends its next request when the
 # reply has come.
 # shellcheck shell=sh
-# shellcheck disable=SC2154  # set by bench/run.sh
+# shellcheck disable=SC2154  # set by scripts/bench.sh
 
 all_peers='holdfast etcd redis-always redis-memory'
 

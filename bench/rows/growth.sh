@@ -1,7 +1,7 @@
 # Rows over the number of keys: three clusters side by side, with few, many
 # and very many keys of 16 bytes with values of 100.
 # shellcheck shell=sh
-# shellcheck disable=SC2154  # set by bench/run.sh
+# shellcheck disable=SC2154  # set by scripts/bench.sh
 
 sizes='small middle large'
 

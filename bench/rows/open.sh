@@ -1,7 +1,7 @@
 # Rows by kv bench: open loops, stale reads, many connections, and writes
 # while something else goes on.
 # shellcheck shell=sh
-# shellcheck disable=SC2154  # set by bench/run.sh
+# shellcheck disable=SC2154  # set by scripts/bench.sh
 
 # Linearizable on the leader and stale on a follower, by one tool.
 row_stale() {
